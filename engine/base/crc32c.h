@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * CRC32C (Castagnoli).  Two implementations: isa-l's (carry-less multiplication) and a
+ * table (slicing by 8).  Which is faster depends on more than CPU flags (under emulation
+ * the table wins by three), so crc32c_init() times both once.
+ */
+#ifndef LS_BASE_CRC32C_H
+#define LS_BASE_CRC32C_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Chooses the implementation by timing; call once at start.  Before it, the table is used. */
+void crc32c_init(void);
+/* "isa-l" or "table". */
+const char *crc32c_name(void);
+
+/* CRC32C of @bytes; the standard form: crc32c("123456789") = 0xe3069283. */
+uint32_t crc32c(const void *bytes, size_t length);
+
+/* Each implementation by itself, for tests and benchmarks. */
+uint32_t crc32c_table(const void *bytes, size_t length);
+uint32_t crc32c_isal(const void *bytes, size_t length);
+
+#endif

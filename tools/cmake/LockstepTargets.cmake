@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The build vocabulary: ls_layer(), ls_program(), ls_test().  A folder's CMakeLists.txt is a list.
+include(CMakeParseArguments)
+find_package(PkgConfig REQUIRED)
+
+foreach(dep
+	ibverbs=libibverbs rdmacm=librdmacm nvme=libnvme uring=liburing hwloc=hwloc blkid=blkid
+	isal=libisal crypto=libcrypto jsonc=json-c smartcols=smartcols systemd=libsystemd ck=ck
+	cmocka=cmocka)
+	string(REPLACE "=" ";" pair ${dep})
+	list(GET pair 0 name)
+	list(GET pair 1 module)
+	pkg_check_modules(${name} REQUIRED IMPORTED_TARGET ${module})
+endforeach()
+
+# Flags live on a target, never in CMAKE_C_FLAGS.  The presets leave NDEBUG unset: asserts ship.
+add_library(ls_flags INTERFACE)
+target_compile_features(ls_flags INTERFACE c_std_17)
+target_compile_options(ls_flags INTERFACE
+	$<$<COMPILE_LANGUAGE:C>:-std=gnu17>
+	-Wall -Wextra -Werror -Wshadow -Wundef -Wwrite-strings -Wformat=2 -Wcast-align
+	-Wno-missing-field-initializers
+	$<$<COMPILE_LANGUAGE:C>:-Wvla -Wstrict-prototypes -Wmissing-prototypes>
+	-fno-common -fno-omit-frame-pointer -fvisibility=hidden
+	# -iquote, not -I: our folder nvme/ must not shadow libnvme's <nvme/...>.
+	"SHELL:-iquote ${CMAKE_SOURCE_DIR}")
+target_compile_definitions(ls_flags INTERFACE _GNU_SOURCE)
+if(LS_SANITIZE)
+	target_compile_options(ls_flags INTERFACE -fsanitize=${LS_SANITIZE} -fno-sanitize-recover=all)
+	target_link_options(ls_flags INTERFACE -fsanitize=${LS_SANITIZE})
+endif()
+if(LS_FUZZ)
+	target_compile_options(ls_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# ls_layer(NAME SOURCES ... USES <layers> LIBS <private third-party targets>)
+function(ls_layer name)
+	cmake_parse_arguments(A "" "" "SOURCES;USES;LIBS" ${ARGN})
+	add_library(ls_${name} STATIC ${A_SOURCES})
+	set_target_properties(ls_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+	list(TRANSFORM A_USES PREPEND ls_)
+	target_link_libraries(ls_${name} PUBLIC ls_flags ${A_USES} PRIVATE ${A_LIBS})
+endfunction()
+
+# ls_program(NAME SOURCES ... USES <layers> LIBS ...)
+function(ls_program name)
+	cmake_parse_arguments(A "" "" "SOURCES;USES;LIBS" ${ARGN})
+	add_executable(${name} ${A_SOURCES})
+	list(TRANSFORM A_USES PREPEND ls_)
+	target_link_libraries(${name} PRIVATE ls_flags ${A_USES} ${A_LIBS})
+endfunction()
+
+# ls_test(NAME SOURCES ... USES <layers> LIBS ... LABELS ... ARGS ... TIMEOUT s): a cmocka program.
+# Exit status 77 = skipped, with its reason on standard output.
+function(ls_test name)
+	cmake_parse_arguments(A "" "TIMEOUT" "SOURCES;USES;LIBS;LABELS;ARGS" ${ARGN})
+	if(NOT A_TIMEOUT)
+		set(A_TIMEOUT 60)
+	endif()
+	add_executable(test_${name} ${A_SOURCES})
+	list(TRANSFORM A_USES PREPEND ls_)
+	target_link_libraries(test_${name} PRIVATE ls_flags ${A_USES} ${A_LIBS} PkgConfig::cmocka)
+	add_test(NAME ${name} COMMAND test_${name} ${A_ARGS})
+	set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
+		SKIP_RETURN_CODE 77)
+endfunction()
+
+# ls_script_test(NAME COMMAND ... LABELS ... TIMEOUT s): a script with the same exit codes.
+function(ls_script_test name)
+	cmake_parse_arguments(A "" "TIMEOUT" "COMMAND;LABELS" ${ARGN})
+	if(NOT A_TIMEOUT)
+		set(A_TIMEOUT 120)
+	endif()
+	add_test(NAME ${name} COMMAND ${A_COMMAND} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+	set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
+		SKIP_RETURN_CODE 77
+		ENVIRONMENT "LS_BUILD=${CMAKE_BINARY_DIR}")
+endfunction()
