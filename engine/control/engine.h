@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The engine: everything that one node decides, as a pure state machine.  It makes no
+ * system call, takes no lock and knows no thread; it sees the world through links
+ * (verbs/link.h), stores (nvme/store.h) and the environment below.  lockstepd runs it over
+ * RDMA and NVMe, the simulator over faults.
+ *
+ * Threads: all calls on one engine come from one thread (the shard).  Callbacks come on
+ * that thread, from within an engine call or a store's done().
+ *
+ * One pass of the owner's loop:
+ *   engine_tick(now) - new requests, link and store completions - engine_flush().
+ */
+#ifndef LS_CONTROL_ENGINE_H
+#define LS_CONTROL_ENGINE_H
+
+#include "engine/base/err.h"
+#include "engine/core/request.h"
+#include "nvme/store.h"
+#include "verbs/link.h"
+
+#define NODE_NAME_MAX 31
+#define VOLUME_NAME_MAX 63
+#define POOL_NAME_MAX 31
+#define POOL_DEVICES_MAX 16
+#define ENGINE_POOLS_MAX 16
+#define ENGINE_VOLUMES_MAX 1024
+#define ENGINE_PEERS_MAX 8
+#define PEER_KEY_BYTES_MIN 16
+#define PEER_KEY_BYTES_MAX 64
+#define PEER_ADDRESS_MAX 95
+
+struct engine;
+
+/* What the engine asks of its surroundings. */
+struct engine_env {
+	void *ctx;
+	/* Fills @buf with unpredictable bytes (the simulator: seeded ones). */
+	void (*random)(void *ctx, void *buf, size_t bytes);
+	/*
+	 * Starts to connect to @address.  The answer is engine_link_opened() or
+	 * engine_dial_failed() with the same @cookie, later, exactly once.
+	 */
+	void (*dial)(void *ctx, const char *address, void *cookie);
+	/*
+	 * The engine is through with @link (down() was called, and no store operation uses its
+	 * slots): forget its regions and destroy it.
+	 */
+	void (*release_link)(void *ctx, struct link *link);
+	/* One line for the log; @level as in syslog (3 error, 4 warning, 6 info). */
+	void (*log)(void *ctx, int level, const char *text);
+	/*
+	 * Memory for the initial copy: a region of at least @bytes known to links and stores.
+	 * Called once, from engine_create().
+	 */
+	struct region *(*copy_buffers)(void *ctx, size_t bytes);
+};
+
+struct engine_config {
+	uint64_t node_address; /* not 0; the identity of this node, for ever */
+	char node_name[NODE_NAME_MAX + 1];
+	uint32_t peer_timeout_ms;   /* silence after which a peer is lost; 0 = 10000 */
+	uint32_t request_timeout_ms; /* age of an unanswered frame after which a peer is lost; 0 = 30000 */
+	bool payload_crc;           /* check CRC32C of payloads on the wire; true by default */
+};
+
+int engine_create(const struct engine_config *config, const struct engine_env *env,
+		  struct engine **engine, struct err *err) MUST_CHECK;
+/*
+ * Begins to stop: refuses new requests (LS_SHUTDOWN), lets those in flight end, shuts the
+ * sessions.  engine_stopped() tells when engine_destroy() may be called.
+ */
+void engine_stop(struct engine *engine);
+bool engine_stopped(const struct engine *engine);
+void engine_destroy(struct engine *engine); /* closes the stores */
+
+/* Sets the engine's clock (monotonic) and runs what is due.  First in every pass; cheap. */
+void engine_tick(struct engine *engine, uint64_t now_ns);
+/* When engine_tick() must be called at the latest; UINT64_MAX = no timer runs. */
+uint64_t engine_deadline_ns(const struct engine *engine);
+/* Takes what has arrived on all links, up to @budget events for each.  Returns how many. */
+unsigned engine_poll(struct engine *engine, unsigned budget);
+/* Posts what was queued on the links.  Before the store queue is flushed: wire first. */
+void engine_flush(struct engine *engine);
+/* Before the owner sleeps on the links' descriptors: true = there is something to poll. */
+bool engine_arm(struct engine *engine);
+
+/* Data path.  See request.h. */
+void engine_submit(struct engine *engine, struct request *request);
+
+/* Links.  @cookie is dial()'s, or NULL for one that a peer dialled. */
+void engine_link_opened(struct engine *engine, struct link *link, void *cookie);
+void engine_dial_failed(struct engine *engine, void *cookie, const char *reason);
+
+/*
+ * Administration.  A job is one operation that may take time; the engine calls done()
+ * exactly once, with code 0 or a negative errno and a sentence.  Owned by the caller, who
+ * keeps it until then.
+ */
+struct job {
+	void (*done)(struct job *job);
+	struct err err; /* err.code = outcome */
+
+	/* The engine's own. */
+	struct list node;
+	struct volume *volume;
+	void *context;
+	uint64_t cursor;
+};
+
+/*
+ * Takes over @stores in every case (closes them on failure).  Writes new superblocks;
+ * what the caller knows to be foreign must have been refused before.
+ */
+void engine_pool_create(struct engine *engine, struct job *job, const char *name,
+			struct store *const *stores, unsigned store_count, bool force);
+/* Opens an existing pool from its devices, given in any order. */
+void engine_pool_open(struct engine *engine, struct job *job, struct store *const *stores,
+		      unsigned store_count);
+/* @pool may be NULL when there is one pool.  @size_bytes is rounded up to 1 MiB.  @zero: write zeroes first. */
+void engine_volume_create(struct engine *engine, struct job *job, const char *pool,
+			  const char *name, uint64_t size_bytes, bool zero);
+void engine_volume_delete(struct engine *engine, struct job *job, const char *name);
+/*
+ * Mirrors @volume to @peer, to the volume @target there (NULL = same name; made when it does
+ * not exist) in @target_pool (NULL = the only one).  Done when the initial copy is.
+ * Asked twice: joins the copy that runs, or says at once that the pair is in sync.
+ */
+void engine_pair(struct engine *engine, struct job *job, const char *volume, const char *peer,
+		 const char *target, const char *target_pool);
+
+/* A peer: its node name, the key that both share, and where to dial it ("" = it dials us). */
+int engine_peer_add(struct engine *engine, const char *name, const char *address, const void *key,
+		    size_t key_bytes, struct err *err) MUST_CHECK;
+
+/* Volumes of clients.  A volume that is in use can't be deleted. */
+struct volume *engine_volume_get(struct engine *engine, const char *name);
+void engine_volume_put(struct volume *volume);
+void engine_volume_info(const struct volume *volume, struct ls_volume_info *info);
+
+/* Status: plain copies, taken on the engine's thread. */
+enum mirror_state {
+	MIRROR_NONE,    /* not paired */
+	MIRROR_WAITING, /* pair asked, peer not answering yet */
+	MIRROR_COPYING, /* initial copy runs; writes go to both */
+	MIRROR_SYNCED,
+	MIRROR_LOST, /* peer lost or restarted: writes are refused until `lockstep pair` again */
+};
+const char *mirror_state_name(enum mirror_state state);
+
+enum volume_role { VOLUME_PRIMARY, VOLUME_SECONDARY };
+
+struct extent_status {
+	uint16_t device; /* index in the pool */
+	uint64_t offset; /* bytes on the device */
+	uint64_t length;
+};
+#define VOLUME_EXTENTS_MAX 64
+
+struct volume_status {
+	char name[VOLUME_NAME_MAX + 1];
+	char pool[POOL_NAME_MAX + 1];
+	uint32_t number;
+	uint64_t size_bytes;
+	uint32_t block_bytes;
+	enum volume_role role;
+	enum mirror_state mirror;
+	bool consistent;                /* secondary: the initial copy is complete */
+	char peer[NODE_NAME_MAX + 1];   /* "" when not paired */
+	char peer_volume[VOLUME_NAME_MAX + 1];
+	uint32_t open_count;
+	uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
+	uint64_t reads, writes, flushes, discards, read_bytes, written_bytes, errors;
+	uint64_t regions_touched; /* write-intent regions written since the pair was in sync */
+	uint32_t region_bytes;
+	char last_error[200]; /* why the mirror is lost */
+	unsigned extent_count;
+	struct extent_status extents[VOLUME_EXTENTS_MAX];
+};
+
+struct pool_status {
+	char name[POOL_NAME_MAX + 1];
+	uint8_t uuid[16];
+	uint64_t size_bytes, free_bytes;
+	unsigned device_count;
+	struct store_geometry devices[POOL_DEVICES_MAX];
+};
+
+enum session_state { SESSION_DOWN, SESSION_DIALLING, SESSION_HANDSHAKE, SESSION_UP, SESSION_DRAINING };
+const char *session_state_name(enum session_state state);
+
+struct peer_status {
+	char name[NODE_NAME_MAX + 1];
+	char address[PEER_ADDRESS_MAX + 1];
+	uint64_t node_address; /* 0 until it was met */
+	enum session_state state;
+	uint32_t epoch, version;
+	uint32_t credits, credits_total; /* free slots at the peer */
+	uint64_t sessions;               /* established so far */
+	char link_backend[16], link_device[64], link_detail[160], link_address[96];
+	struct link_stats link;
+	char last_error[200];
+};
+
+struct engine_status {
+	uint64_t node_address;
+	char node_name[NODE_NAME_MAX + 1];
+	uint64_t now_ns;
+	const char *crc32c; /* implementation in use, or "off" */
+	uint32_t pieces_in_use, pieces_total;
+	uint64_t data_path_allocations; /* since start: always 0 */
+	uint64_t write_ns_sum, write_local_ns_sum, write_remote_ns_sum, write_peer_device_ns_sum, write_count;
+	unsigned pool_count, volume_count, peer_count;
+	struct pool_status pools[ENGINE_POOLS_MAX];
+	struct peer_status peers[ENGINE_PEERS_MAX];
+	/* Volumes one by one: engine_volume_status(engine, i, …) for i < volume_count. */
+};
+void engine_status(const struct engine *engine, struct engine_status *status);
+bool engine_volume_status(const struct engine *engine, unsigned index, struct volume_status *status);
+
+/* Records the next @count frames that this node sends or receives, decoded. */
+struct captured_frame {
+	uint64_t at_ns;
+	bool sent;
+	uint8_t bytes[LINK_HEADER_BYTES];
+};
+#define ENGINE_CAPTURE_MAX 64
+void engine_capture_start(struct engine *engine, unsigned count);
+unsigned engine_capture_read(const struct engine *engine, struct captured_frame *frames, unsigned max);
+
+#endif

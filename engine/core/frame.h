@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The frame: 64 bytes, little-endian, in front of everything that crosses a link.  A
+ * request and its completion carry the identical message identification.  Pure.
+ *
+ *  offset size field
+ *       0    4 magic            "LSF1"
+ *       4    1 version          FRAME_VERSION
+ *       5    1 command          enum frame_command
+ *       6    2 flags            FRAME_FUA, FRAME_CRC, FRAME_COMPLETION; others must be 0
+ *       8    8 target           target node address: of the node the frame is sent to
+ *      16    8 initiator        initiating node address: of the node that sends the frame
+ *      24    8 message          message identification; see msgid.h
+ *      32    4 volume           number of the volume at the target; 0 = none
+ *      36    4 length           payload bytes behind the header (requests with payload), or the
+ *                               bytes that a discard or write-zeroes covers; completions: 0
+ *      40    8 offset           bytes into the volume; completions: (peer total ns << 32 | device ns),
+ *                               each saturated to 32 bits; for PAIR: see session.md
+ *      48    4 status           completions: enum ls_status; requests: 0
+ *      52    4 epoch            session epoch; 0 during the handshake
+ *      56    4 payload_crc      CRC32C of the payload when FRAME_CRC, else 0
+ *      60    4 header_crc       CRC32C of bytes 0..59
+ */
+#ifndef LS_CORE_FRAME_H
+#define LS_CORE_FRAME_H
+
+#include "engine/base/defs.h"
+
+#include <stdbool.h>
+
+#define FRAME_BYTES 64u
+#define FRAME_MAGIC 0x3146534cu /* "LSF1" as little-endian bytes */
+#define FRAME_VERSION 1u
+
+enum frame_command {
+	FRAME_WRITE = 1,
+	FRAME_FLUSH = 2,
+	FRAME_DISCARD = 3,
+	FRAME_WRITE_ZEROES = 4,
+	FRAME_PAIR = 5,   /* payload: struct pair_body */
+	FRAME_SYNCED = 6, /* the initial copy of the volume is complete */
+	FRAME_PING = 7,
+	/* Handshake: only as messages, before the session is up. */
+	FRAME_HELLO = 16,
+	FRAME_CHALLENGE = 17,
+	FRAME_PROVE = 18,
+	FRAME_ACCEPT = 19,
+	FRAME_REJECT = 20,
+};
+
+#define FRAME_FUA 0x0001u
+#define FRAME_CRC 0x0002u
+#define FRAME_COMPLETION 0x8000u
+
+struct frame {
+	uint8_t version;
+	uint8_t command;
+	uint16_t flags;
+	uint64_t target;
+	uint64_t initiator;
+	uint64_t message;
+	uint32_t volume;
+	uint32_t length;
+	uint64_t offset;
+	uint32_t status;
+	uint32_t epoch;
+	uint32_t payload_crc;
+};
+
+enum frame_verdict {
+	FRAME_OK,
+	FRAME_BAD_MAGIC,
+	FRAME_BAD_VERSION,
+	FRAME_BAD_CRC,
+	FRAME_BAD_COMMAND,
+	FRAME_BAD_FLAGS,
+};
+
+void frame_encode(const struct frame *frame, uint8_t bytes[FRAME_BYTES]);
+/*
+ * Reads @bytes once into @frame and checks all that can be checked without knowing the
+ * session.  @frame is filled only when the verdict is FRAME_OK.
+ */
+enum frame_verdict frame_decode(const uint8_t bytes[FRAME_BYTES], struct frame *frame);
+const char *frame_verdict_name(enum frame_verdict verdict);
+const char *frame_command_name(uint8_t command); /* "write", … or "unknown" */
+
+#endif
