@@ -26,10 +26,10 @@ static void table_fill(void)
 			table[t][i] = table[0][table[t - 1][i] & 0xff] ^ (table[t - 1][i] >> 8);
 }
 
-uint32_t crc32c_table(const void *bytes, size_t length)
+/* @c is the running remainder, without the inversions at either end. */
+static uint32_t table_update(uint32_t c, const void *bytes, size_t length)
 {
 	const uint8_t *p = bytes;
-	uint32_t c = 0xffffffffu;
 
 	pthread_once(&table_once, table_fill);
 	while (length >= 8) {
@@ -45,7 +45,21 @@ uint32_t crc32c_table(const void *bytes, size_t length)
 	}
 	while (length--)
 		c = table[0][(c ^ *p++) & 0xff] ^ (c >> 8);
-	return ~c;
+	return c;
+}
+
+uint32_t crc32c_table(const void *bytes, size_t length)
+{
+	return ~table_update(0xffffffffu, bytes, length);
+}
+
+uint32_t crc32c_join(const void *a, size_t a_length, const void *b, size_t b_length, const void *c,
+		     size_t c_length)
+{
+	uint32_t crc = table_update(0xffffffffu, a, a_length);
+
+	crc = table_update(crc, b, b_length);
+	return ~table_update(crc, c, c_length);
 }
 
 uint32_t crc32c_isal(const void *bytes, size_t length)

@@ -18,6 +18,10 @@ const char *crc32c_name(void);
 /* CRC32C of @bytes; the standard form: crc32c("123456789") = 0xe3069283. */
 uint32_t crc32c(const void *bytes, size_t length);
 
+/* CRC32C of three parts, one behind the other. */
+uint32_t crc32c_join(const void *a, size_t a_length, const void *b, size_t b_length, const void *c,
+		     size_t c_length);
+
 /* Each implementation by itself, for tests and benchmarks. */
 uint32_t crc32c_table(const void *bytes, size_t length);
 uint32_t crc32c_isal(const void *bytes, size_t length);

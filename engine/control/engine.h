@@ -15,46 +15,15 @@
 #define LS_CONTROL_ENGINE_H
 
 #include "engine/base/err.h"
+#include "engine/base/limits.h"
+#include "engine/core/env.h"
 #include "engine/core/request.h"
+#include "engine/core/volume.h"
+#include "engine/peer/job.h"
 #include "nvme/store.h"
 #include "verbs/link.h"
 
-#define NODE_NAME_MAX 31
-#define VOLUME_NAME_MAX 63
-#define POOL_NAME_MAX 31
-#define POOL_DEVICES_MAX 16
-#define ENGINE_POOLS_MAX 16
-#define ENGINE_VOLUMES_MAX 1024
-#define ENGINE_PEERS_MAX 8
-#define PEER_KEY_BYTES_MIN 16
-#define PEER_KEY_BYTES_MAX 64
-#define PEER_ADDRESS_MAX 95
-
 struct engine;
-
-/* What the engine asks of its surroundings. */
-struct engine_env {
-	void *ctx;
-	/* Fills @buf with unpredictable bytes (the simulator: seeded ones). */
-	void (*random)(void *ctx, void *buf, size_t bytes);
-	/*
-	 * Starts to connect to @address.  The answer is engine_link_opened() or
-	 * engine_dial_failed() with the same @cookie, later, exactly once.
-	 */
-	void (*dial)(void *ctx, const char *address, void *cookie);
-	/*
-	 * The engine is through with @link (down() was called, and no store operation uses its
-	 * slots): forget its regions and destroy it.
-	 */
-	void (*release_link)(void *ctx, struct link *link);
-	/* One line for the log; @level as in syslog (3 error, 4 warning, 6 info). */
-	void (*log)(void *ctx, int level, const char *text);
-	/*
-	 * Memory for the initial copy: a region of at least @bytes known to links and stores.
-	 * Called once, from engine_create().
-	 */
-	struct region *(*copy_buffers)(void *ctx, size_t bytes);
-};
 
 struct engine_config {
 	uint64_t node_address; /* not 0; the identity of this node, for ever */
@@ -92,21 +61,7 @@ void engine_submit(struct engine *engine, struct request *request);
 void engine_link_opened(struct engine *engine, struct link *link, void *cookie);
 void engine_dial_failed(struct engine *engine, void *cookie, const char *reason);
 
-/*
- * Administration.  A job is one operation that may take time; the engine calls done()
- * exactly once, with code 0 or a negative errno and a sentence.  Owned by the caller, who
- * keeps it until then.
- */
-struct job {
-	void (*done)(struct job *job);
-	struct err err; /* err.code = outcome */
-
-	/* The engine's own. */
-	struct list node;
-	struct volume *volume;
-	void *context;
-	uint64_t cursor;
-};
+/* Administration; see job.h. */
 
 /*
  * Takes over @stores in every case (closes them on failure).  Writes new superblocks;
@@ -139,23 +94,11 @@ void engine_volume_put(struct volume *volume);
 void engine_volume_info(const struct volume *volume, struct ls_volume_info *info);
 
 /* Status: plain copies, taken on the engine's thread. */
-enum mirror_state {
-	MIRROR_NONE,    /* not paired */
-	MIRROR_WAITING, /* pair asked, peer not answering yet */
-	MIRROR_COPYING, /* initial copy runs; writes go to both */
-	MIRROR_SYNCED,
-	MIRROR_LOST, /* peer lost or restarted: writes are refused until `lockstep pair` again */
-};
-const char *mirror_state_name(enum mirror_state state);
-
-enum volume_role { VOLUME_PRIMARY, VOLUME_SECONDARY };
-
 struct extent_status {
 	uint16_t device; /* index in the pool */
 	uint64_t offset; /* bytes on the device */
 	uint64_t length;
 };
-#define VOLUME_EXTENTS_MAX 64
 
 struct volume_status {
 	char name[VOLUME_NAME_MAX + 1];

@@ -20,6 +20,8 @@ target_compile_options(ls_flags INTERFACE
 	$<$<COMPILE_LANGUAGE:C>:-std=gnu17>
 	-Wall -Wextra -Werror -Wshadow -Wundef -Wwrite-strings -Wformat=2 -Wcast-align
 	-Wno-missing-field-initializers
+	# A sentence that does not fit its buffer is cut; that is what snprintf is used for.
+	-Wno-format-truncation
 	$<$<COMPILE_LANGUAGE:C>:-Wvla -Wstrict-prototypes -Wmissing-prototypes>
 	-fno-common -fno-omit-frame-pointer -fvisibility=hidden
 	# -iquote, not -I: our folder nvme/ must not shadow libnvme's <nvme/...>.

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Administration: pools and volumes come and go; pairing is handed to peer/. */
+#include "engine/control/engine.h"
+
+#include "engine/peer/node.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- pools --- */
+
+struct pool_op {
+	struct pool_setup setup;
+	struct engine *engine;
+	struct job *job;
+};
+
+static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
+{
+	const struct pool_setup *s = &op->setup;
+	struct volume_record r;
+	size_t cursor = 0;
+
+	for (unsigned i = 0; i < s->tables[s->chosen].volume_count; i++) {
+		struct volume *v;
+
+		if (!pool_next_record(s, &cursor, &r)) {
+			snprintf(text, bytes, "record %u of its volume table makes no sense", i);
+			return false;
+		}
+		v = volume_adopt(op->engine, s->pool, &r);
+		if (!v) {
+			snprintf(text, bytes,
+				 "its volume '%s' cannot be opened: the name or number is taken on this "
+				 "node, or its extents are not on the pool's devices",
+				 r.name);
+			return false;
+		}
+		v->ready = true;
+	}
+	return true;
+}
+
+static void drop_pool(struct engine *e, struct pool *pool)
+{
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++)
+		if (e->volumes[i] && e->volumes[i]->pool == pool)
+			volume_unmake(e, e->volumes[i]);
+	pool_destroy(pool);
+}
+
+static void pool_ready(struct pool_setup *setup, int code, const char *text)
+{
+	struct pool_op *op = CONTAINER_OF(setup, struct pool_op, setup);
+	struct engine *e = op->engine;
+	struct pool *pool = setup->pool;
+	struct job *job = op->job;
+	char why[300];
+
+	snprintf(why, sizeof(why), "%s", text);
+	if (code == 0 && pool_find(e, pool->name) && strcmp(pool_find(e, pool->name)->name, pool->name) == 0) {
+		code = -EEXIST;
+		snprintf(why, sizeof(why), "a pool of that name is open already");
+	}
+	if (code == 0 && !setup->make && !adopt_records(op, why, sizeof(why)))
+		code = -EINVAL;
+	e->admin_open--;
+	if (code < 0) {
+		char name[POOL_NAME_MAX + 1];
+
+		memcpy(name, pool->name, sizeof(name));
+		free(op);
+		drop_pool(e, pool);
+		job_done(job, code, name[0] ? "pool '%s': %s" : "%s%s", name, why);
+		return;
+	}
+	e->pools[e->pool_count++] = pool;
+	free(op);
+	job_done(job, 0, "pool '%s' is ready: %u device%s, %llu MiB free", pool->name,
+		 pool->device_count, pool->device_count == 1 ? "" : "s",
+		 (unsigned long long)pool_units_free(pool));
+}
+
+static void close_stores(struct store *const *stores, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		store_close(stores[i]);
+}
+
+static void pool_begin(struct engine *e, struct job *job, const char *name,
+		       struct store *const *stores, unsigned store_count, bool make, bool force)
+{
+	uint8_t uuid[16] = {0};
+	struct pool_op *op = calloc(1, sizeof(*op));
+
+	if (!op || e->pool_count + e->admin_open >= ENGINE_POOLS_MAX) {
+		free(op);
+		close_stores(stores, store_count);
+		job_done(job, -ENOSPC, "this node has %u pools, more are not supported", e->pool_count);
+		return;
+	}
+	if (make)
+		e->core.env.random(e->core.env.ctx, uuid, sizeof(uuid));
+	if (pool_create(name, uuid, stores, store_count, &op->setup.pool) < 0) {
+		free(op);
+		close_stores(stores, store_count);
+		job_done(job, -ENOMEM, "out of memory");
+		return;
+	}
+	op->engine = e;
+	op->job = job;
+	op->setup.done = pool_ready;
+	op->setup.make = make;
+	op->setup.force = force;
+	op->setup.node_address = e->core.own_address;
+	e->core.env.random(e->core.env.ctx, op->setup.device_uuids, sizeof(op->setup.device_uuids));
+	e->admin_open++;
+	pool_setup_start(&op->setup);
+}
+
+void engine_pool_create(struct engine *e, struct job *job, const char *name,
+			struct store *const *stores, unsigned store_count, bool force)
+{
+	if (!name_valid(name, POOL_NAME_MAX)) {
+		close_stores(stores, store_count);
+		job_done(job, -EINVAL, "'%s' is not a pool name: 1 to %d letters, digits, '.', '_' or '-'",
+			 name, POOL_NAME_MAX);
+		return;
+	}
+	if (store_count == 0 || store_count > POOL_DEVICES_MAX) {
+		close_stores(stores, store_count);
+		job_done(job, -EINVAL, "a pool has 1 to %d devices, not %u", POOL_DEVICES_MAX, store_count);
+		return;
+	}
+	for (unsigned i = 0; i < e->pool_count; i++) {
+		if (strcmp(e->pools[i]->name, name) != 0)
+			continue;
+		close_stores(stores, store_count);
+		job_done(job, -EEXIST, "there is a pool '%s' already", name);
+		return;
+	}
+	pool_begin(e, job, name, stores, store_count, true, force);
+}
+
+void engine_pool_open(struct engine *e, struct job *job, struct store *const *stores,
+		      unsigned store_count)
+{
+	assert(store_count > 0 && store_count <= POOL_DEVICES_MAX);
+	pool_begin(e, job, "", stores, store_count, false, false);
+}
+
+/* --- volumes --- */
+
+struct volume_op {
+	struct engine *engine;
+	struct job *job;
+	struct volume *volume;
+	struct leg leg;
+	struct pool_commit commit;
+};
+
+static void volume_created(struct pool_commit *commit, enum ls_status status)
+{
+	struct volume_op *op = CONTAINER_OF(commit, struct volume_op, commit);
+	struct job *job = op->job;
+	struct volume *v = op->volume;
+
+	op->engine->admin_open--;
+	if (status != LS_OK) {
+		volume_unmake(op->engine, v);
+		free(op);
+		job_done(job, -EIO, "the pool's volume table could not be written: %s",
+			 ls_status_text(status));
+		return;
+	}
+	v->ready = true;
+	free(op);
+	job_done(job, 0, "volume '%s' is ready: %llu MiB in pool '%s'", v->record.name,
+		 (unsigned long long)(v->record.size_bytes / MIB(1)), v->pool->name);
+}
+
+static void volume_record_it(struct volume_op *op)
+{
+	op->commit.done = volume_created;
+	pool_commit(op->volume->pool, &op->commit);
+}
+
+static void volume_zeroed(struct leg *leg)
+{
+	struct volume_op *op = CONTAINER_OF(leg, struct volume_op, leg);
+	struct job *job = op->job;
+
+	if (leg->status == LS_OK) {
+		volume_record_it(op);
+		return;
+	}
+	op->engine->admin_open--;
+	volume_unmake(op->engine, op->volume);
+	free(op);
+	job_done(job, -EIO, "writing zeroes to the new volume failed: %s", ls_status_text(leg->status));
+}
+
+static void volume_begin(struct volume_op *op, bool zero)
+{
+	struct volume *v = op->volume;
+
+	op->engine->admin_open++;
+	if (!zero) {
+		volume_record_it(op);
+		return;
+	}
+	op->leg = (struct leg){
+		.code = LEG_WRITE_ZEROES,
+		.length = v->record.size_bytes,
+		.done = volume_zeroed,
+	};
+	leg_start(&op->leg, &v->record, v->pool->stores);
+}
+
+void engine_volume_create(struct engine *e, struct job *job, const char *pool_name, const char *name,
+			  uint64_t size_bytes, bool zero)
+{
+	struct pool *pool = pool_find(e, pool_name);
+	enum ls_status status = LS_NO_SPACE;
+	struct volume_op *op;
+
+	if (!name_valid(name, VOLUME_NAME_MAX)) {
+		job_done(job, -EINVAL, "'%s' is not a volume name: 1 to %d letters, digits, '.', '_' or '-'",
+			 name, VOLUME_NAME_MAX);
+	} else if (!pool && pool_name && pool_name[0]) {
+		job_done(job, -ENOENT, "there is no pool '%s' on this node", pool_name);
+	} else if (!pool) {
+		job_done(job, -ENOENT, e->pool_count ? "this node has several pools: name one with --pool"
+						     : "this node has no pool: make one with `lockstep pool create`");
+	} else if (size_bytes == 0 || size_bytes > MIB(UINT32_MAX)) {
+		job_done(job, -EINVAL, "a volume cannot have %llu bytes", (unsigned long long)size_bytes);
+	} else if (volume_find(e, name)) {
+		job_done(job, -EEXIST, "there is a volume '%s' already", name);
+	} else {
+		op = calloc(1, sizeof(*op));
+		if (op)
+			op->volume = volume_make(e, pool, name, size_bytes, &status);
+		if (!op || !op->volume) {
+			free(op);
+			job_done(job, -ENOSPC, "pool '%s' has no room for %llu MiB: %llu MiB are free",
+				 pool->name, (unsigned long long)((size_bytes + MIB(1) - 1) / MIB(1)),
+				 (unsigned long long)pool_units_free(pool));
+			return;
+		}
+		op->engine = e;
+		op->job = job;
+		volume_begin(op, zero);
+	}
+}
+
+static void volume_deleted(struct pool_commit *commit, enum ls_status status)
+{
+	struct volume_op *op = CONTAINER_OF(commit, struct volume_op, commit);
+	struct job *job = op->job;
+	struct volume *v = op->volume;
+	char name[VOLUME_NAME_MAX + 1];
+
+	op->engine->admin_open--;
+	memcpy(name, v->record.name, sizeof(name));
+	if (status != LS_OK) {
+		/* The table on the device may be the old one or the new: keep the space taken. */
+		pool_record_add(v->pool, &v->record);
+		v->ready = true;
+		v->deleting = false;
+		free(op);
+		job_done(job, -EIO, "the pool's volume table could not be written: %s",
+			 ls_status_text(status));
+		return;
+	}
+	pool_record_add(v->pool, &v->record); /* volume_unmake() takes it out again */
+	volume_unmake(op->engine, v);
+	free(op);
+	job_done(job, 0, "volume '%s' is deleted", name);
+}
+
+void engine_volume_delete(struct engine *e, struct job *job, const char *name)
+{
+	struct volume *v = volume_find(e, name);
+	struct volume_op *op;
+
+	if (!v || !v->ready) {
+		job_done(job, -ENOENT, "there is no volume '%s' on this node", name);
+		return;
+	}
+	if (v->open_count > 0 || v->deleting || v->ranges.count > 0) {
+		job_done(job, -EBUSY, "volume '%s' is in use by %u client%s", name, v->open_count,
+			 v->open_count == 1 ? "" : "s");
+		return;
+	}
+	if (volume_mirrors(v) || v->pairing) {
+		job_done(job, -EBUSY, "volume '%s' is mirrored with node '%s', which is connected", name,
+			 v->record.replica_count ? v->record.replicas[0].node_name : v->pairing->peer->name);
+		return;
+	}
+	op = calloc(1, sizeof(*op));
+	if (!op) {
+		job_done(job, -ENOMEM, "out of memory");
+		return;
+	}
+	op->engine = e;
+	op->job = job;
+	op->volume = v;
+	op->commit.done = volume_deleted;
+	v->ready = false;
+	v->deleting = true;
+	e->admin_open++;
+	pool_record_remove(v->pool, &v->record);
+	pool_commit(v->pool, &op->commit);
+}
+
+void engine_pair(struct engine *e, struct job *job, const char *volume, const char *peer_name,
+		 const char *target, const char *target_pool)
+{
+	struct volume *v = volume_find(e, volume);
+	struct peer *peer = peer_find(e, peer_name);
+
+	if (!target || !target[0])
+		target = volume;
+	if (e->stopping)
+		job_done(job, -ESHUTDOWN, "this node is stopping");
+	else if (!v || !v->ready)
+		job_done(job, -ENOENT, "there is no volume '%s' on this node", volume);
+	else if (!peer)
+		job_done(job, -ENOENT, "there is no peer '%s': add it with `lockstep peer add`", peer_name);
+	else if (!name_valid(target, VOLUME_NAME_MAX) ||
+		 (target_pool && target_pool[0] && !name_valid(target_pool, POOL_NAME_MAX)))
+		job_done(job, -EINVAL, "the target's name or pool is not a name");
+	else if (v->record.role != VOLUME_PRIMARY)
+		job_done(job, -EINVAL, "volume '%s' is itself the target of a mirror from node '%s'", volume,
+			 v->record.replicas[0].node_name);
+	else
+		pair_request(e, job, v, peer, target, target_pool);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The engine's life and its passes; see engine.h. */
+#include "engine/control/engine.h"
+
+#include "engine/base/crc32c.h"
+#include "engine/peer/node.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+#define PEER_TIMEOUT_DEFAULT_MS 10000u
+#define REQUEST_TIMEOUT_DEFAULT_MS 30000u
+#define COPY_REGION_BYTES (4096u + COPY_UNITS * PIECE_BYTES_MAX)
+
+static int take_memory(struct engine *e, struct err *err)
+{
+	e->copy_region = e->core.env.copy_buffers(e->core.env.ctx, COPY_REGION_BYTES);
+	if (!e->copy_region || e->copy_region->length_bytes < COPY_REGION_BYTES)
+		return err_set(err, -ENOMEM, "no memory for the copy buffers (%u KiB)",
+			       COPY_REGION_BYTES / 1024);
+	return 0;
+}
+
+int engine_create(const struct engine_config *config, const struct engine_env *env,
+		  struct engine **engine, struct err *err)
+{
+	struct engine *e;
+	int rc;
+
+	assert(config->node_address != 0);
+	if (!name_valid(config->node_name, NODE_NAME_MAX))
+		return err_set(err, -EINVAL,
+			       "'%s' is not a node name: 1 to %d letters, digits, '.', '_' or '-'",
+			       config->node_name, NODE_NAME_MAX);
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return err_set(err, -ENOMEM, "out of memory");
+	list_init(&e->pairings);
+	e->core.own_address = config->node_address;
+	e->core.payload_crc = config->payload_crc;
+	e->core.volume_by_number = volume_by_number;
+	e->core.engine = e;
+	e->settings.peer_timeout_ns =
+		(config->peer_timeout_ms ? config->peer_timeout_ms : PEER_TIMEOUT_DEFAULT_MS) * NS_PER_MS;
+	e->settings.request_timeout_ns =
+		(config->request_timeout_ms ? config->request_timeout_ms : REQUEST_TIMEOUT_DEFAULT_MS) *
+		NS_PER_MS;
+	snprintf(e->settings.node_name, sizeof(e->settings.node_name), "%s", config->node_name);
+	rc = core_init(&e->core, env);
+	if (rc < 0)
+		err_set(err, rc, "out of memory");
+	else
+		rc = take_memory(e, err);
+	if (rc < 0) {
+		core_fini(&e->core);
+		free(e);
+		return rc;
+	}
+	/* Epochs go up from a random start, so that a restarted node does not repeat one. */
+	env->random(env->ctx, &e->last_epoch, sizeof(e->last_epoch));
+	e->last_epoch &= 0x3fffffffu;
+	*engine = e;
+	return 0;
+}
+
+static bool core_idle(const struct engine *e)
+{
+	return e->core.in_use == 0 && list_empty(&e->core.cutting);
+}
+
+static bool pools_idle(const struct engine *e)
+{
+	for (unsigned i = 0; i < e->pool_count; i++)
+		if (e->pools[i]->busy)
+			return false;
+	return e->admin_open == 0;
+}
+
+void engine_stop(struct engine *e)
+{
+	e->stopping = true;
+	e->core.stopping = true;
+	e->next_tick_ns = 0;
+}
+
+/* Own requests end first; then the sessions, which ends what the peer waits for. */
+static void stop_run(struct engine *e)
+{
+	if (!core_idle(e))
+		return;
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (e->sessions[i].phase != PHASE_FREE)
+			session_fail(&e->sessions[i], "this node is stopping");
+}
+
+bool engine_stopped(const struct engine *e)
+{
+	bool dialling = false;
+
+	for (unsigned i = 0; i < e->peer_count; i++)
+		dialling |= e->peers[i].dialling;
+	return e->stopping && core_idle(e) && session_none(e) && pools_idle(e) &&
+	       list_empty(&e->pairings) && !dialling;
+}
+
+void engine_destroy(struct engine *e)
+{
+	assert(engine_stopped(e));
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++)
+		if (e->volumes[i])
+			volume_unmake(e, e->volumes[i]);
+	for (unsigned i = 0; i < e->pool_count; i++)
+		pool_destroy(e->pools[i]);
+	for (unsigned i = 0; i < e->peer_count; i++)
+		channel_fini(&e->peers[i].channel);
+	core_fini(&e->core);
+	free(e);
+}
+
+void engine_tick(struct engine *e, uint64_t now_ns)
+{
+	e->core.now_ns = now_ns;
+	if (LIKELY(now_ns < e->next_tick_ns))
+		return;
+	session_tick(e);
+	pair_run(e);
+}
+
+uint64_t engine_deadline_ns(const struct engine *e)
+{
+	return e->next_tick_ns;
+}
+
+unsigned engine_poll(struct engine *e, unsigned budget)
+{
+	return session_poll(e, budget);
+}
+
+void engine_flush(struct engine *e)
+{
+	core_run(&e->core);
+	if (UNLIKELY(e->stopping))
+		stop_run(e);
+	session_flush(e);
+	session_reap(e);
+}
+
+bool engine_arm(struct engine *e)
+{
+	return session_arm(e);
+}
+
+void engine_submit(struct engine *e, struct request *request)
+{
+	core_submit(&e->core, request);
+}
+
+void engine_link_opened(struct engine *e, struct link *link, void *cookie)
+{
+	session_opened(e, link, cookie);
+}
+
+void engine_dial_failed(struct engine *e, void *cookie, const char *reason)
+{
+	(void)e;
+	session_dial_failed(cookie, reason);
+}
+
+int engine_peer_add(struct engine *e, const char *name, const char *address, const void *key,
+		    size_t key_bytes, struct err *err)
+{
+	struct peer *p;
+
+	if (!name_valid(name, NODE_NAME_MAX))
+		return err_set(err, -EINVAL,
+			       "'%s' is not a node name: 1 to %d letters, digits, '.', '_' or '-'", name,
+			       NODE_NAME_MAX);
+	if (strcmp(name, e->settings.node_name) == 0)
+		return err_set(err, -EINVAL, "'%s' is this node's own name", name);
+	if (strlen(address) > PEER_ADDRESS_MAX)
+		return err_set(err, -EINVAL, "the address is longer than %d characters", PEER_ADDRESS_MAX);
+	if (key_bytes < PEER_KEY_BYTES_MIN || key_bytes > PEER_KEY_BYTES_MAX)
+		return err_set(err, -EINVAL, "the key has %zu bytes; %d to %d are needed", key_bytes,
+			       PEER_KEY_BYTES_MIN, PEER_KEY_BYTES_MAX);
+	p = peer_find(e, name);
+	if (!p) {
+		if (e->peer_count == ENGINE_PEERS_MAX)
+			return err_set(err, -ENOSPC, "this node has %d peers, more are not supported",
+				       ENGINE_PEERS_MAX);
+		p = &e->peers[e->peer_count];
+		if (channel_init(&p->channel, &e->core, LINK_SLOTS_MAX) < 0)
+			return err_set(err, -ENOMEM, "out of memory");
+		e->peer_count++;
+		p->engine = e;
+		snprintf(p->name, sizeof(p->name), "%s", name);
+	}
+	/* Added again: a new address or key counts from the next session on. */
+	snprintf(p->address, sizeof(p->address), "%s", address);
+	memset(p->key, 0, sizeof(p->key));
+	memcpy(p->key, key, key_bytes);
+	p->key_bytes = key_bytes;
+	p->dial_at_ns = 0;
+	e->next_tick_ns = 0;
+	return 0;
+}
+
+struct volume *engine_volume_get(struct engine *e, const char *name)
+{
+	struct volume *v = volume_find(e, name);
+
+	if (!v || !v->ready || v->deleting)
+		return NULL;
+	v->open_count++;
+	return v;
+}
+
+void engine_volume_put(struct volume *v)
+{
+	assert(v->open_count > 0);
+	v->open_count--;
+}
+
+void engine_capture_start(struct engine *e, unsigned count)
+{
+	e->core.captured = 0;
+	e->core.capture_left = (unsigned)min_u64(count, CORE_CAPTURE_MAX);
+}
+
+unsigned engine_capture_read(const struct engine *e, struct captured_frame *frames, unsigned max)
+{
+	unsigned n = (unsigned)min_u64(e->core.captured, max);
+
+	for (unsigned i = 0; i < n; i++) {
+		frames[i].at_ns = e->core.capture[i].at_ns;
+		frames[i].sent = e->core.capture[i].sent;
+		memcpy(frames[i].bytes, e->core.capture[i].bytes, FRAME_BYTES);
+	}
+	return n;
+}

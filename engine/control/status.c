@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Status: plain copies of what the engine knows. */
+#include "engine/control/engine.h"
+
+#include "engine/base/crc32c.h"
+#include "engine/peer/node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *mirror_state_name(enum mirror_state state)
+{
+	switch (state) {
+	case MIRROR_NONE:
+		return "none";
+	case MIRROR_WAITING:
+		return "waiting";
+	case MIRROR_COPYING:
+		return "copying";
+	case MIRROR_SYNCED:
+		return "synced";
+	case MIRROR_LOST:
+		return "lost";
+	}
+	return "?";
+}
+
+const char *session_state_name(enum session_state state)
+{
+	switch (state) {
+	case SESSION_DOWN:
+		return "down";
+	case SESSION_DIALLING:
+		return "dialling";
+	case SESSION_HANDSHAKE:
+		return "handshake";
+	case SESSION_UP:
+		return "up";
+	case SESSION_DRAINING:
+		return "draining";
+	}
+	return "?";
+}
+
+static enum session_state peer_state(const struct engine *e, const struct peer *p)
+{
+	if (p->session)
+		return p->session->phase == PHASE_UP ? SESSION_UP : SESSION_DRAINING;
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (e->sessions[i].phase != PHASE_FREE && e->sessions[i].peer == p)
+			return SESSION_HANDSHAKE;
+	return p->dialling ? SESSION_DIALLING : SESSION_DOWN;
+}
+
+static void peer_status(const struct engine *e, const struct peer *p, struct peer_status *s)
+{
+	const struct link *link = p->session ? p->session->link : NULL;
+
+	*s = (struct peer_status){
+		.node_address = p->node_address,
+		.state = peer_state(e, p),
+		.sessions = p->sessions,
+	};
+	snprintf(s->name, sizeof(s->name), "%s", p->name);
+	snprintf(s->address, sizeof(s->address), "%s", p->address);
+	snprintf(s->last_error, sizeof(s->last_error), "%s", p->last_error);
+	if (!link)
+		return;
+	s->epoch = p->session->epoch;
+	s->version = p->session->version;
+	s->credits = p->channel.ids.free_count;
+	s->credits_total = p->channel.ids.slots;
+	s->link = link->stats;
+	snprintf(s->link_backend, sizeof(s->link_backend), "%s", link->backend);
+	snprintf(s->link_device, sizeof(s->link_device), "%s", link->device);
+	snprintf(s->link_detail, sizeof(s->link_detail), "%s", link->detail);
+	snprintf(s->link_address, sizeof(s->link_address), "%s", link->address);
+}
+
+static void pool_status(const struct pool *p, struct pool_status *s)
+{
+	*s = (struct pool_status){
+		.size_bytes = pool_units_total(p) * POOL_UNIT_BYTES,
+		.free_bytes = pool_units_free(p) * POOL_UNIT_BYTES,
+		.device_count = p->device_count,
+	};
+	snprintf(s->name, sizeof(s->name), "%s", p->name);
+	memcpy(s->uuid, p->uuid, 16);
+	for (unsigned i = 0; i < p->device_count; i++)
+		s->devices[i] = p->stores[i]->geometry;
+}
+
+void engine_status(const struct engine *e, struct engine_status *s)
+{
+	*s = (struct engine_status){
+		.node_address = e->core.own_address,
+		.now_ns = e->core.now_ns,
+		.crc32c = e->core.payload_crc ? crc32c_name() : "off",
+		.pieces_in_use = e->core.in_use,
+		.pieces_total = CORE_PIECES,
+		.write_ns_sum = e->core.stats.write_ns_sum,
+		.write_local_ns_sum = e->core.stats.write_local_ns_sum,
+		.write_remote_ns_sum = e->core.stats.write_remote_ns_sum,
+		.write_peer_device_ns_sum = e->core.stats.write_peer_device_ns_sum,
+		.write_count = e->core.stats.write_count,
+		.pool_count = e->pool_count,
+		.volume_count = e->volume_count,
+		.peer_count = e->peer_count,
+	};
+	snprintf(s->node_name, sizeof(s->node_name), "%s", e->settings.node_name);
+	for (unsigned i = 0; i < e->pool_count; i++)
+		pool_status(e->pools[i], &s->pools[i]);
+	for (unsigned i = 0; i < e->peer_count; i++)
+		peer_status(e, &e->peers[i], &s->peers[i]);
+}
+
+static void volume_status(const struct volume *v, struct volume_status *s)
+{
+	const struct volume_record *r = &v->record;
+	const struct pairing *p = v->pairing;
+
+	*s = (struct volume_status){
+		.number = r->number,
+		.size_bytes = r->size_bytes,
+		.block_bytes = r->block_bytes,
+		.role = r->role,
+		.mirror = v->mirror,
+		.consistent = r->consistent,
+		.open_count = v->open_count,
+		.copy_done_bytes = p ? p->done_bytes : 0,
+		.copy_total_bytes = p ? r->size_bytes : 0,
+		.copy_started_ns = p ? p->started_ns : 0,
+		.reads = v->stats.reads,
+		.writes = v->stats.writes,
+		.flushes = v->stats.flushes,
+		.discards = v->stats.discards,
+		.read_bytes = v->stats.read_bytes,
+		.written_bytes = v->stats.written_bytes,
+		.errors = v->stats.errors,
+		.regions_touched = v->intent.marked,
+		.region_bytes = INTENT_REGION_BYTES,
+		.extent_count = r->extent_count,
+	};
+	snprintf(s->name, sizeof(s->name), "%s", r->name);
+	snprintf(s->pool, sizeof(s->pool), "%s", v->pool->name);
+	if (r->replica_count) {
+		snprintf(s->peer, sizeof(s->peer), "%s", r->replicas[0].node_name);
+		snprintf(s->peer_volume, sizeof(s->peer_volume), "%s", r->replicas[0].volume_name);
+	}
+	if (v->mirror == MIRROR_LOST)
+		snprintf(s->last_error, sizeof(s->last_error), "%s", v->mirror_error);
+	for (unsigned i = 0; i < r->extent_count; i++)
+		s->extents[i] = (struct extent_status){
+			.device = r->extents[i].device,
+			.offset = POOL_DATA_OFFSET + r->extents[i].start * POOL_UNIT_BYTES,
+			.length = r->extents[i].count * POOL_UNIT_BYTES,
+		};
+}
+
+bool engine_volume_status(const struct engine *e, unsigned index, struct volume_status *s)
+{
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		if (!e->volumes[i] || index-- > 0)
+			continue;
+		volume_status(e->volumes[i], s);
+		return true;
+	}
+	return false;
+}
+
+void engine_volume_info(const struct volume *v, struct ls_volume_info *info)
+{
+	*info = (struct ls_volume_info){
+		.size_bytes = v->record.size_bytes,
+		.block_bytes = v->record.block_bytes,
+		.request_max_bytes = REQUEST_MAX_BYTES,
+		.mirrored = v->record.replica_count > 0,
+		.primary = v->record.role == VOLUME_PRIMARY,
+	};
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/core/channel.h"
+
+#include "engine/base/crc32c.h"
+#include "engine/core/core.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int channel_init(struct channel *c, struct core *core, uint32_t slots)
+{
+	*c = (struct channel){.core = core};
+	list_init(&c->waiting);
+	list_init(&c->control_waiting);
+	if (msgid_init(&c->ids, LINK_SLOTS_MAX) < 0)
+		return -ENOMEM;
+	c->serves = calloc(slots, sizeof(*c->serves));
+	if (!c->serves) {
+		msgid_fini(&c->ids);
+		return -ENOMEM;
+	}
+	c->serve_count = slots;
+	return 0;
+}
+
+void channel_fini(struct channel *c)
+{
+	assert(!c->link && c->serves_busy == 0);
+	msgid_fini(&c->ids);
+	free(c->serves);
+}
+
+void channel_open(struct channel *c, struct link *link, uint64_t peer_address, uint32_t epoch)
+{
+	assert(!c->link && channel_idle(c) && link->slot_count <= c->serve_count);
+	c->link = link;
+	c->own_address = c->core->own_address;
+	c->peer_address = peer_address;
+	c->epoch = epoch;
+	c->payload_max = link->granted_bytes;
+	c->last_heard_ns = c->core->now_ns;
+	c->shut = false;
+	msgid_reset(&c->ids, epoch, link->granted_count);
+	for (uint32_t i = 0; i < c->serve_count; i++)
+		c->serves[i] = (struct serve){.channel = c, .tag = 1};
+}
+
+bool channel_idle(const struct channel *c)
+{
+	return c->serves_busy == 0;
+}
+
+/* A peer that breaks the protocol loses its session, and nothing else (I13). */
+static void violation(struct channel *c, const char *what)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "the peer broke the protocol: %s", what);
+	core_log(c->core, 3, "session %08x: %s; ending the session", c->epoch, text);
+	c->shut = true;
+	link_shut(c->link, text);
+}
+
+/* --- requests that we send --- */
+
+static bool credit_left(const struct channel *c, bool control)
+{
+	return c->ids.free_count > (control ? 0 : CHANNEL_RESERVE);
+}
+
+bool channel_credit(struct channel *c, struct call *call, bool control)
+{
+	struct list *queue = control ? &c->control_waiting : &c->waiting;
+
+	call->channel = c;
+	call->message = 0;
+	/* Nobody overtakes those who wait already. */
+	if (list_empty(queue) && credit_left(c, control)) {
+		call->message = msgid_take(&c->ids, call);
+		return true;
+	}
+	list_add_tail(queue, &call->node);
+	return false;
+}
+
+void channel_return_credit(struct call *call)
+{
+	assert(call->message && call->sent_ns == 0);
+	msgid_release(&call->channel->ids, call->message);
+	call->message = 0;
+}
+
+static void give_credits(struct channel *c)
+{
+	struct list *node;
+
+	while ((!list_empty(&c->control_waiting) && credit_left(c, true)) ||
+	       (!list_empty(&c->waiting) && credit_left(c, false))) {
+		struct call *call;
+
+		node = list_pop(&c->control_waiting);
+		if (!node)
+			node = list_pop(&c->waiting);
+		call = LIST_ENTRY(node, struct call, node);
+		call->message = msgid_take(&c->ids, call);
+		call->credit(call);
+	}
+}
+
+void channel_send(struct channel *c, struct call *call, struct frame *frame, const void *payload,
+		  uint32_t payload_bytes, const struct region *region)
+{
+	uint8_t header[FRAME_BYTES];
+
+	assert(call->message && msgid_find(&c->ids, call->message) == call);
+	assert(payload_bytes <= c->payload_max);
+	frame->version = FRAME_VERSION;
+	frame->target = c->peer_address;
+	frame->initiator = c->own_address;
+	frame->message = call->message;
+	frame->epoch = c->epoch;
+	frame->status = 0;
+	call->command = frame->command;
+	call->sent_ns = max_u64(c->core->now_ns, 1); /* 0 = not sent */
+	frame_encode(frame, header);
+	if (UNLIKELY(c->core->capture_left > 0))
+		core_capture(c->core, true, header);
+	link_write(c->link, msgid_slot(call->message), header, payload, payload_bytes, region);
+	c->requests_sent++;
+}
+
+static void completion(struct channel *c, const struct frame *f)
+{
+	struct call *call = msgid_find(&c->ids, f->message);
+
+	/* Late, repeated or invented: it misses.  A waiting call has an ID but was not sent. */
+	if (!call || call->sent_ns == 0 || f->epoch != c->epoch) {
+		c->stale++;
+		return;
+	}
+	if (f->command != call->command) {
+		violation(c, "a completion names another command than its request");
+		return;
+	}
+	msgid_release(&c->ids, f->message);
+	call->message = 0;
+	call->sent_ns = 0;
+	call->answered(call, f);
+	if (!c->shut)
+		give_credits(c);
+}
+
+void channel_message(struct channel *c, const uint8_t *bytes, uint32_t length)
+{
+	struct frame f;
+
+	if (c->shut)
+		return;
+	c->last_heard_ns = c->core->now_ns;
+	if (length % FRAME_BYTES != 0) {
+		violation(c, "a message that is not whole frames");
+		return;
+	}
+	for (uint32_t at = 0; at < length && !c->shut; at += FRAME_BYTES) {
+		enum frame_verdict verdict = frame_decode(bytes + at, &f);
+
+		if (verdict != FRAME_OK) {
+			violation(c, frame_verdict_name(verdict));
+			return;
+		}
+		if (!(f.flags & FRAME_COMPLETION) || f.target != c->own_address ||
+		    f.initiator != c->peer_address) {
+			violation(c, "a message that is no completion from the peer to this node");
+			return;
+		}
+		if (UNLIKELY(c->core->capture_left > 0))
+			core_capture(c->core, false, bytes + at);
+		completion(c, &f);
+	}
+}
+
+uint64_t channel_oldest_ns(const struct channel *c)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (uint32_t i = 0; c->link && i < c->ids.slots; i++) {
+		const struct call *call = c->ids.owner[i];
+
+		if (call && call->sent_ns)
+			oldest = min_u64(oldest, call->sent_ns);
+	}
+	return oldest;
+}
+
+/* --- requests that we serve --- */
+
+void channel_answer(struct serve *s, enum ls_status status, uint32_t volume, uint64_t value)
+{
+	struct channel *c = s->channel;
+	uint8_t bytes[FRAME_BYTES];
+	struct frame f = {
+		.version = FRAME_VERSION,
+		.command = s->frame.command,
+		.flags = FRAME_COMPLETION,
+		.target = c->peer_address,
+		.initiator = c->own_address,
+		.message = s->frame.message,
+		.volume = volume,
+		.offset = value,
+		.status = status,
+		.epoch = c->epoch,
+	};
+
+	assert(s->state == SERVE_BUSY);
+	s->state = SERVE_FREE;
+	s->volume = NULL;
+	c->serves_busy--;
+	c->requests_served++;
+	/* The session may have ended while the device worked: then nobody is told. */
+	if (!c->link || c->shut)
+		return;
+	frame_encode(&f, bytes);
+	if (UNLIKELY(c->core->capture_left > 0))
+		core_capture(c->core, true, bytes);
+	link_send(c->link, bytes, sizeof(bytes));
+}
+
+static uint32_t saturate(uint64_t ns)
+{
+	return ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+}
+
+static void serve_done(struct leg *leg)
+{
+	struct serve *s = CONTAINER_OF(leg, struct serve, leg);
+	uint64_t now = s->channel->core->now_ns;
+	uint64_t times = (uint64_t)saturate(now - s->landed_ns) << 32 | saturate(now - s->device_ns);
+
+	channel_answer(s, leg->status, 0, times);
+}
+
+/* LS_OK when the request is one that this node may do on the volume. */
+static enum ls_status serve_check(const struct channel *c, const struct serve *s,
+				  uint32_t payload_bytes)
+{
+	const struct frame *f = &s->frame;
+	const struct volume *v = s->volume;
+
+	if (!v || !v->ready)
+		return LS_NO_VOLUME;
+	if (v->record.role != VOLUME_SECONDARY || v->record.replica_count == 0 ||
+	    v->record.replicas[0].node_address != c->peer_address || v->channels[0] != c)
+		return LS_NOT_PRIMARY;
+	if (f->command == FRAME_FLUSH)
+		return f->length || f->offset ? LS_INVALID : LS_OK;
+	if (f->length == 0)
+		return LS_INVALID;
+	if (f->length % v->record.block_bytes || f->offset % v->record.block_bytes)
+		return LS_UNALIGNED;
+	if (f->offset > v->record.size_bytes || f->length > v->record.size_bytes - f->offset)
+		return LS_OUT_OF_RANGE;
+	if (f->command == FRAME_WRITE && f->length != payload_bytes)
+		return LS_PROTOCOL;
+	return LS_OK;
+}
+
+static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t payload_bytes)
+{
+	static const enum leg_code codes[] = {
+		[FRAME_WRITE] = LEG_WRITE,
+		[FRAME_FLUSH] = LEG_FLUSH,
+		[FRAME_DISCARD] = LEG_WRITE_ZEROES,
+		[FRAME_WRITE_ZEROES] = LEG_WRITE_ZEROES,
+	};
+	const struct frame *f = &s->frame;
+	uint8_t *payload = link_slot_payload(c->link, slot);
+	enum ls_status status;
+
+	s->volume = c->core->volume_by_number(c->core->engine, f->volume);
+	status = serve_check(c, s, payload_bytes);
+	if (status == LS_OK && f->command == FRAME_WRITE && (f->flags & FRAME_CRC) &&
+	    crc32c(payload, payload_bytes) != f->payload_crc) {
+		c->payload_mismatches++;
+		status = LS_CHECKSUM;
+	}
+	if (status != LS_OK) {
+		channel_answer(s, status, 0, 0);
+		return;
+	}
+	s->device_ns = c->core->now_ns;
+	s->leg = (struct leg){
+		.code = codes[f->command],
+		.fua = f->flags & FRAME_FUA,
+		.offset = f->offset,
+		.length = f->length,
+		.buf = f->command == FRAME_WRITE ? payload : NULL,
+		.region = f->command == FRAME_WRITE ? &c->link->slots : NULL,
+		.done = serve_done,
+	};
+	leg_start(&s->leg, &s->volume->record, s->volume->pool->stores);
+}
+
+void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uint32_t payload_bytes)
+{
+	struct serve *s = &c->serves[slot];
+	enum frame_verdict verdict;
+
+	if (c->shut)
+		return;
+	c->last_heard_ns = c->core->now_ns;
+	if (s->state != SERVE_FREE) {
+		violation(c, "a request in a slot whose last request is not answered yet");
+		return;
+	}
+	verdict = frame_decode(header, &s->frame);
+	if (verdict != FRAME_OK) {
+		violation(c, frame_verdict_name(verdict));
+		return;
+	}
+	if (s->frame.target != c->own_address || s->frame.initiator != c->peer_address ||
+	    s->frame.epoch != c->epoch || msgid_epoch(s->frame.message) != c->epoch ||
+	    msgid_slot(s->frame.message) != slot || msgid_tag(s->frame.message) != s->tag) {
+		violation(c, "a request with a stale or foreign identification");
+		return;
+	}
+	if (s->frame.flags & FRAME_COMPLETION || s->frame.command > FRAME_PING) {
+		violation(c, "a request with a command that is none");
+		return;
+	}
+	if (UNLIKELY(c->core->capture_left > 0))
+		core_capture(c->core, false, header);
+#ifndef LS_MUTANT_ID_REUSED
+	s->tag++;
+#endif
+	s->state = SERVE_BUSY;
+	s->landed_ns = c->core->now_ns;
+	c->serves_busy++;
+	if (s->frame.command == FRAME_PING)
+		channel_answer(s, LS_OK, 0, 0);
+	else if (s->frame.command == FRAME_PAIR || s->frame.command == FRAME_SYNCED)
+		c->handler->control(c, s, link_slot_payload(c->link, slot), payload_bytes);
+	else
+		serve_io(c, s, slot, payload_bytes);
+}
+
+/* --- the end --- */
+
+static void lose_waiting(struct list *queue)
+{
+	struct list all;
+	struct list *node;
+
+	list_init(&all);
+	list_splice_tail(&all, queue);
+	while ((node = list_pop(&all))) {
+		struct call *call = LIST_ENTRY(node, struct call, node);
+
+		call->lost(call, false);
+	}
+}
+
+void channel_lost(struct channel *c)
+{
+	assert(c->link);
+	c->link = NULL;
+	c->shut = true;
+	for (uint32_t i = 0; i < c->ids.slots; i++) {
+		struct call *call = c->ids.owner[i];
+		bool sent;
+
+		if (!call)
+			continue;
+		sent = call->sent_ns != 0;
+		msgid_release(&c->ids, call->message);
+		call->message = 0;
+		call->sent_ns = 0;
+		call->lost(call, sent);
+	}
+	lose_waiting(&c->control_waiting);
+	lose_waiting(&c->waiting);
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/core/core.h"
+
+#include "engine/base/crc32c.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void piece_ready(struct piece *p);
+static void remote_credit(struct call *call);
+static void remote_answered(struct call *call, const struct frame *completion);
+static void remote_lost(struct call *call, bool sent);
+
+int core_init(struct core *core, const struct engine_env *env)
+{
+	core->env = *env;
+	list_init(&core->free);
+	list_init(&core->ready);
+	list_init(&core->cutting);
+	core->pieces = calloc(CORE_PIECES, sizeof(*core->pieces));
+	if (!core->pieces)
+		return -ENOMEM;
+	for (unsigned i = 0; i < CORE_PIECES; i++) {
+		struct piece *p = &core->pieces[i];
+
+		p->core = core;
+		for (unsigned k = 0; k < VOLUME_REPLICAS_MAX; k++) {
+			p->remote[k].piece = p;
+			p->remote[k].call.credit = remote_credit;
+			p->remote[k].call.answered = remote_answered;
+			p->remote[k].call.lost = remote_lost;
+			list_init(&p->remote[k].call.node);
+		}
+		list_add_tail(&core->free, &p->node);
+	}
+	return 0;
+}
+
+void core_fini(struct core *core)
+{
+	assert(core->in_use == 0 || !core->pieces);
+	free(core->pieces);
+}
+
+void core_log(const struct core *core, int level, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	core->env.log(core->env.ctx, level, text);
+}
+
+void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES])
+{
+	struct core_capture *c = &core->capture[core->captured++];
+
+	core->capture_left--;
+	c->at_ns = core->now_ns;
+	c->sent = sent;
+	memcpy(c->bytes, bytes, FRAME_BYTES);
+}
+
+void volume_mirror_lost(struct volume *v, const char *reason)
+{
+	if (!volume_mirrors(v))
+		return;
+	v->mirror = MIRROR_LOST;
+	snprintf(v->mirror_error, sizeof(v->mirror_error), "%s", reason);
+}
+
+/* --- requests --- */
+
+static void request_finish(struct request *r)
+{
+	struct volume *v = r->volume;
+
+	if (v) {
+		switch (r->op) {
+		case REQUEST_READ:
+			v->stats.reads++;
+			v->stats.read_bytes += r->length;
+			break;
+		case REQUEST_WRITE:
+			v->stats.writes++;
+			v->stats.written_bytes += r->length;
+			break;
+		case REQUEST_FLUSH:
+			v->stats.flushes++;
+			break;
+		default:
+			v->stats.discards++;
+			break;
+		}
+		v->stats.errors += r->status != LS_OK;
+	}
+	r->done(r);
+}
+
+static enum ls_status request_check(const struct core *core, const struct request *r)
+{
+	const struct volume *v = r->volume;
+	bool data = r->op == REQUEST_READ || r->op == REQUEST_WRITE;
+	bool fua = r->op == REQUEST_WRITE || r->op == REQUEST_WRITE_ZEROES;
+
+	if (core->stopping)
+		return LS_SHUTDOWN;
+	if (!v || !v->ready)
+		return LS_NO_VOLUME;
+	if (r->op < REQUEST_READ || r->op > REQUEST_WRITE_ZEROES ||
+	    r->flags & ~(fua ? LS_FUA : 0u))
+		return LS_INVALID;
+	if (v->record.role != VOLUME_PRIMARY)
+		return LS_NOT_PRIMARY;
+	if (r->op != REQUEST_READ && v->mirror == MIRROR_LOST)
+		return LS_NO_PEER;
+	if (r->op == REQUEST_FLUSH)
+		return LS_OK;
+	if (r->length == 0)
+		return LS_INVALID;
+	if (r->offset % v->record.block_bytes || r->length % v->record.block_bytes)
+		return LS_UNALIGNED;
+	if (r->offset > v->record.size_bytes || r->length > v->record.size_bytes - r->offset)
+		return LS_OUT_OF_RANGE;
+	if (data && r->length > REQUEST_MAX_BYTES)
+		return LS_TOO_LARGE;
+	if (data && !r->buf)
+		return LS_BAD_BUFFER;
+	return LS_OK;
+}
+
+/* How much of @r the next piece takes: never across a border, so that it lies in one extent. */
+static uint64_t cut_length(const struct request *r)
+{
+	bool data = r->op == REQUEST_READ || r->op == REQUEST_WRITE;
+	const struct volume *v = r->volume;
+	uint64_t unit = data ? PIECE_BYTES_MAX : PIECE_SPAN_MAX, at = r->offset + r->cut;
+
+	if (r->op == REQUEST_FLUSH)
+		return 0;
+	if (data && volume_mirrors(v)) {
+		for (unsigned i = 0; i < v->record.replica_count; i++)
+			if (v->channels[i])
+				unit = min_u64(unit, v->channels[i]->payload_max);
+	}
+	return min_u64(r->length - r->cut, unit - at % unit);
+}
+
+static struct piece *piece_cut(struct core *core, struct request *r)
+{
+	static const enum leg_code codes[] = {
+		[REQUEST_READ] = LEG_READ,
+		[REQUEST_WRITE] = LEG_WRITE,
+		[REQUEST_FLUSH] = LEG_FLUSH,
+		/* A deallocate may leave anything; only zeroes make both legs equal. */
+		[REQUEST_DISCARD] = LEG_WRITE_ZEROES,
+		[REQUEST_WRITE_ZEROES] = LEG_WRITE_ZEROES,
+	};
+	struct piece *p = LIST_ENTRY(list_pop(&core->free), struct piece, node);
+
+	core->in_use++;
+	p->state = PIECE_RANGE;
+	p->volume = r->volume;
+	p->request = r;
+	p->code = codes[r->op];
+	p->fua = r->flags & LS_FUA;
+	p->offset = r->offset + r->cut;
+	p->length = cut_length(r);
+	p->buf = r->buf ? (uint8_t *)r->buf + r->cut : NULL;
+	p->region = r->region;
+	p->ranged = p->code == LEG_WRITE || p->code == LEG_WRITE_ZEROES;
+	p->legs_open = 0;
+	p->remotes = p->credits = 0;
+	p->local_status = p->remote_status = LS_OK;
+	p->started_ns = core->now_ns;
+	r->cut += p->length;
+	r->pieces_open++;
+	return p;
+}
+
+static void piece_granted(struct range *range)
+{
+	struct piece *p = CONTAINER_OF(range, struct piece, range);
+
+	list_add_tail(&p->core->ready, &p->node);
+}
+
+static void piece_start(struct piece *p)
+{
+	p->range.granted = piece_granted;
+	list_init(&p->node);
+	if (!p->ranged || range_acquire(&p->volume->ranges, &p->range, p->offset, p->length))
+		piece_ready(p);
+}
+
+/* Cuts what the free pieces allow, one piece of each request in turn: nobody waits long. */
+static void cut_all(struct core *core)
+{
+	while (!list_empty(&core->cutting) && !list_empty(&core->free)) {
+		struct request *r = LIST_ENTRY(list_pop(&core->cutting), struct request, node);
+		struct piece *p = piece_cut(core, r);
+
+		if (r->cut < r->length && r->op != REQUEST_FLUSH)
+			list_add_tail(&core->cutting, &r->node);
+		piece_start(p);
+	}
+}
+
+void core_submit(struct core *core, struct request *r)
+{
+	r->submitted_ns = core->now_ns;
+	r->failed_legs = 0;
+	r->cut = 0;
+	r->pieces_open = 0;
+	list_init(&r->node);
+	r->status = request_check(core, r);
+	if (r->status != LS_OK) {
+		request_finish(r);
+		return;
+	}
+	list_add_tail(&core->cutting, &r->node);
+	cut_all(core);
+}
+
+void core_run(struct core *core)
+{
+	struct list *node;
+
+	while ((node = list_pop(&core->ready)))
+		piece_ready(LIST_ENTRY(node, struct piece, node));
+	cut_all(core);
+}
+
+/* --- pieces --- */
+
+static enum ls_status worse(enum ls_status a, enum ls_status b)
+{
+	return a != LS_OK ? a : b;
+}
+
+static void piece_outcome(const struct piece *p, struct request *r)
+{
+	enum ls_status status = worse(p->remote_status, p->local_status);
+
+	if (p->local_status != LS_OK)
+		r->failed_legs |= LS_LEG_LOCAL;
+	if (p->remote_status != LS_OK)
+		r->failed_legs |= LS_LEG_PEER;
+	if (p->local_status == LS_LOCAL_IO && p->remote_status == LS_PEER_IO)
+		status = LS_BOTH_IO;
+	r->status = worse(r->status, status);
+}
+
+/* One leg did it and the other did not: the replicas may differ from here on. */
+static void check_divergence(struct piece *p)
+{
+	char text[160];
+
+	if (!p->ranged || !p->remotes || (p->local_status == LS_OK && p->remote_status == LS_OK))
+		return;
+	snprintf(text, sizeof(text), "a write at byte %llu failed on %s: %s",
+		 (unsigned long long)p->offset, p->local_status != LS_OK ? "the local leg" : "the peer's leg",
+		 ls_status_text(worse(p->local_status, p->remote_status)));
+	if (volume_mirrors(p->volume))
+		core_log(p->core, 3, "volume '%s': %s; the mirror is out of sync", p->volume->record.name, text);
+	volume_mirror_lost(p->volume, text);
+}
+
+static void piece_finish(struct piece *p)
+{
+	struct core *core = p->core;
+	struct request *r = p->request;
+
+	piece_outcome(p, r);
+	check_divergence(p);
+	if (p->ranged)
+		range_release(&p->volume->ranges, &p->range);
+	if (p->code == LEG_WRITE && p->remotes) {
+		core->stats.write_count++;
+		core->stats.write_ns_sum += core->now_ns - p->started_ns;
+	}
+	p->state = PIECE_FREE;
+	p->request = NULL;
+	core->in_use--;
+	/* The head: it is in the cache. */
+	list_add_tail(core->free.next, &p->node);
+	if (--r->pieces_open > 0 || !list_empty(&r->node))
+		return;
+	request_finish(r);
+}
+
+#ifdef LS_MUTANT_ACK_ONE_LEG
+/* Planted for the simulator's self-test: the client is told when the first leg is done. */
+static void mutant_ack_early(struct piece *p)
+{
+	static struct request nobody;
+	struct request *r = p->request;
+
+	if (p->legs_open != 2 || r->pieces_open != 1 || !list_empty(&r->node))
+		return;
+	nobody = (struct request){.pieces_open = UINT32_MAX};
+	p->request = &nobody;
+	r->pieces_open = 0;
+	request_finish(r);
+}
+#endif
+
+static void leg_closed(struct piece *p)
+{
+	assert(p->legs_open > 0);
+#ifdef LS_MUTANT_ACK_ONE_LEG
+	mutant_ack_early(p);
+#endif
+	if (--p->legs_open == 0)
+		piece_finish(p);
+}
+
+static void local_done(struct leg *leg)
+{
+	struct piece *p = CONTAINER_OF(leg, struct piece, local);
+
+	p->local_status = leg->status;
+	if (p->remotes)
+		p->core->stats.write_local_ns_sum += p->core->now_ns - p->started_ns;
+	leg_closed(p);
+}
+
+static void remote_send(struct piece *p, unsigned i)
+{
+	static const uint8_t commands[] = {
+		[LEG_WRITE] = FRAME_WRITE,
+		[LEG_FLUSH] = FRAME_FLUSH,
+		[LEG_WRITE_ZEROES] = FRAME_WRITE_ZEROES,
+	};
+	bool data = p->code == LEG_WRITE, crc = data && p->core->payload_crc;
+	struct frame f = {
+		.command = commands[p->code],
+		.flags = (uint16_t)((p->fua ? FRAME_FUA : 0) | (crc ? FRAME_CRC : 0)),
+		.volume = p->volume->record.replicas[i].volume_number,
+		.length = (uint32_t)p->length,
+		.offset = p->code == LEG_FLUSH ? 0 : p->offset,
+		.payload_crc = crc ? p->crc : 0,
+	};
+
+	channel_send(p->remote[i].call.channel, &p->remote[i].call, &f, data ? p->buf : NULL,
+		     data ? (uint32_t)p->length : 0, p->region);
+}
+
+/* Every credit is there: the wire first, because that branch is the longer one. */
+static void piece_fly(struct piece *p)
+{
+	p->state = PIECE_FLIGHT;
+	p->legs_open = 1u + (unsigned)__builtin_popcount(p->remotes);
+	if (p->remotes && p->code == LEG_WRITE && p->core->payload_crc)
+		p->crc = crc32c(p->buf, p->length);
+	if (p->ranged)
+		intent_mark(&p->volume->intent, p->offset, p->length);
+	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++) {
+		if (!(p->remotes & 1u << i))
+			continue;
+		p->remote[i].open = true;
+		p->remote[i].resends = 0;
+		remote_send(p, i);
+	}
+	p->local = (struct leg){
+		.code = p->code,
+		.fua = p->fua,
+		.offset = p->offset,
+		.length = p->length,
+		.buf = p->buf,
+		.region = p->region,
+		.done = local_done,
+	};
+	leg_start(&p->local, &p->volume->record, p->volume->pool->stores);
+}
+
+/* Takes one credit after the other; goes on from remote_credit() when it has to wait. */
+static void take_credits(struct piece *p)
+{
+	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++) {
+		uint32_t bit = 1u << i;
+
+		if (!(p->remotes & bit) || p->credits & bit)
+			continue;
+		if (!channel_credit(p->volume->channels[i], &p->remote[i].call, false))
+			return;
+		p->credits |= bit;
+	}
+	piece_fly(p);
+}
+
+static void piece_ready(struct piece *p)
+{
+	const struct volume *v = p->volume;
+
+	p->state = PIECE_CREDIT;
+	if (p->code != LEG_READ && v->mirror == MIRROR_LOST) {
+		/* The peer went while it waited: nothing was written. */
+		p->remote_status = LS_NO_PEER;
+		piece_finish(p);
+		return;
+	}
+	if (p->code != LEG_READ && volume_mirrors(v))
+		p->remotes = (1u << v->record.replica_count) - 1;
+	take_credits(p);
+}
+
+static void remote_credit(struct call *call)
+{
+	struct remote_leg *leg = CONTAINER_OF(call, struct remote_leg, call);
+	struct piece *p = leg->piece;
+
+	if (leg->open) {
+		/* A resend waited for its credit. */
+		remote_send(p, (unsigned)(leg - p->remote));
+		return;
+	}
+	p->credits |= 1u << (leg - p->remote);
+	take_credits(p);
+}
+
+static void remote_closed(struct remote_leg *leg, enum ls_status status)
+{
+	struct piece *p = leg->piece;
+
+	leg->open = false;
+	p->remote_status = worse(p->remote_status, status);
+	p->core->stats.write_remote_ns_sum += p->core->now_ns - p->started_ns;
+	leg_closed(p);
+}
+
+static void remote_answered(struct call *call, const struct frame *f)
+{
+	struct remote_leg *leg = CONTAINER_OF(call, struct remote_leg, call);
+	struct piece *p = leg->piece;
+	enum ls_status status = (enum ls_status)f->status;
+
+	if (status == LS_CHECKSUM && leg->resends < PIECE_RESENDS) {
+		leg->resends++;
+		if (channel_credit(call->channel, call, false))
+			remote_send(p, (unsigned)(leg - p->remote));
+		return;
+	}
+	p->core->stats.write_peer_device_ns_sum += (uint32_t)f->offset;
+	if (status == LS_LOCAL_IO)
+		status = LS_PEER_IO;
+	remote_closed(leg, status);
+}
+
+static void remote_lost(struct call *call, bool sent)
+{
+	struct remote_leg *leg = CONTAINER_OF(call, struct remote_leg, call);
+	struct piece *p = leg->piece;
+
+	(void)sent;
+	if (leg->open) {
+		remote_closed(leg, LS_PEER_LOST);
+		return;
+	}
+	/* Not sent at all: no leg was started, and what it holds of other peers goes back. */
+	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
+		if (p->credits & 1u << i && p->remote[i].call.message)
+			channel_return_credit(&p->remote[i].call);
+	p->remotes = p->credits = 0;
+	p->remote_status = LS_NO_PEER;
+	piece_finish(p);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data path of one shard: cuts requests into pieces, gives each piece its place among
+ * the overlapping ones, sends its remote legs first and its local leg then, and completes
+ * the request once, when all of that is done.  No lock, no allocation, no system call.
+ *
+ *   FREE -> RANGE (waits for earlier overlapping pieces)
+ *        -> CREDIT (waits for a slot at a peer)
+ *        -> FLIGHT (legs open) -> FREE
+ */
+#ifndef LS_CORE_CORE_H
+#define LS_CORE_CORE_H
+
+#include "engine/core/channel.h"
+#include "engine/core/env.h"
+#include "engine/core/request.h"
+#include "engine/core/volume.h"
+
+#define CORE_PIECES 1024u
+/* Reads, writes: a piece never crosses a border of this size, so it lies in one extent. */
+#define PIECE_BYTES_MAX RANGE_CHUNK_BYTES
+/* Discards, zeroes. */
+#define PIECE_SPAN_MAX MIB(16)
+/* A payload that the peer found damaged is sent again this often. */
+#define PIECE_RESENDS 3u
+#define CORE_CAPTURE_MAX 64u
+
+enum piece_state { PIECE_FREE, PIECE_RANGE, PIECE_CREDIT, PIECE_FLIGHT };
+
+struct piece;
+
+struct remote_leg {
+	struct call call;
+	struct piece *piece;
+	bool open;
+	uint8_t resends;
+};
+
+struct piece {
+	struct list node; /* free list, or the core's ready list */
+	enum piece_state state;
+	struct core *core;
+	struct volume *volume;
+	struct request *request;
+
+	enum leg_code code;
+	bool fua;
+	bool ranged; /* holds or waits for a range */
+	uint64_t offset, length;
+	void *buf;
+	const struct region *region;
+	uint32_t crc;
+
+	struct range range;
+	struct leg local;
+	struct remote_leg remote[VOLUME_REPLICAS_MAX];
+	uint32_t remotes; /* bits of the replicas that this piece goes to */
+	uint32_t credits; /* bits of those whose credit is there */
+	unsigned legs_open;
+
+	enum ls_status local_status, remote_status;
+	uint64_t started_ns;
+};
+
+struct core_stats {
+	uint64_t write_count, write_ns_sum, write_local_ns_sum, write_remote_ns_sum,
+		write_peer_device_ns_sum;
+};
+
+struct core_capture {
+	uint64_t at_ns;
+	bool sent;
+	uint8_t bytes[FRAME_BYTES];
+};
+
+struct core {
+	uint64_t now_ns; /* set once per pass */
+	uint64_t own_address;
+	bool payload_crc;
+	bool stopping;
+	struct engine_env env;
+
+	struct piece *pieces;
+	struct list free;
+	struct list ready;   /* pieces whose range was granted meanwhile */
+	struct list cutting; /* requests with something left to cut */
+	uint32_t in_use;
+
+	/* Finds the volume that a frame names; the table belongs to the engine. */
+	struct volume *(*volume_by_number)(void *engine, uint32_t number);
+	void *engine;
+
+	struct core_stats stats;
+	unsigned capture_left, captured;
+	struct core_capture capture[CORE_CAPTURE_MAX];
+};
+
+int core_init(struct core *core, const struct engine_env *env); /* -ENOMEM */
+void core_fini(struct core *core);
+
+void core_submit(struct core *core, struct request *request);
+/* Goes on with what became possible: granted ranges, freed pieces.  At the end of each pass. */
+void core_run(struct core *core);
+
+void core_log(const struct core *core, int level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES]);
+
+#endif

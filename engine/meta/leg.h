@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A leg: one operation on the local devices, over a volume's extents or straight on one
+ * store, done in as many commands as extents and device limits ask for, one after the
+ * other.  Almost always that is one.
+ */
+#ifndef LS_META_LEG_H
+#define LS_META_LEG_H
+
+#include "engine/meta/record.h"
+#include "nvme/store.h"
+
+enum leg_code { LEG_READ, LEG_WRITE, LEG_FLUSH, LEG_WRITE_ZEROES };
+
+struct leg {
+	/* Filled by the owner, who keeps all of it until done(). */
+	enum leg_code code;
+	bool fua;
+	uint64_t offset, length; /* bytes; the leg moves them on */
+	uint8_t *buf;
+	const struct region *region;
+	void (*done)(struct leg *leg);
+
+	enum ls_status status; /* outcome */
+
+	/* The leg's own. */
+	const struct volume_record *record; /* NULL = straight on stores[0] */
+	struct store *const *stores;
+	uint32_t flush_left; /* devices still to flush, as bits */
+	struct store_op op;
+};
+
+/* Starts the leg on the devices of a pool; done() comes later, from a store's completion. */
+void leg_start(struct leg *leg, const struct volume_record *record, struct store *const *stores);
+/* The same on one store; offsets are the device's. */
+void leg_start_raw(struct leg *leg, struct store *const *store);
+
+#endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sessions: who is connected, for how long, and in which order one ends and the next
+ * begins.  At most one session per peer is up; the next is accepted only when nothing of
+ * the old one is in a device any more (I5).
+ */
+#include "engine/peer/node.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+#define TICK_NS (100 * NS_PER_MS)
+#define BACKOFF_MIN_MS 100u
+#define BACKOFF_MAX_MS 5000u
+
+struct peer *peer_find(struct engine *e, const char *name)
+{
+	for (unsigned i = 0; i < e->peer_count; i++)
+		if (strcmp(e->peers[i].name, name) == 0)
+			return &e->peers[i];
+	return NULL;
+}
+
+/* --- link events --- */
+
+static void on_message(void *owner, const uint8_t *bytes, uint32_t length)
+{
+	struct session *s = owner;
+
+	switch (s->phase) {
+	case PHASE_UP:
+		channel_message(&s->peer->channel, bytes, length);
+		break;
+	case PHASE_FREE:
+	case PHASE_CLOSING:
+	case PHASE_DOWN:
+		break;
+	default:
+		handshake_message(s, bytes, length);
+	}
+}
+
+static void on_landed(void *owner, uint32_t slot, const uint8_t *header, uint32_t payload_bytes)
+{
+	struct session *s = owner;
+
+	if (s->phase == PHASE_UP)
+		channel_landed(&s->peer->channel, slot, header, payload_bytes);
+	else if (s->phase != PHASE_CLOSING)
+		session_fail(s, "a request before the session was up");
+}
+
+static void lose_volumes(struct engine *e, struct channel *channel, const char *reason)
+{
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		struct volume *v = e->volumes[i];
+
+		for (unsigned k = 0; v && k < VOLUME_REPLICAS_MAX; k++) {
+			if (v->channels[k] != channel)
+				continue;
+			volume_mirror_lost(v, reason);
+			v->channels[k] = NULL;
+		}
+	}
+}
+
+static void next_dial(struct peer *p)
+{
+	struct engine *e = p->engine;
+	uint32_t jitter;
+
+	/* A random part, so that two nodes do not cross their dials for ever. */
+	e->core.env.random(e->core.env.ctx, &jitter, sizeof(jitter));
+	p->backoff_ms = (uint32_t)min_u64(max_u64(2u * p->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+	p->dial_at_ns = e->core.now_ns + (p->backoff_ms + jitter % p->backoff_ms) * NS_PER_MS;
+	e->next_tick_ns = 0;
+}
+
+static void note_error(struct session *s, const char *reason)
+{
+	struct peer *p = s->peer;
+
+	core_log(&s->engine->core, s->phase == PHASE_UP ? 4 : 6, "peer '%s' (%s): %s",
+		 p ? p->name : "?", s->link->address, reason);
+	if (p && p->session != s && p->session)
+		return; /* a session is up: what befell another attempt is no news */
+	if (p)
+		snprintf(p->last_error, sizeof(p->last_error), "%s", reason);
+}
+
+static void on_down(void *owner, const char *reason)
+{
+	struct session *s = owner;
+	struct peer *p = s->peer;
+
+	if (s->phase != PHASE_CLOSING)
+		note_error(s, reason);
+	s->phase = PHASE_DOWN;
+	s->engine->next_tick_ns = 0;
+	if (!p || p->session != s)
+		return;
+	lose_volumes(s->engine, &p->channel, p->last_error);
+	p->pinging = false;
+	channel_lost(&p->channel);
+}
+
+static const struct link_handler link_handler = {
+	.message = on_message,
+	.landed = on_landed,
+	.down = on_down,
+};
+
+static const struct channel_handler channel_handler = {
+	.control = pair_control,
+};
+
+void session_fail(struct session *s, const char *reason)
+{
+	if (s->phase == PHASE_CLOSING || s->phase == PHASE_DOWN)
+		return;
+	note_error(s, reason);
+	if (s->peer && s->peer->session == s) {
+		s->peer->channel.shut = true;
+		/* From now on no write may count on this peer, though its answers may still come. */
+		lose_volumes(s->engine, &s->peer->channel, reason);
+	}
+	s->phase = PHASE_CLOSING;
+	link_shut(s->link, reason);
+}
+
+/* --- coming and going --- */
+
+void session_opened(struct engine *e, struct link *link, struct peer *dialled)
+{
+	struct session *s = NULL;
+
+	if (dialled)
+		dialled->dialling = false;
+	for (unsigned i = 0; i < SESSIONS_MAX && !s; i++)
+		if (e->sessions[i].phase == PHASE_FREE)
+			s = &e->sessions[i];
+	if (!s || e->stopping || (dialled && dialled->session)) {
+		if (dialled)
+			next_dial(dialled);
+		e->core.env.release_link(e->core.env.ctx, link);
+		return;
+	}
+	*s = (struct session){
+		.engine = e,
+		.link = link,
+		.peer = dialled,
+		.dialled = dialled != NULL,
+		.phase = PHASE_EXPECT_HELLO,
+		.deadline_ns = e->core.now_ns + e->settings.peer_timeout_ns,
+	};
+	link_attach(link, &link_handler, s);
+	e->next_tick_ns = 0;
+	if (dialled)
+		handshake_hello(s);
+}
+
+void session_dial_failed(struct peer *p, const char *reason)
+{
+	p->dialling = false;
+	if (!p->session)
+		snprintf(p->last_error, sizeof(p->last_error), "%s", reason);
+	next_dial(p);
+}
+
+void session_established(struct session *s)
+{
+	struct peer *p = s->peer;
+	struct engine *e = s->engine;
+
+	assert(!p->session);
+	e->last_epoch = (uint32_t)max_u64(e->last_epoch, s->epoch);
+	p->node_address = s->peer_address;
+	p->session = s;
+	p->sessions++;
+	p->backoff_ms = 0;
+	p->last_error[0] = '\0';
+	p->pinging = false;
+	s->phase = PHASE_UP;
+	p->channel.handler = &channel_handler;
+	p->channel.owner = p;
+	channel_open(&p->channel, s->link, s->peer_address, s->epoch);
+	core_log(&e->core, 6, "peer '%s': session %08x is up over %s (%s, %u slots)", p->name, s->epoch,
+		 s->link->backend, s->link->address, s->link->granted_count);
+	e->next_tick_ns = 0;
+}
+
+void session_reap(struct engine *e)
+{
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		struct session *s = &e->sessions[i];
+		struct peer *p = s->peer;
+		bool owner = p && p->session == s;
+
+		if (s->phase != PHASE_DOWN || (owner && !channel_idle(&p->channel)))
+			continue;
+		e->core.env.release_link(e->core.env.ctx, s->link);
+		s->link = NULL;
+		s->phase = PHASE_FREE;
+		if (p && (owner || s->dialled))
+			next_dial(p);
+		if (!owner)
+			continue;
+		p->session = NULL;
+		for (unsigned k = 0; k < SESSIONS_MAX; k++) {
+			struct session *next = &e->sessions[k];
+
+			if (next->phase == PHASE_DRAIN && next->peer == p && !p->session)
+				handshake_drained(next);
+		}
+	}
+}
+
+bool session_none(const struct engine *e)
+{
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (e->sessions[i].phase != PHASE_FREE)
+			return false;
+	return true;
+}
+
+/* --- time --- */
+
+static void ping_answered(struct call *call, const struct frame *completion)
+{
+	(void)completion;
+	CONTAINER_OF(call, struct peer, ping)->pinging = false;
+}
+
+static void ping_lost(struct call *call, bool sent)
+{
+	(void)sent;
+	CONTAINER_OF(call, struct peer, ping)->pinging = false;
+}
+
+static void ping_send(struct call *call)
+{
+	struct frame f = {.command = FRAME_PING};
+
+	channel_send(call->channel, call, &f, NULL, 0, NULL);
+}
+
+static void keep_alive(struct session *s)
+{
+	struct engine *e = s->engine;
+	struct peer *p = s->peer;
+	uint64_t now = e->core.now_ns, silence = now - p->channel.last_heard_ns;
+	uint64_t oldest = channel_oldest_ns(&p->channel);
+	char text[160];
+
+	if (silence > e->settings.peer_timeout_ns) {
+		snprintf(text, sizeof(text), "the peer was silent for %llu ms",
+			 (unsigned long long)(silence / NS_PER_MS));
+		session_fail(s, text);
+		return;
+	}
+	if (oldest < now && now - oldest > e->settings.request_timeout_ns) {
+		snprintf(text, sizeof(text), "the peer did not answer a request for %llu ms",
+			 (unsigned long long)((now - oldest) / NS_PER_MS));
+		session_fail(s, text);
+		return;
+	}
+	if (p->pinging || silence < e->settings.peer_timeout_ns / 3)
+		return;
+	p->pinging = true;
+	p->ping.credit = ping_send;
+	p->ping.answered = ping_answered;
+	p->ping.lost = ping_lost;
+	if (channel_credit(&p->channel, &p->ping, true))
+		ping_send(&p->ping);
+}
+
+static bool handshake_with(const struct engine *e, const struct peer *p)
+{
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (e->sessions[i].phase != PHASE_FREE && e->sessions[i].peer == p)
+			return true;
+	return false;
+}
+
+void session_tick(struct engine *e)
+{
+	uint64_t now = e->core.now_ns;
+	bool any = false;
+
+	if (now < e->next_tick_ns)
+		return;
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		struct session *s = &e->sessions[i];
+
+		any |= s->phase != PHASE_FREE;
+		if (s->phase == PHASE_UP && !s->peer->channel.shut)
+			keep_alive(s);
+		else if (s->phase != PHASE_FREE && s->phase < PHASE_UP && now > s->deadline_ns)
+			session_fail(s, "the handshake took too long");
+	}
+	for (unsigned i = 0; i < e->peer_count && !e->stopping; i++) {
+		struct peer *p = &e->peers[i];
+
+		any |= p->address[0] != '\0';
+		if (!p->address[0] || p->session || p->dialling || now < p->dial_at_ns ||
+		    handshake_with(e, p))
+			continue;
+		p->dialling = true;
+		e->core.env.dial(e->core.env.ctx, p->address, p);
+	}
+	e->next_tick_ns = any || !list_empty(&e->pairings) ? now + TICK_NS : UINT64_MAX;
+}
+
+unsigned session_poll(struct engine *e, unsigned budget)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		struct session *s = &e->sessions[i];
+
+		if (s->phase != PHASE_FREE && s->phase != PHASE_DOWN)
+			n += link_poll(s->link, budget);
+	}
+	return n;
+}
+
+void session_flush(struct engine *e)
+{
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		struct session *s = &e->sessions[i];
+
+		if (s->phase != PHASE_FREE && s->phase != PHASE_DOWN)
+			link_flush(s->link);
+	}
+}
+
+bool session_arm(struct engine *e)
+{
+	bool now = false;
+
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		struct session *s = &e->sessions[i];
+
+		if (s->phase != PHASE_FREE && s->phase != PHASE_DOWN)
+			now |= link_arm(s->link);
+	}
+	return now;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The node's table of volumes, by name and by the number that frames carry. */
+#include "engine/peer/node.h"
+
+#include "engine/peer/job.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void job_done(struct job *job, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	job->err.code = code;
+	va_start(ap, fmt);
+	vsnprintf(job->err.text, sizeof(job->err.text), fmt, ap);
+	va_end(ap);
+	job->done(job);
+}
+
+bool name_valid(const char *name, size_t max)
+{
+	size_t n = strlen(name);
+
+	if (n == 0 || n > max || name[0] == '-' || name[0] == '.')
+		return false;
+	for (const char *p = name; *p; p++) {
+		bool ok = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			  (*p >= '0' && *p <= '9') || *p == '-' || *p == '_' || *p == '.';
+
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+struct pool *pool_find(struct engine *e, const char *name)
+{
+	if (!name || !name[0])
+		return e->pool_count == 1 ? e->pools[0] : NULL;
+	for (unsigned i = 0; i < e->pool_count; i++)
+		if (strcmp(e->pools[i]->name, name) == 0)
+			return e->pools[i];
+	return NULL;
+}
+
+struct volume *volume_find(struct engine *e, const char *name)
+{
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++)
+		if (e->volumes[i] && strcmp(e->volumes[i]->record.name, name) == 0)
+			return e->volumes[i];
+	return NULL;
+}
+
+struct volume *volume_by_number(void *engine, uint32_t number)
+{
+	struct engine *e = engine;
+	struct volume *v = e->volumes[number % ENGINE_VOLUMES_MAX];
+
+	return v && v->record.number == number ? v : NULL;
+}
+
+struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct volume_record *record)
+{
+	uint32_t index = record->number % ENGINE_VOLUMES_MAX;
+	struct volume *v;
+
+	if (e->volumes[index] || volume_find(e, record->name))
+		return NULL;
+	for (unsigned i = 0; i < record->extent_count; i++) {
+		const struct extent *x = &record->extents[i];
+
+		if (x->device >= pool->device_count || x->count > pool->units[x->device] ||
+		    x->start > pool->units[x->device] - x->count)
+			return NULL;
+	}
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return NULL;
+	if (intent_init(&v->intent, record->size_bytes) < 0) {
+		free(v);
+		return NULL;
+	}
+	v->record = *record;
+	v->pool = pool;
+	range_set_init(&v->ranges);
+	if (record->replica_count > 0) {
+		v->mirror = MIRROR_LOST;
+		snprintf(v->mirror_error, sizeof(v->mirror_error),
+			 "the engine was restarted, and this version keeps no durable write-intent map");
+	}
+	e->volumes[index] = v;
+	e->volume_count++;
+	pool_record_add(pool, &v->record);
+	return v;
+}
+
+static bool number_choose(struct engine *e, uint32_t *number)
+{
+	uint32_t random;
+
+	e->core.env.random(e->core.env.ctx, &random, sizeof(random));
+	for (uint32_t i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		if (e->volumes[i])
+			continue;
+		*number = random / ENGINE_VOLUMES_MAX * ENGINE_VOLUMES_MAX + i;
+		if (*number == 0)
+			*number = ENGINE_VOLUMES_MAX;
+		return true;
+	}
+	return false;
+}
+
+struct volume *volume_make(struct engine *e, struct pool *pool, const char *name,
+			   uint64_t size_bytes, enum ls_status *status)
+{
+	struct volume_record r = {0};
+	struct volume *v;
+
+	*status = LS_NO_SPACE;
+	r.size_bytes = round_up_u64(size_bytes, POOL_UNIT_BYTES);
+	if (!number_choose(e, &r.number) ||
+	    !pool_allocate(pool, r.size_bytes / POOL_UNIT_BYTES, &r))
+		return NULL;
+	snprintf(r.name, sizeof(r.name), "%s", name);
+	r.block_bytes = pool->block_bytes;
+	r.consistent = true;
+	e->core.env.random(e->core.env.ctx, r.uuid, sizeof(r.uuid));
+	v = volume_adopt(e, pool, &r);
+	*status = v ? LS_OK : LS_NO_SPACE;
+	return v;
+}
+
+void volume_unmake(struct engine *e, struct volume *v)
+{
+	pool_record_remove(v->pool, &v->record);
+	e->volumes[v->record.number % ENGINE_VOLUMES_MAX] = NULL;
+	e->volume_count--;
+	intent_fini(&v->intent);
+	free(v);
+}
