@@ -1,0 +1,5 @@
+# Unit tests of the pure core, one per module.
+foreach(module frame msgid range record crc32c intent)
+	ls_test(unit-${module} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_${module}.c
+		USES core meta base LABELS unit)
+endforeach()

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Goal: both CRC32C implementations give the standard's values and agree with each other. */
+#include "engine/base/crc32c.h"
+#include "tests/support/seed.h"
+#include "tests/support/t.h"
+
+static void check_value(void **state)
+{
+	(void)state;
+	/* RFC 3720, appendix B.4, and the usual check value. */
+	assert_int_equal(crc32c_table("123456789", 9), 0xe3069283);
+	assert_int_equal(crc32c_isal("123456789", 9), 0xe3069283);
+	assert_int_equal(crc32c_table("", 0), 0);
+	assert_int_equal(crc32c_isal("", 0), 0);
+}
+
+static void implementations_agree(void **state)
+{
+	static uint8_t bytes[5000];
+	uint64_t seed = seed_start();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)seed_next(&seed);
+	for (int i = 0; i < 2000; i++) {
+		size_t at = seed_below(&seed, 100), n = seed_below(&seed, sizeof(bytes) - 100);
+		size_t cut = seed_below(&seed, n + 1);
+
+		assert_int_equal(crc32c_table(bytes + at, n), crc32c_isal(bytes + at, n));
+		assert_int_equal(crc32c_table(bytes + at, n),
+				 crc32c_join(bytes + at, cut, bytes + at + cut, n - cut, "", 0));
+	}
+}
+
+static void init_chooses_one(void **state)
+{
+	(void)state;
+	crc32c_init();
+	assert_int_equal(crc32c("123456789", 9), 0xe3069283);
+	print_message("CRC32C by %s\n", crc32c_name());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(check_value),
+		cmocka_unit_test(implementations_agree),
+		cmocka_unit_test(init_chooses_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
