@@ -21,7 +21,7 @@ target_compile_options(ls_flags INTERFACE
 	-Wall -Wextra -Werror -Wshadow -Wundef -Wwrite-strings -Wformat=2 -Wcast-align
 	-Wno-missing-field-initializers
 	# A sentence that does not fit its buffer is cut; that is what snprintf is used for.
-	-Wno-format-truncation
+	$<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
 	$<$<COMPILE_LANGUAGE:C>:-Wvla -Wstrict-prototypes -Wmissing-prototypes>
 	-fno-common -fno-omit-frame-pointer -fvisibility=hidden
 	# -iquote, not -I: our folder nvme/ must not shadow libnvme's <nvme/...>.
