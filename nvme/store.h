@@ -87,6 +87,17 @@ struct store {
 	uint32_t in_flight; /* submitted and not done */
 };
 
+/*
+ * For backends, inside poll: counts @op out of its store and calls done().  The caller
+ * may reuse or free @op there, and close the store with the last one.
+ */
+static inline void store_op_done(struct store_op *op, enum ls_status status)
+{
+	op->status = status;
+	op->store->in_flight--;
+	op->done(op);
+}
+
 /* Asserts the contract (range, alignment, one command's limits), then submits. */
 void store_submit(struct store *store, struct store_op *op);
 void store_close(struct store *store);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nvme/fault.h"
+
+#include "nvme/backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHADOWS = 4096, CODES = STORE_WRITE_ZEROES + 1 };
+
+/* The operation that the store below sees instead of @op. */
+struct shadow {
+	struct store_op below;
+	struct store_op *op;
+	enum ls_status status; /* LS_OK = what the store below says */
+	struct shadow *next_free;
+	struct fault_store *fault;
+};
+
+struct fault_store {
+	struct store store;
+	struct store *below;
+	struct store_fault_plan plan;
+	uint64_t count[CODES];
+	struct store_op *held; /* oldest first, by op->next */
+	struct shadow *free_shadows;
+	struct shadow shadows[SHADOWS];
+};
+
+static struct fault_store *fault_of(const struct store *store)
+{
+	return CONTAINER_OF(store, struct fault_store, store);
+}
+
+static const struct store_fault_rule *find_rule(const struct fault_store *f, enum store_code code)
+{
+	for (unsigned i = 0; i < f->plan.nr_rules; i++) {
+		const struct store_fault_rule *rule = &f->plan.rules[i];
+
+		if (rule->code == code && (rule->nth == 0 || rule->nth == f->count[code]))
+			return rule;
+	}
+	return NULL;
+}
+
+static void shadow_done(struct store_op *below)
+{
+	struct shadow *s = CONTAINER_OF(below, struct shadow, below);
+	struct fault_store *f = s->fault;
+	struct store_op *op = s->op;
+	enum ls_status status = s->status != LS_OK ? s->status : below->status;
+
+	s->next_free = f->free_shadows;
+	f->free_shadows = s;
+	store_op_done(op, status);
+}
+
+static void pass_on(struct fault_store *f, struct store_op *op)
+{
+	struct shadow *s = f->free_shadows;
+	const struct store_fault_rule *rule;
+
+	/* A test that has more in flight than this is no test. */
+	assert(s);
+	f->free_shadows = s->next_free;
+	f->count[op->code]++;
+	rule = find_rule(f, op->code);
+	s->below = *op;
+	if (rule && !rule->after)
+		s->below = (struct store_op){.code = STORE_FLUSH};
+	s->below.done = shadow_done;
+	s->op = op;
+	s->status = rule ? rule->status : LS_OK;
+	s->fault = f;
+	store_submit(f->below, &s->below);
+}
+
+static void fault_submit(struct store *store, struct store_op *op)
+{
+	struct fault_store *f = fault_of(store);
+	struct store_op **tail = &f->held;
+
+	if (!(f->plan.hold & (1u << op->code))) {
+		pass_on(f, op);
+		return;
+	}
+	while (*tail)
+		tail = &(*tail)->next;
+	op->next = NULL;
+	*tail = op;
+}
+
+static void fault_close(struct store *store)
+{
+	struct fault_store *f = fault_of(store);
+
+	store_close(f->below);
+	free(f);
+}
+
+static const struct store_ops fault_ops = {
+	.submit = fault_submit,
+	.close = fault_close,
+};
+
+struct store *store_fault_wrap(struct store *below, const struct store_fault_plan *plan)
+{
+	struct fault_store *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->store.ops = &fault_ops;
+	f->store.geometry = below->geometry;
+	f->below = below;
+	for (size_t i = 0; i < SHADOWS; i++) {
+		f->shadows[i].next_free = f->free_shadows;
+		f->free_shadows = &f->shadows[i];
+	}
+	store_fault_plan_set(&f->store, plan);
+	return &f->store;
+}
+
+void store_fault_plan_set(struct store *store, const struct store_fault_plan *plan)
+{
+	struct fault_store *f = fault_of(store);
+
+	memset(&f->plan, 0, sizeof(f->plan));
+	memset(f->count, 0, sizeof(f->count));
+	if (plan)
+		f->plan = *plan;
+	assert(f->plan.nr_rules <= STORE_FAULT_RULES_MAX);
+}
+
+unsigned store_fault_held(const struct store *store)
+{
+	unsigned n = 0;
+
+	for (const struct store_op *op = fault_of(store)->held; op; op = op->next)
+		n++;
+	return n;
+}
+
+bool store_fault_release(struct store *store, struct store_op *op)
+{
+	struct fault_store *f = fault_of(store);
+
+	for (struct store_op **at = &f->held; *at; at = &(*at)->next) {
+		struct store_op *found = *at;
+
+		if (op && found != op)
+			continue;
+		*at = found->next;
+		pass_on(f, found);
+		return true;
+	}
+	return false;
+}
+
+/* The path form. */
+
+static bool takes(const char *path)
+{
+	return strncmp(path, "fail:", 5) == 0;
+}
+
+static int parse_code(const char *name, enum store_code *code)
+{
+	static const char *const names[CODES] = {
+		/* clang-format off */
+		[STORE_READ]         = "read",
+		[STORE_WRITE]        = "write",
+		[STORE_FLUSH]        = "flush",
+		[STORE_DISCARD]      = "discard",
+		[STORE_WRITE_ZEROES] = "zeroes",
+		/* clang-format on */
+	};
+
+	for (unsigned i = 0; i < CODES; i++) {
+		if (strcmp(name, names[i]) == 0) {
+			*code = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int open_fail(struct store_queue *queue, const char *path, uint64_t size_bytes,
+		     struct store **store, struct err *err)
+{
+	struct store_fault_plan plan = {.nr_rules = 1, .rules = {{.status = LS_LOCAL_IO}}};
+	struct store *below, *wrapped;
+	unsigned long long nth;
+	char code[16];
+	int rc, end = 0;
+
+	if (sscanf(path, "fail:%15[a-z]:%llu:%n", code, &nth, &end) < 2 || end == 0 ||
+	    parse_code(code, &plan.rules[0].code) < 0)
+		return err_set(err, -EINVAL,
+			       "%s: the form is fail:CODE:NTH:PATH, with CODE one of "
+			       "read, write, flush, discard, zeroes",
+			       path);
+	plan.rules[0].nth = nth;
+	rc = store_open(queue, path + end, size_bytes, &below, err);
+	if (rc < 0)
+		return rc;
+	wrapped = store_fault_wrap(below, &plan);
+	if (!wrapped) {
+		store_close(below);
+		return err_set(err, -ENOMEM, "%s: no memory for a store", path);
+	}
+	snprintf(wrapped->geometry.detail, sizeof(wrapped->geometry.detail),
+		 "fails %s number %llu on purpose", code, nth);
+	*store = wrapped;
+	return 0;
+}
+
+const struct store_backend store_backend_fail = {
+	.name = "fail",
+	.takes = takes,
+	.open = open_fail,
+};
