@@ -4,7 +4,10 @@
  * (the CM thread) waits for connection events, each with a time limit; it calls the
  * handler below from that thread, and the daemon passes the link on to the shard.
  *
- * URIs: "rdma://ADDRESS:PORT" and "tcp://ADDRESS:PORT".
+ * URIs: "rdma://ADDRESS:PORT" and "tcp://ADDRESS:PORT".  ADDRESS is a numeric IPv4
+ * address, a numeric IPv6 address in brackets, or a host name (looked up by a blocking call:
+ * in fabric_create() by the caller, in fabric_dial() on the CM thread).  Without ":PORT" it
+ * is FABRIC_DEFAULT_PORT; port 0 takes a free one, see fabric_port().
  */
 #ifndef LS_VERBS_FABRIC_H
 #define LS_VERBS_FABRIC_H
@@ -12,6 +15,8 @@
 #include "verbs/link.h"
 
 #define FABRIC_DEFAULT_PORT 7610
+/* Longest payload room of a slot; header and slot must fit in one RDMA message. */
+#define FABRIC_SLOT_BYTES_MAX (4u << 20)
 
 struct fabric;
 
@@ -37,7 +42,10 @@ int fabric_create(const char *uri, const struct fabric_config *config,
 		  const struct fabric_handler *handler, void *owner, struct fabric **fabric,
 		  struct err *err) MUST_CHECK;
 
-/* Stops listening and dialling.  All links must have been destroyed. */
+/*
+ * Stops listening and dialling; dials still under way end with failed().  All links must
+ * have been destroyed.
+ */
 void fabric_destroy(struct fabric *fabric);
 
 /* Starts to connect to "ADDRESS:PORT" (no scheme); the answer comes to the handler.  Any thread. */
@@ -50,5 +58,9 @@ void fabric_region_remove(struct fabric *fabric, struct region *region);
 /* "rdma" or "tcp"; and "rxe0 (soft-RoCE), GID 1, 10.0.0.1:7610" for status. */
 const char *fabric_backend(const struct fabric *fabric);
 const char *fabric_describe(const struct fabric *fabric);
+/* The port it listens on, also when 0 was asked for; 0 = it does not listen. */
+uint16_t fabric_port(const struct fabric *fabric);
+/* Receiver-not-ready events of the device since it was loaded; reads sysfs, so never hot. */
+uint64_t fabric_rnr_count(const struct fabric *fabric);
 
 #endif

@@ -37,6 +37,8 @@
 #define LINK_GRANT_BYTES 32u
 /* Slots a link may have, at most. */
 #define LINK_SLOTS_MAX 1024u
+/* Messages that a side may have under way besides one answer for each request it received. */
+#define LINK_SPARE_MESSAGES 8u
 
 struct link;
 
@@ -45,7 +47,8 @@ struct link_handler {
 	void (*message)(void *owner, const uint8_t *bytes, uint32_t length);
 	/*
 	 * A request has landed in @slot.  @header points to LINK_HEADER_BYTES that the peer may
-	 * still change (copy once); @payload_bytes is how much really arrived.
+	 * still change (copy once); @payload_bytes is how much really arrived.  A hostile peer
+	 * may use a slot again that was not answered: the owner must check for that.
 	 */
 	void (*landed)(void *owner, uint32_t slot, const uint8_t *header, uint32_t payload_bytes);
 	/* The end; @reason is a sentence.  The owner then calls link_destroy(), now or later. */
@@ -80,7 +83,8 @@ struct link_ops {
 /* The first member of every backend's link.  Set by the backend, read by all. */
 struct link {
 	const struct link_ops *ops;
-	const struct link_handler *handler; /* set by link_attach() */
+	/* What a backend calls: the guard that link_attach() puts before the owner's handler. */
+	const struct link_handler *handler;
 	void *owner;
 
 	struct region slots;   /* own receive slots; registered with the store, too */
@@ -97,6 +101,14 @@ struct link {
 	char device[64];   /* "rxe0", "mlx5_0 port 1", or the local address */
 	char detail[160];  /* "RC, path MTU 4096, inline 220" … for status */
 	int numa_node;     /* of the device; -1 = the machine does not say */
+
+	/* Kept by link.c to check both sides of the contract; a backend leaves them zero. */
+	struct {
+		const struct link_handler *handler;
+		void *owner;
+		bool *polling; /* not NULL inside link_poll(); set to true by down() */
+		bool granted, shut, down;
+	} guard;
 };
 
 static inline uint8_t *link_slot_payload(const struct link *link, uint32_t slot)
@@ -109,7 +121,10 @@ static inline uint8_t *link_slot_header(const struct link *link, uint32_t slot)
 	return link_slot_payload(link, slot) - LINK_HEADER_BYTES;
 }
 
-/* Thin wrappers that assert the contract on both sides. */
+/*
+ * Thin wrappers that assert the contract on both sides.  After down() only link_destroy()
+ * is useful: poll returns 0, arm false, shut and flush do nothing; send and write are errors.
+ */
 void link_attach(struct link *link, const struct link_handler *handler, void *owner);
 int link_grant(struct link *link, uint8_t grant[LINK_GRANT_BYTES]);
 bool link_use_grant(struct link *link, const uint8_t grant[LINK_GRANT_BYTES]);

@@ -12,6 +12,23 @@
 
 static void piece_ready(struct piece *p);
 static void remote_credit(struct call *call);
+/* What the peer says, as its client hears it: "refused" here would mean "not even begun". */
+static enum ls_status status_of_peer(uint32_t status)
+{
+	switch (status) {
+	case LS_OK:
+	case LS_CHECKSUM:
+	case LS_NO_SPACE:
+		return (enum ls_status)status;
+	case LS_LOCAL_IO:
+		return LS_PEER_IO;
+	case LS_SHUTDOWN:
+		return LS_PEER_LOST;
+	default:
+		return LS_PROTOCOL;
+	}
+}
+
 static void remote_answered(struct call *call, const struct frame *completion);
 static void remote_lost(struct call *call, bool sent);
 
@@ -81,6 +98,9 @@ static void request_finish(struct request *r)
 {
 	struct volume *v = r->volume;
 
+	/* LS_NO_PEER promises that nothing was written; another piece may have been. */
+	if (r->status == LS_NO_PEER && r->begun)
+		r->status = LS_PEER_LOST;
 	if (v) {
 		switch (r->op) {
 		case REQUEST_READ:
@@ -130,7 +150,7 @@ static enum ls_status request_check(const struct core *core, const struct reques
 		return LS_OUT_OF_RANGE;
 	if (data && r->length > REQUEST_MAX_BYTES)
 		return LS_TOO_LARGE;
-	if (data && !r->buf)
+	if (data && (!r->buf || (uintptr_t)r->buf % v->record.block_bytes))
 		return LS_BAD_BUFFER;
 	return LS_OK;
 }
@@ -218,6 +238,7 @@ void core_submit(struct core *core, struct request *r)
 	r->failed_legs = 0;
 	r->cut = 0;
 	r->pieces_open = 0;
+	r->begun = false;
 	list_init(&r->node);
 	r->status = request_check(core, r);
 	if (r->status != LS_OK) {
@@ -356,6 +377,7 @@ static void remote_send(struct piece *p, unsigned i)
 static void piece_fly(struct piece *p)
 {
 	p->state = PIECE_FLIGHT;
+	p->request->begun = true;
 	p->legs_open = 1u + (unsigned)__builtin_popcount(p->remotes);
 	if (p->remotes && p->code == LEG_WRITE && p->core->payload_crc)
 		p->crc = crc32c(p->buf, p->length);
@@ -439,7 +461,7 @@ static void remote_answered(struct call *call, const struct frame *f)
 {
 	struct remote_leg *leg = CONTAINER_OF(call, struct remote_leg, call);
 	struct piece *p = leg->piece;
-	enum ls_status status = (enum ls_status)f->status;
+	enum ls_status status = status_of_peer(f->status);
 
 	if (status == LS_CHECKSUM && leg->resends < PIECE_RESENDS) {
 		leg->resends++;
@@ -448,8 +470,6 @@ static void remote_answered(struct call *call, const struct frame *f)
 		return;
 	}
 	p->core->stats.write_peer_device_ns_sum += (uint32_t)f->offset;
-	if (status == LS_LOCAL_IO)
-		status = LS_PEER_IO;
 	remote_closed(leg, status);
 }
 

@@ -45,6 +45,7 @@ struct request {
 	struct list node;       /* in the engine's list of requests that still have pieces to cut */
 	uint64_t cut;           /* bytes of it that are cut into pieces so far */
 	uint32_t pieces_open;
+	bool begun;             /* some piece of it reached a device or the wire */
 };
 
 #endif

@@ -9,6 +9,8 @@
  *
  * Threads: a connection and everything that belongs to it is used by one thread at
  * a time; use one connection per thread.  Different connections are independent.
+ * After fork() the child may do nothing with a connection but ls_disconnect(), which
+ * frees its copy; the parent's goes on.
  *
  * Errors: functions that return int give 0 or a count, or a negative errno.
  * ls_error() then has a sentence for a person.  The outcome of a request is an
@@ -138,19 +140,24 @@ struct ls_completion {
 	uint32_t engine_ns;   /* from the engine's fetch to its completion; saturates */
 };
 
-/* Takes up to @max completions without waiting; returns their number. */
+/*
+ * Takes up to @max completions without waiting; returns their number, or -EPIPE when the
+ * engine is gone and there are none left.
+ */
 LS_EXPORT int ls_poll(struct ls_connection *connection, struct ls_completion *completions, int max);
 
 /*
  * Submits, then waits for at least one completion and takes up to @max.  Returns their
- * number, 0 after @timeout_ms (-1 = no limit), or -EPIPE when the engine is gone.
+ * number, 0 after @timeout_ms (-1 = no limit), or -EPIPE when the engine is gone and there
+ * are none left.  -EINVAL: no limit, but no request is in flight either.
  */
 LS_EXPORT int ls_wait(struct ls_connection *connection, struct ls_completion *completions, int max,
 		      int timeout_ms);
 
 /*
- * For event loops: a descriptor that is readable when completions may be there.  Call
- * ls_arm() and then ls_poll() once more before sleeping on it: that order loses no wake-up.
+ * For event loops: a descriptor that is readable when completions may be there, or the
+ * engine is gone.  Before each sleep on it call ls_arm() and then ls_poll() once more, until
+ * it returns less than @max: that order loses no wake-up.
  */
 LS_EXPORT int ls_fd(const struct ls_connection *connection);
 LS_EXPORT void ls_arm(struct ls_connection *connection);

@@ -38,10 +38,14 @@ struct shmq_request {
 struct shmq;
 
 /* @depth: a power of two.  The arena is sealed against shrinking and populated. */
-int shmq_create(uint32_t depth, uint64_t arena_bytes, struct shmq **queue, struct err *err) MUST_CHECK;
+int shmq_create(uint32_t depth, uint64_t arena_bytes, struct shmq **queue,
+		struct err *err) MUST_CHECK;
 void shmq_destroy(struct shmq *queue);
 
-/* What the client is sent: the memory, the doorbell (client to engine), the wake-up (engine to client). */
+/*
+ * What the client is sent: the memory, the doorbell (an eventfd, client to engine) and its
+ * end of the wake-up (a socket pair, engine to client; the reason is in shmq.c).
+ */
 struct shmq_fds {
 	int memory, doorbell, wakeup;
 };
@@ -62,12 +66,15 @@ void shmq_complete(struct shmq *queue, uint64_t tag, enum ls_status status, uint
 /* Shows the completions; wakes the client if it sleeps.  Cheap when there is nothing new. */
 void shmq_publish(struct shmq *queue);
 
-/* Before the engine sleeps: asks for the doorbell; true when there is something to fetch at once. */
+/*
+ * Before the engine sleeps: empties the doorbell and asks for it; true, and not armed, when
+ * there is something to fetch at once (shmq_fetch() may say -EPROTO).  One ring an arming.
+ */
 bool shmq_arm(struct shmq *queue);
 /* After it woke: no doorbell needed. */
 void shmq_disarm(struct shmq *queue);
 
 uint32_t shmq_in_flight(const struct shmq *queue);
-uint64_t shmq_wakeups(const struct shmq *queue); /* eventfd writes to the client so far */
+uint64_t shmq_wakeups(const struct shmq *queue); /* rings to the client so far */
 
 #endif

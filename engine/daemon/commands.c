@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The commands of control.sock; engine/doc/control.md describes each. */
+#include "engine/daemon/json.h"
+#include "engine/daemon/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void fail_memory(struct ctl_conn *conn)
+{
+	struct err err;
+
+	err_set(&err, -ENOMEM, "the daemon has no memory for this");
+	ctl_fail(conn, &err);
+}
+
+bool arg_text(struct ctl_conn *conn, struct json_object *request, const char *key, bool needed,
+	      char *out, size_t bytes)
+{
+	const char *text = json_get_text(request, key, needed ? NULL : "");
+	struct err err;
+
+	if (!text || (needed && !text[0]))
+		err_set(&err, -EINVAL, "'%s' is missing", key);
+	else if (strlen(text) >= bytes)
+		err_set(&err, -ENAMETOOLONG, "'%s' has at most %zu characters", key, bytes - 1);
+	else {
+		strcpy(out, text);
+		return true;
+	}
+	ctl_fail(conn, &err);
+	return false;
+}
+
+void finish_plain(struct task *t)
+{
+	if (t->job.err.code)
+		ctl_fail(t->conn, &t->job.err);
+	else
+		ctl_answer(t->conn, NULL);
+}
+
+static void command_ping(struct ctl_conn *conn, struct json_object *request)
+{
+	struct daemon *d = ctl_daemon(conn);
+	struct json_object *answer = json_object_new_object();
+
+	(void)request;
+	json_set_text(answer, "node", d->state.node_name);
+	json_set_hex(answer, "address", d->state.node_address);
+	json_set_text(answer, "version", DAEMON_VERSION);
+	json_set_int(answer, "pid", getpid());
+	json_set_bool(answer, "ready", d->ready);
+	ctl_answer(conn, answer);
+}
+
+static void command_shutdown(struct ctl_conn *conn, struct json_object *request)
+{
+	(void)request;
+	ctl_answer(conn, NULL);
+	daemon_stop(ctl_daemon(conn));
+}
+
+/* Snapshots */
+
+static void start_snapshot(struct ctl_conn *conn, struct json_object *request,
+			   void (*finish)(struct snapshot *))
+{
+	struct err err;
+
+	if (snapshot_start(ctl_daemon(conn), conn, json_get_text(request, "volume", ""), NULL,
+			   finish, &err))
+		ctl_fail(conn, &err);
+}
+
+static bool snapshot_taken(struct snapshot *s)
+{
+	struct err err;
+
+	if (s->taken)
+		return true;
+	err_set(&err, -ESHUTDOWN, "the engine is stopping");
+	ctl_fail(s->conn, &err);
+	return false;
+}
+
+static void finish_status(struct snapshot *s)
+{
+	struct err err;
+
+	if (!snapshot_taken(s))
+		return;
+	if (s->only[0] && !s->volume_count) {
+		err_set(&err, -ENOENT, "there is no volume '%s' on this node", s->only);
+		ctl_fail(s->conn, &err);
+		return;
+	}
+	ctl_answer(s->conn, status_json(s->d, s));
+}
+
+static void command_status(struct ctl_conn *conn, struct json_object *request)
+{
+	start_snapshot(conn, request, finish_status);
+}
+
+static void answer_list(struct snapshot *s, const char *key, struct json_object *list)
+{
+	struct json_object *answer = json_object_new_object();
+
+	json_object_object_add(answer, key, list);
+	ctl_answer(s->conn, answer);
+}
+
+static void finish_pools(struct snapshot *s)
+{
+	if (snapshot_taken(s))
+		answer_list(s, "pools", pools_json(s->d, s));
+}
+
+static void command_pool_list(struct ctl_conn *conn, struct json_object *request)
+{
+	start_snapshot(conn, request, finish_pools);
+}
+
+static void finish_volumes(struct snapshot *s)
+{
+	if (snapshot_taken(s))
+		answer_list(s, "volumes", volumes_json(s));
+}
+
+static void command_volume_list(struct ctl_conn *conn, struct json_object *request)
+{
+	start_snapshot(conn, request, finish_volumes);
+}
+
+static void finish_peers(struct snapshot *s)
+{
+	if (snapshot_taken(s))
+		answer_list(s, "peers", peers_json(s->d, s));
+}
+
+static void command_peer_list(struct ctl_conn *conn, struct json_object *request)
+{
+	start_snapshot(conn, request, finish_peers);
+}
+
+/* Volumes */
+
+static void run_volume_create(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_volume_create(engine, &t->job, t->pool[0] ? t->pool : NULL, t->name, t->size_bytes,
+			     t->flag);
+}
+
+static void command_volume_create(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = task_create(ctl_daemon(conn), conn, run_volume_create, finish_plain);
+	struct err err;
+
+	if (!t) {
+		fail_memory(conn);
+		return;
+	}
+	if (!arg_text(conn, request, "name", true, t->name, sizeof(t->name)) ||
+	    !arg_text(conn, request, "pool", false, t->pool, sizeof(t->pool))) {
+		free(t);
+		return;
+	}
+	t->size_bytes = json_get_u64(request, "size", 0);
+	t->flag = json_get_bool(request, "zero", true);
+	if (!t->size_bytes) {
+		err_set(&err, -EINVAL, "'size' (in bytes) is missing or 0");
+		ctl_fail(conn, &err);
+		free(t);
+		return;
+	}
+	task_start(t);
+}
+
+static void run_volume_delete(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_volume_delete(engine, &t->job, t->name);
+}
+
+static void command_volume_delete(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = task_create(ctl_daemon(conn), conn, run_volume_delete, finish_plain);
+
+	if (!t) {
+		fail_memory(conn);
+		return;
+	}
+	if (arg_text(conn, request, "name", true, t->name, sizeof(t->name)))
+		task_start(t);
+	else
+		free(t);
+}
+
+/* Capture */
+
+static void run_capture(struct task *t, struct engine *engine)
+{
+	engine_capture_start(engine, t->count);
+	task_end(t);
+}
+
+static void command_capture(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = task_create(ctl_daemon(conn), conn, run_capture, finish_plain);
+	uint64_t count = json_get_u64(request, "count", ENGINE_CAPTURE_MAX);
+	struct err err;
+
+	if (!t) {
+		fail_memory(conn);
+		return;
+	}
+	if (!count || count > ENGINE_CAPTURE_MAX) {
+		err_set(&err, -EINVAL, "'count' is 1 to %d frames", ENGINE_CAPTURE_MAX);
+		ctl_fail(conn, &err);
+		free(t);
+		return;
+	}
+	t->count = (unsigned)count;
+	task_start(t);
+}
+
+static void run_capture_read(struct task *t, struct engine *engine)
+{
+	t->count = engine_capture_read(engine, t->frames, ENGINE_CAPTURE_MAX);
+	task_end(t);
+}
+
+static void finish_capture_read(struct task *t)
+{
+	struct json_object *answer, *frames;
+
+	if (t->job.err.code) {
+		ctl_fail(t->conn, &t->job.err);
+		return;
+	}
+	answer = json_object_new_object();
+	frames = json_object_new_array();
+	for (unsigned i = 0; i < t->count; i++)
+		json_object_array_add(frames, frame_json(&t->frames[i]));
+	json_object_object_add(answer, "frames", frames);
+	ctl_answer(t->conn, answer);
+}
+
+static void command_capture_read(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t =
+		task_create(ctl_daemon(conn), conn, run_capture_read, finish_capture_read);
+
+	(void)request;
+	if (t)
+		t->frames = calloc(ENGINE_CAPTURE_MAX, sizeof(*t->frames));
+	if (!t || !t->frames) {
+		free(t);
+		fail_memory(conn);
+		return;
+	}
+	task_start(t);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct ctl_conn *conn, struct json_object *request);
+	bool early; /* also while the daemon is starting or stopping */
+} commands[] = {
+	{"ping", command_ping, true},
+	{"status", command_status, false},
+	{"pool-create", command_pool_create, false},
+	{"pool-list", command_pool_list, false},
+	{"volume-create", command_volume_create, false},
+	{"volume-list", command_volume_list, false},
+	{"volume-delete", command_volume_delete, false},
+	{"peer-add", command_peer_add, false},
+	{"peer-list", command_peer_list, false},
+	{"pair", command_pair, false},
+	{"capture", command_capture, false},
+	{"capture-read", command_capture_read, false},
+	{"shutdown", command_shutdown, true},
+};
+
+void command_run(struct ctl_conn *conn, struct json_object *request)
+{
+	const struct daemon *d = ctl_daemon(conn);
+	const char *name = json_get_text(request, "command", "");
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(name, commands[i].name))
+			continue;
+		if (commands[i].early || (d->ready && !d->stopping)) {
+			commands[i].run(conn, request);
+			return;
+		}
+		err_set(&err, d->stopping ? -ESHUTDOWN : -EAGAIN, "the daemon is %s",
+			d->stopping ? "stopping" : "starting");
+		ctl_fail(conn, &err);
+		return;
+	}
+	err_set(&err, -ENOSYS, "there is no command '%.40s'", name);
+	ctl_fail(conn, &err);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which core the shard runs on, and how it waits. */
+#include "engine/daemon/daemon.h"
+#include "engine/daemon/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Threads that would spin or be in a spinner's way: the shard, a process that waits for it,
+ * and the kernel's own work (network and disk interrupts, soft-RoCE, a hypervisor's I/O).
+ * With fewer hardware threads, spinning halves the rate and makes the tail ten times longer.
+ */
+#define THREADS_TO_SPIN 3
+
+/* "rxe0 (soft-RoCE), GID 1, …" -> "rxe0" */
+static void nic_name(const struct fabric *fabric, char *name, size_t bytes)
+{
+	const char *text = fabric ? fabric_describe(fabric) : "";
+	size_t length = strcspn(text, " ,:");
+
+	name[0] = '\0';
+	if (fabric && !strcmp(fabric_backend(fabric), "rdma") && length < bytes)
+		snprintf(name, bytes, "%.*s", (int)length, text);
+}
+
+void placement_polling(struct daemon *d)
+{
+	unsigned threads = topo_threads(d->topo);
+
+	d->hardware_threads = threads;
+	d->polling = d->options.polling;
+	if (d->polling != POLLING_AUTO) {
+		snprintf(d->polling_why, sizeof(d->polling_why), "asked for with --polling");
+		return;
+	}
+	d->polling = threads < THREADS_TO_SPIN ? POLLING_EVENT : POLLING_ADAPTIVE;
+	snprintf(d->polling_why, sizeof(d->polling_why),
+		 "auto: %u hardware thread%s; the shard, a waiting process and the kernel want %d",
+		 threads, threads == 1 ? "" : "s", THREADS_TO_SPIN);
+}
+
+int placement_choose(struct daemon *d, struct err *err)
+{
+	struct topo_wish wish = {
+		.core = d->options.core,
+		.device_node = d->device_nodes,
+		.device_count = d->device_count,
+	};
+	char nic[64];
+
+	nic_name(d->fabric, nic, sizeof(nic));
+	wish.nic = nic;
+	return topo_choose(d->topo, &wish, &d->pick, err);
+}
+
+int placement_apply(struct daemon *d, struct err *err)
+{
+	int rc;
+
+	d->bind_error[0] = '\0';
+	if (d->pick.core < 0) {
+		log_line(LOG_LEVEL_INFO, "shard 0: %s", d->pick.why);
+		return 0;
+	}
+	rc = topo_bind(d->topo, shard_thread(d->shard), d->pick.core, err);
+	if (rc) {
+		snprintf(d->bind_error, sizeof(d->bind_error), "%.190s", err->text);
+		if (d->options.core >= 0)
+			return rc;
+		log_line(LOG_LEVEL_WARNING, "%s", err->text);
+		return 0;
+	}
+	log_line(LOG_LEVEL_INFO, "shard 0 runs on core %d: %s", d->pick.core, d->pick.why);
+	return 0;
+}
+
+void placement_add_devices(struct daemon *d, struct store *const *stores, unsigned count)
+{
+	int old = d->pick.core;
+	struct err err;
+
+	for (unsigned i = 0; i < count && d->device_count < ARRAY_SIZE(d->device_nodes); i++)
+		d->device_nodes[d->device_count++] = stores[i]->geometry.numa_node;
+	if (!d->ready || d->options.core != CORE_CHOOSE)
+		return;
+	if (placement_choose(d, &err) || (d->pick.core != old && placement_apply(d, &err)))
+		log_line(LOG_LEVEL_WARNING, "%s", err.text);
+}

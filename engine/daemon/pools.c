@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening the devices of pools: blocking, so on the control thread. */
+#include "engine/daemon/json.h"
+#include "engine/daemon/log.h"
+#include "engine/daemon/task.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void close_all(struct store *const *stores, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		store_close(stores[i]);
+}
+
+static void pool_failed(struct pool_open *p, const char *why)
+{
+	p->failed = true;
+	snprintf(p->error, sizeof(p->error), "%s", why);
+	log_line(LOG_LEVEL_ERROR, "pool %s is not available: %s", p->name, why);
+}
+
+static void open_stores(struct daemon *d, const struct state_pool *from, struct pool_open *p)
+{
+	struct err err;
+
+	strcpy(p->name, from->name);
+	for (unsigned i = 0; i < from->device_count; i++) {
+		if (store_open(d->store_queue, from->devices[i], 0, &p->stores[i], &err)) {
+			close_all(p->stores, p->store_count);
+			p->store_count = 0;
+			pool_failed(p, err.text);
+			return;
+		}
+		p->store_count++;
+	}
+	placement_add_devices(d, p->stores, p->store_count);
+}
+
+void pools_open_stores(struct daemon *d)
+{
+	d->pool_count = d->state.pool_count;
+	for (unsigned i = 0; i < d->pool_count; i++)
+		open_stores(d, &d->state.pools[i], &d->pools[i]);
+}
+
+static void run_open(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_pool_open(engine, &t->job, t->stores, t->count);
+}
+
+static void finish_open(struct task *t)
+{
+	t->d->opening--;
+	if (!t->ran)
+		close_all(t->stores, t->count);
+	if (t->job.err.code)
+		pool_failed(t->opening, t->job.err.text);
+	else
+		log_line(LOG_LEVEL_INFO, "pool %s is open (%u device%s)", t->opening->name,
+			 t->count, t->count == 1 ? "" : "s");
+}
+
+void pools_start(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->pool_count; i++) {
+		struct pool_open *p = &d->pools[i];
+		struct task *t;
+
+		if (p->failed)
+			continue;
+		t = task_create(d, NULL, run_open, finish_open);
+		if (!t) {
+			close_all(p->stores, p->store_count);
+			pool_failed(p, "no memory to open it");
+			continue;
+		}
+		memcpy(t->stores, p->stores, sizeof(t->stores));
+		t->count = p->store_count;
+		t->opening = p;
+		p->store_count = 0;
+		d->opening++;
+		task_start(t);
+	}
+}
+
+static int check_foreign(const char *path, struct err *err)
+{
+	char what[128];
+
+	if (store_probe_foreign(path, what, sizeof(what)) <= 0)
+		return 0;
+	return err_set(err, -EEXIST,
+		       "%s holds something that is not ours: %s; nothing was written (--force "
+		       "destroys it)",
+		       path, what);
+}
+
+static int check_path(struct daemon *d, const char *path, struct err *err)
+{
+	const char *plain = strncmp(path, "file:", 5) ? path : path + 5;
+
+	if (plain[0] != '/')
+		return err_set(err, -EINVAL, "device '%s': the path must begin with /", path);
+	if (strlen(path) > STATE_PATH_MAX)
+		return err_set(err, -ENAMETOOLONG, "a device path has at most %d characters",
+			       STATE_PATH_MAX);
+	for (unsigned i = 0; i < d->state.pool_count; i++)
+		for (unsigned k = 0; k < d->state.pools[i].device_count; k++)
+			if (!strcmp(d->state.pools[i].devices[k], path))
+				return err_set(err, -EBUSY, "%s belongs to pool '%s' of this node",
+					       path, d->state.pools[i].name);
+	return 0;
+}
+
+int pools_open_new(struct daemon *d, const char *const *paths, unsigned count, uint64_t size_bytes,
+		   bool force, struct store **stores, struct err *err)
+{
+	unsigned opened = 0;
+	int rc = 0;
+
+	/* All are looked at before the first is touched. */
+	for (unsigned i = 0; !rc && i < count; i++) {
+		rc = check_path(d, paths[i], err);
+		if (!rc && !force)
+			rc = check_foreign(paths[i], err);
+	}
+	while (!rc && opened < count) {
+		rc = store_open(d->store_queue, paths[opened], size_bytes, &stores[opened], err);
+		if (!rc)
+			opened++;
+	}
+	if (rc)
+		close_all(stores, opened);
+	return rc;
+}
+
+static void run_create(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_pool_create(engine, &t->job, t->pool, t->stores, t->count, t->flag);
+}
+
+static void finish_create(struct task *t)
+{
+	struct state *state = &t->d->state;
+	struct state_pool *p = &state->pools[state->pool_count];
+	struct err err = t->job.err;
+
+	if (!t->ran)
+		close_all(t->stores, t->count);
+	if (err.code) {
+		ctl_fail(t->conn, &err);
+		return;
+	}
+	/* The engine has room for as many pools as the state. */
+	snprintf(p->name, sizeof(p->name), "%s", t->pool);
+	p->device_count = t->count;
+	memcpy(p->devices, t->paths, sizeof(p->devices));
+	state->pool_count++;
+	log_line(LOG_LEVEL_INFO, "pool %s was created (%u devices)", p->name, t->count);
+	if (state_save(state, &err))
+		ctl_fail(t->conn, &err);
+	else
+		ctl_answer(t->conn, NULL);
+}
+
+/* The paths of @request into @t; 0 or a failure that says what is wrong. */
+static int take_paths(struct task *t, struct json_object *request, struct err *err)
+{
+	struct json_object *devices = json_get_array(request, "devices");
+	size_t count = devices ? json_object_array_length(devices) : 0;
+
+	if (!count || count > POOL_DEVICES_MAX)
+		return err_set(err, -EINVAL, "a pool needs 1 to %d devices", POOL_DEVICES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *text = json_object_array_get_idx(devices, i);
+		const char *path = json_object_get_string(text);
+
+		if (!json_object_is_type(text, json_type_string))
+			return err_set(err, -EINVAL, "'devices' is a list of paths");
+		if (strlen(path) > STATE_PATH_MAX)
+			return err_set(err, -ENAMETOOLONG, "a device path has at most %d characters",
+				       STATE_PATH_MAX);
+		strcpy(t->paths[i], path);
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(t->paths[k], path))
+				return err_set(err, -EINVAL, "%s is named twice", path);
+	}
+	t->count = (unsigned)count;
+	return 0;
+}
+
+static int prepare_create(struct task *t, struct json_object *request, struct err *err)
+{
+	const struct state *state = &t->d->state;
+	const char *paths[POOL_DEVICES_MAX];
+	int rc = take_paths(t, request, err);
+
+	if (rc)
+		return rc;
+	if (state->pool_count == ENGINE_POOLS_MAX)
+		return err_set(err, -ENOSPC, "a node has at most %d pools", ENGINE_POOLS_MAX);
+	for (unsigned i = 0; i < state->pool_count; i++)
+		if (!strcmp(state->pools[i].name, t->pool))
+			return err_set(err, -EEXIST, "there is a pool '%s' already", t->pool);
+	for (unsigned i = 0; i < t->count; i++)
+		paths[i] = t->paths[i];
+	t->flag = json_get_bool(request, "force", false);
+	return pools_open_new(t->d, paths, t->count, json_get_u64(request, "size", 0), t->flag,
+			      t->stores, err);
+}
+
+void command_pool_create(struct ctl_conn *conn, struct json_object *request)
+{
+	struct daemon *d = ctl_daemon(conn);
+	struct task *t = task_create(d, conn, run_create, finish_create);
+	struct err err;
+
+	if (!t) {
+		fail_memory(conn);
+		return;
+	}
+	if (!arg_text(conn, request, "name", true, t->pool, sizeof(t->pool))) {
+		free(t);
+		return;
+	}
+	if (prepare_create(t, request, &err)) {
+		ctl_fail(conn, &err);
+		free(t);
+		return;
+	}
+	placement_add_devices(d, t->stores, t->count);
+	task_start(t);
+}

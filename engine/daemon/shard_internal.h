@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Private to shard.c, loop.c and client.c. */
+#ifndef LS_DAEMON_SHARD_INTERNAL_H
+#define LS_DAEMON_SHARD_INTERNAL_H
+
+#include "engine/daemon/client.h"
+#include "engine/daemon/shard.h"
+
+#include <semaphore.h>
+#include <stdatomic.h>
+
+struct shard {
+	/* Constant after start. */
+	struct shard_config config;
+	struct store_queue *queue;
+	struct fabric *fabric;
+	int epoll_fd, bell_in, bell_out;
+	pthread_t thread;
+
+	/* Between threads. */
+	struct call_box *calls_in, *calls_out;
+	struct link_box *links_in;
+	struct note_box *notes_out;
+	sem_t started;
+	struct err start_err;
+	/* CM thread: inside a handler; the control thread: no more links are wanted. */
+	atomic_int handlers;
+	atomic_bool closing;
+
+	/* The control thread's. */
+	unsigned calls_open;
+
+	/* The shard thread's. */
+	struct engine *engine;
+	struct region copy_region;
+	struct shard_client *clients[CLIENTS_MAX];
+	unsigned client_count, client_first;
+	unsigned leaving_count;
+	uint64_t now_ns;
+	uint32_t client_in_flight; /* of all clients */
+	bool news;                 /* rings bell_out at the end of the pass */
+	bool stopping;
+	uint64_t notes_lost;
+	struct loop_stats stats;
+};
+
+uint64_t clock_ns(void);
+
+/* loop.c: runs until the engine has stopped. */
+void loop_run(struct shard *shard);
+/* shard.c: calls and link events; returns how many there were. */
+unsigned shard_inbox(struct shard *shard);
+bool shard_inbox_empty(const struct shard *shard);
+/* Adds @fd to what ends a sleep, or removes it. */
+void shard_watch(struct shard *shard, int fd);
+void shard_unwatch(struct shard *shard, int fd);
+void shard_note(struct shard *shard, const struct note *note);
+
+#endif

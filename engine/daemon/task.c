@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/daemon/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void task_on_shard(void *shard, struct call *call)
+{
+	struct task *t = CONTAINER_OF(call, struct task, call);
+
+	t->job.err = (struct err){0};
+	t->ran = true;
+	t->run(t, shard_engine(shard));
+}
+
+static void task_on_control(struct call *call)
+{
+	struct task *t = CONTAINER_OF(call, struct task, call);
+
+	t->finish(t);
+	explicit_bzero(&t->key, sizeof(t->key));
+	free(t->frames);
+	free(t);
+}
+
+struct task *task_create(struct daemon *d, struct ctl_conn *conn,
+			 void (*run)(struct task *, struct engine *), void (*finish)(struct task *))
+{
+	struct task *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->call.on_shard = task_on_shard;
+	t->call.on_control = task_on_control;
+	t->d = d;
+	t->conn = conn;
+	t->run = run;
+	t->finish = finish;
+	/* Stands when the shard ends before it comes to this task. */
+	err_set(&t->job.err, -ESHUTDOWN, "the engine is stopping");
+	return t;
+}
+
+void task_start(struct task *t)
+{
+	if (!t->d->stopping && shard_call(t->d->shard, &t->call))
+		return;
+	if (!t->d->stopping)
+		err_set(&t->job.err, -EBUSY, "too many operations are under way: try again");
+	task_on_control(&t->call);
+}
+
+void task_end(struct task *t)
+{
+	shard_return(t->d->shard, &t->call);
+}
+
+static void job_done(struct job *job)
+{
+	task_end(CONTAINER_OF(job, struct task, job));
+}
+
+void task_arm(struct task *t)
+{
+	t->job.done = job_done;
+}
+
+static void snapshot_on_shard(void *shard, struct call *call)
+{
+	struct snapshot *s = CONTAINER_OF(call, struct snapshot, call);
+	struct engine *engine = shard_engine(shard);
+
+	shard_status(shard, &s->status);
+	for (unsigned i = 0; i < s->status.engine.volume_count; i++) {
+		struct volume_status *v = &s->volumes[s->volume_count];
+
+		if (!engine_volume_status(engine, i, v))
+			continue;
+		if (!s->only[0] || !strcmp(s->only, v->name))
+			s->volume_count++;
+	}
+	s->taken = true;
+	shard_return(shard, call);
+}
+
+static void snapshot_on_control(struct call *call)
+{
+	struct snapshot *s = CONTAINER_OF(call, struct snapshot, call);
+
+	s->finish(s);
+	free(s->volumes);
+	free(s);
+}
+
+int snapshot_start(struct daemon *d, struct ctl_conn *conn, const char *only, void *ctx,
+		   void (*finish)(struct snapshot *), struct err *err)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+
+	/* One more place: it is filled before it is known whether the volume is wanted. */
+	if (s)
+		s->volumes = calloc(ENGINE_VOLUMES_MAX + 1, sizeof(*s->volumes));
+	if (!s || !s->volumes) {
+		free(s);
+		return err_set(err, -ENOMEM, "no memory for the engine's status");
+	}
+	s->call.on_shard = snapshot_on_shard;
+	s->call.on_control = snapshot_on_control;
+	s->d = d;
+	s->conn = conn;
+	s->ctx = ctx;
+	s->finish = finish;
+	strncpy(s->only, only ? only : "", sizeof(s->only) - 1);
+	if (!d->stopping && shard_call(d->shard, &s->call))
+		return 0;
+	free(s->volumes);
+	free(s);
+	return d->stopping ? err_set(err, -ESHUTDOWN, "the engine is stopping")
+			   : err_set(err, -EBUSY, "too many operations are under way: try again");
+}

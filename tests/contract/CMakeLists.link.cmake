@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# One suite, one run for each backend; a backend that cannot run here says why and is skipped.
+ls_test(contract-link-tcp
+	SOURCES contract/link_contract.c contract/link_world.c contract/link_basic.c
+		contract/link_ping.c contract/link_tcp.c
+	USES verbs base
+	LABELS contract
+	ARGS tcp://127.0.0.1:0
+	TIMEOUT 120)
+# The suite counts the allocations of the data path.
+target_link_options(test_contract-link-tcp PRIVATE
+	LINKER:--wrap=malloc LINKER:--wrap=calloc LINKER:--wrap=realloc)

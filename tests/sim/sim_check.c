@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What must hold for the clients, and when everything is over. */
+#include "tests/sim/sim_check.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define NO_ID (UINT64_MAX - 1)
+
+static bool changes(const struct sim_request *request)
+{
+	return request->request.op >= REQUEST_WRITE && request->request.op != REQUEST_FLUSH;
+}
+
+static enum sim_value value_of(const struct sim_request *request)
+{
+	switch (request->request.op) {
+	case REQUEST_DISCARD:
+		return SIM_DISCARD;
+	case REQUEST_WRITE_ZEROES:
+		return SIM_ZERO;
+	default:
+		return SIM_DATA;
+	}
+}
+
+void check_submitted(struct sim_request *request)
+{
+	struct sim_volume *volume = request->volume;
+	uint64_t oldest = sim_oldest_seq(request->world);
+
+	if (!volume || request->hostile || volume->wild || !changes(request))
+		return;
+	for (uint64_t b = 0; b < request->block_count; b++)
+		history_open(&volume->history, request->first_block + b, request->id,
+			     value_of(request), request->seq, oldest);
+}
+
+static void end_history(struct sim_request *request)
+{
+	struct sim_volume *volume = request->volume;
+	enum ls_status status = request->request.status;
+
+	if (!volume || request->hostile || volume->wild || !changes(request))
+		return;
+	for (uint64_t b = 0; b < request->block_count; b++) {
+		if (status != LS_OK && status < LS_LOCAL_IO)
+			history_forget(&volume->history, request->first_block + b, request->id);
+		else
+			history_end(&volume->history, request->first_block + b, request->id,
+				    status == LS_OK, request->world->seq++);
+	}
+}
+
+/* I5: what belongs to the client again is in nobody else's hands. */
+static void check_buffer(const struct sim_request *request)
+{
+	struct sim_world *world = request->world;
+	const struct sim_node *node = &world->node[request->node];
+	const uint8_t *base =
+		(const uint8_t *)node->arena.base + (uint64_t)request->page_first * SIM_PAGE_BYTES;
+	uint64_t bytes = (uint64_t)request->page_count * SIM_PAGE_BYTES;
+
+	if (!request->page_count)
+		return;
+	for (unsigned i = 0; i < SIM_DISKS_MAX; i++) {
+		if (node->stores[i] && sim_store_uses(node->stores[i], base, bytes))
+			sim_fail(world, "I5",
+				 "request %" PRIx64 " ended while its buffer is in a disk's hands",
+				 request->id);
+	}
+	LIST_FOR(entry, &world->wires) {
+		if (sim_wire_reads(LIST_ENTRY(entry, struct sim_wire, node), request->node, base,
+				   bytes))
+			sim_fail(world, "I5",
+				 "request %" PRIx64 " ended while the NIC may read its buffer",
+				 request->id);
+	}
+}
+
+/* A status must have a cause. */
+static void check_status(const struct sim_request *request)
+{
+	struct sim_world *world = request->world;
+	enum ls_status status = request->request.status;
+	bool known = status <= LS_BUSY || (status >= LS_LOCAL_IO && status <= LS_SHUTDOWN);
+	bool caused = true;
+
+	if (status == LS_SHUTDOWN)
+		caused = world->node[request->node].stopping;
+	else if (request->hostile)
+		caused = status != LS_OK && status < LS_LOCAL_IO;
+	else if (status >= LS_INVALID && status <= LS_NO_VOLUME)
+		caused = false;
+	else if (status == LS_LOCAL_IO || status == LS_PEER_IO || status == LS_BOTH_IO)
+		caused = world->disk_failed;
+	else if (status == LS_CHECKSUM)
+		caused = world->payload_damaged;
+	else if (status == LS_PEER_LOST || status == LS_PROTOCOL)
+		caused = world->session_disturbed;
+	else if (status == LS_NO_SPACE)
+		caused = false;
+	if (!known || !caused)
+		sim_fail(world, "status", "request %" PRIx64 " ended with status %u without cause",
+			 request->id, status);
+	if (request->touched && status != LS_OK && status < LS_LOCAL_IO)
+		sim_fail(world, "status",
+			 "request %" PRIx64 " was refused (status %u), but was begun", request->id,
+			 status);
+	if (status >= LS_LOCAL_IO && status <= LS_BOTH_IO && !request->request.failed_legs)
+		sim_fail(world, "status", "request %" PRIx64 " failed with no failed leg",
+			 request->id);
+}
+
+/* M1, M2: every block has been on both disks. */
+static void check_legs_done(const struct sim_request *request)
+{
+	struct sim_world *world = request->world;
+
+	for (unsigned i = 0; i < SIM_NODES; i++) {
+		if (i != request->node && !request->mirrored)
+			continue;
+		for (uint64_t b = 0; b < request->block_count; b++) {
+			if (!(request->leg[i][b / 8] & 1u << b % 8))
+				sim_fail(world, "M2",
+					 "request %" PRIx64 " was acknowledged, but block %" PRIu64
+					 " of it is not on %c's disk",
+					 request->id, request->first_block + b, 'A' + i);
+		}
+	}
+}
+
+/* I4: nothing that was complete before the flush began may be volatile still. */
+static void check_flushed(const struct sim_request *request, const struct sim_volume *volume)
+{
+	for (unsigned e = 0; e < volume->status.extent_count; e++) {
+		const struct extent_status *extent = &volume->status.extents[e];
+		const struct sim_disk *disk = &volume->owner->disks[extent->device];
+		const uint64_t *seq = disk->written_seq + extent->offset / SIM_SECTOR_BYTES;
+
+		for (uint64_t i = 0; i < extent->length / SIM_SECTOR_BYTES; i++) {
+			if (seq[i] && seq[i] < request->seq && seq[i] > disk->flushed_seq)
+				sim_fail(request->world, "I4",
+					 "flush %" PRIx64 " was acknowledged, but sector %" PRIu64
+					 " of extent %u of %s at %c may be lost",
+					 request->id, i, e, volume->name, 'A' + volume->node);
+		}
+	}
+}
+
+/* A write with FUA, as long as nobody wrote over it. */
+static void check_durable(const struct sim_request *request, const struct sim_volume *volume)
+{
+	uint32_t block_bytes = volume->status.block_bytes;
+
+	for (uint64_t b = request->first_block; b < request->first_block + request->block_count;
+	     b++) {
+		const struct sim_disk *disk;
+		uint64_t at;
+		const uint8_t *media = check_block(volume, b * block_bytes, &disk, &at);
+
+		if (media && *(const uint64_t *)(const void *)media == request->id &&
+		    sim_disk_volatile(disk, at))
+			sim_fail(request->world, "I4",
+				 "FUA write %" PRIx64 " was acknowledged, but may be lost at %c",
+				 request->id, 'A' + volume->node);
+	}
+}
+
+static void check_block_value(const struct sim_volume *volume, const uint8_t *bytes, uint64_t block,
+			      uint64_t since, const char *what)
+{
+	uint32_t block_bytes = volume->status.block_bytes;
+	enum sim_value value = SIM_DATA;
+	uint64_t id;
+
+	if (!pattern_read(bytes, block_bytes, block, &value, &id)) {
+		value = SIM_DATA;
+		id = NO_ID;
+	}
+	if (!history_allows(&volume->history, block, value, id, since))
+		sim_fail(volume->owner->world, "reads",
+			 "%s block %" PRIu64 " of %s at %c: holds %" PRIx64
+			 ", which no write can have left there",
+			 what, block, volume->name, 'A' + volume->node, id);
+}
+
+static void check_ok(struct sim_request *request)
+{
+	struct sim_world *world = request->world;
+	const struct request *r = &request->request;
+	struct sim_volume *volume = request->volume;
+	struct sim_volume *other = request->mirrored ? check_partner(world, volume) : NULL;
+
+	if (changes(request) && !request->primary)
+		sim_fail(world, "roles", "a write on a secondary was acknowledged");
+	if (r->op == REQUEST_READ && request->primary && !volume->wild) {
+		for (uint64_t b = 0; b < request->block_count; b++)
+			check_block_value(volume,
+					  (const uint8_t *)r->buf + b * volume->status.block_bytes,
+					  request->first_block + b, request->seq, "a read:");
+		world->totals.reads_checked++;
+	}
+	if (!changes(request) && r->op != REQUEST_FLUSH)
+		return;
+	if (r->op != REQUEST_FLUSH)
+		check_legs_done(request);
+	if (r->op == REQUEST_FLUSH) {
+		check_flushed(request, volume);
+		if (other)
+			check_flushed(request, other);
+	} else if (r->flags & LS_FUA && r->op == REQUEST_WRITE) {
+		check_durable(request, volume);
+		/* A copy that comes later puts the same bytes there without FUA: no harm. */
+		if (other && request->synced)
+			check_durable(request, other);
+	}
+	world->totals.acked_writes++;
+	world->totals.mirrored_writes += request->mirrored;
+}
+
+void check_done(struct sim_request *request)
+{
+	if (!request->open)
+		sim_fail(request->world, "once", "request %" PRIx64 " ended twice", request->id);
+	SIM_NOTE(request->world, request->node, "request %x ended, status %u", request->id,
+		 request->request.status);
+	check_buffer(request);
+	check_status(request);
+	if (request->request.status == LS_OK)
+		check_ok(request);
+	end_history(request);
+}
+
+void check_ended(struct sim_world *world)
+{
+	for (unsigned i = 0; i < SIM_NODES * SIM_REQUESTS_MAX; i++) {
+		const struct sim_request *request =
+			&world->node[i / SIM_REQUESTS_MAX].requests[i % SIM_REQUESTS_MAX];
+
+		if (request->open)
+			sim_fail(world, "liveness",
+				 "request %" PRIx64 " (op %u, %" PRIu64 "+%" PRIu64
+				 ") of %.3f ms ago never ended",
+				 request->id, request->request.op, request->request.offset,
+				 request->request.length,
+				 (double)(world->now_ns - request->at_ns) / 1e6);
+	}
+}
+
+static void check_capture(struct sim_node *node)
+{
+	struct captured_frame frames[ENGINE_CAPTURE_MAX];
+	unsigned count = engine_capture_read(node->engine, frames, ENGINE_CAPTURE_MAX);
+	struct sim_frame frame;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (frames[i].sent && !sim_frame_read(frames[i].bytes, &frame))
+			sim_fail(node->world, "capture", "a captured frame cannot be read");
+	}
+}
+
+void check_idle(struct sim_world *world)
+{
+	/* Too long for the stack of a test: some hundred KB. */
+	static struct engine_status status;
+
+	for (unsigned i = 0; i < SIM_NODES; i++) {
+		engine_status(world->node[i].engine, &status);
+		if (status.pieces_in_use)
+			sim_fail(world, "leak", "%c is idle with %u of %u pieces in use", 'A' + i,
+				 status.pieces_in_use, status.pieces_total);
+		if (status.data_path_allocations)
+			sim_fail(world, "I14", "%c allocated on its data path", 'A' + i);
+		for (unsigned p = 0; p < status.peer_count; p++) {
+			const struct peer_status *peer = &status.peers[p];
+
+			if (peer->state == SESSION_UP && peer->credits != peer->credits_total)
+				sim_fail(world, "credits", "%c is idle with %u of %u credits",
+					 'A' + i, peer->credits, peer->credits_total);
+		}
+		check_capture(&world->node[i]);
+	}
+}
+
+static void check_pair(struct sim_world *world, const struct sim_volume *volume)
+{
+	const struct sim_volume *other = check_partner(world, volume);
+	uint32_t block_bytes = volume->status.block_bytes;
+	const struct sim_disk *disk[2];
+	uint64_t at[2];
+
+	if (!other || other->status.size_bytes < volume->status.size_bytes)
+		sim_fail(world, "legs", "%s at %c is in sync with nothing", volume->name,
+			 'A' + volume->node);
+	for (uint64_t b = 0; b < volume->status.size_bytes / block_bytes; b++) {
+		const uint8_t *mine = check_block(volume, b * block_bytes, &disk[0], &at[0]);
+		const uint8_t *theirs = check_block(other, b * block_bytes, &disk[1], &at[1]);
+
+		if (!volume->wild && volume->history.heads)
+			check_block_value(volume, mine, b, world->seq, "at rest:");
+		if (!memcmp(mine, theirs, block_bytes))
+			continue;
+		if (!volume->history.heads || !history_discarded(&volume->history, b))
+			sim_fail(world, "legs", "block %" PRIu64 " of %s differs between A and B",
+				 b, volume->name);
+	}
+	world->totals.legs_compared++;
+}
+
+void check_legs(struct sim_world *world)
+{
+	for (unsigned i = 0; i < SIM_NODES; i++) {
+		check_map(&world->node[i]);
+		check_map(&world->node[!i]);
+		for (unsigned v = 0; v < SIM_VOLUMES_MAX; v++) {
+			const struct sim_volume *volume = &world->node[i].volumes[v];
+
+			if (volume->used && volume->mapped &&
+			    volume->status.role == VOLUME_PRIMARY &&
+			    volume->status.mirror == MIRROR_SYNCED)
+				check_pair(world, volume);
+		}
+	}
+}
+
+void check_nothing_left(struct sim_world *world)
+{
+	for (unsigned i = 0; i < SIM_NODES; i++) {
+		const struct sim_node *node = &world->node[i];
+
+		if (node->stores_open)
+			sim_fail(world, "leak", "%c left %u stores open", 'A' + i,
+				 node->stores_open);
+		if (node->jobs_open)
+			sim_fail(world, "once", "%c left %u jobs without an answer", 'A' + i,
+				 node->jobs_open);
+	}
+	LIST_FOR(entry, &world->wires) {
+		const struct sim_wire *wire = LIST_ENTRY(entry, struct sim_wire, node);
+
+		for (unsigned i = 0; i < SIM_NODES; i++) {
+			if (wire->end[i].attached && !wire->end[i].released)
+				sim_fail(world, "leak", "%c left link %u", 'A' + i, wire->number);
+		}
+	}
+}

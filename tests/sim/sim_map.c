@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Where the engines say that volumes lie.  The map is read again when a job ended or when
+ * something is not found in it; between those it cannot have changed.
+ */
+#include "tests/sim/sim_check.h"
+
+#include <string.h>
+
+static void take_status(struct sim_node *node, const struct volume_status *status, unsigned index)
+{
+	struct sim_volume *v = sim_volume_find(node, status->name);
+
+	if (!v) {
+		/* The peer's pair request made it. */
+		v = sim_volume_new(node, status->name);
+		if (!v)
+			sim_fail(node->world, "sim", "more volumes than the simulator has room for");
+		v->wild = true;
+	}
+	if (status->role == VOLUME_SECONDARY)
+		v->wild = true;
+	v->status = *status;
+	v->mapped = true;
+	v->status_index = index;
+}
+
+void check_map(struct sim_node *node)
+{
+	struct volume_status status;
+
+	node->map_stale = false;
+	if (!node->engine)
+		return;
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++)
+		node->volumes[i].mapped = false;
+	for (unsigned i = 0; engine_volume_status(node->engine, i, &status); i++)
+		take_status(node, &status, i);
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+		struct sim_volume *v = &node->volumes[i];
+
+		if (v->used && v->alive && !v->mapped && !v->jobs_open && !v->handle)
+			v->alive = false;
+	}
+}
+
+enum mirror_state check_mirror(struct sim_volume *volume)
+{
+	struct sim_node *node = volume->owner;
+
+	if (!engine_volume_status(node->engine, volume->status_index, &volume->status) ||
+	    strcmp(volume->status.name, volume->name) != 0)
+		check_map(node);
+	return volume->status.mirror;
+}
+
+static struct sim_volume *locate(struct sim_node *node, unsigned device, uint64_t offset,
+				 uint64_t *volume_offset)
+{
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+		struct sim_volume *v = &node->volumes[i];
+		uint64_t at = 0;
+
+		for (unsigned e = 0; v->used && v->mapped && e < v->status.extent_count; e++) {
+			const struct extent_status *extent = &v->status.extents[e];
+
+			if (extent->device == device && offset >= extent->offset &&
+			    offset - extent->offset < extent->length) {
+				*volume_offset = at + offset - extent->offset;
+				return v;
+			}
+			at += extent->length;
+		}
+	}
+	return NULL;
+}
+
+struct sim_volume *check_locate(struct sim_node *node, unsigned device, uint64_t offset,
+				uint64_t *volume_offset)
+{
+	struct sim_volume *v;
+
+	if (node->map_stale)
+		check_map(node);
+	v = locate(node, device, offset, volume_offset);
+	if (v)
+		return v;
+	check_map(node);
+	return locate(node, device, offset, volume_offset);
+}
+
+const uint8_t *check_block(const struct sim_volume *volume, uint64_t offset,
+			   const struct sim_disk **disk, uint64_t *disk_offset)
+{
+	uint64_t at = 0;
+
+	for (unsigned e = 0; e < volume->status.extent_count; e++) {
+		const struct extent_status *extent = &volume->status.extents[e];
+
+		if (offset - at < extent->length) {
+			*disk = &volume->owner->disks[extent->device];
+			*disk_offset = extent->offset + offset - at;
+			return (*disk)->bytes + *disk_offset;
+		}
+		at += extent->length;
+	}
+	return NULL;
+}
+
+static struct sim_volume *by_number(struct sim_node *node, uint32_t number)
+{
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+		struct sim_volume *v = &node->volumes[i];
+
+		if (v->used && v->mapped && v->status.number == number)
+			return v;
+	}
+	return NULL;
+}
+
+struct sim_volume *check_by_number(struct sim_node *node, uint32_t number)
+{
+	struct sim_volume *v;
+
+	if (node->map_stale)
+		check_map(node);
+	v = by_number(node, number);
+	if (v)
+		return v;
+	check_map(node);
+	return by_number(node, number);
+}
+
+static struct sim_volume *partner(struct sim_world *world, const struct sim_volume *volume)
+{
+	struct sim_node *peer = &world->node[!volume->node];
+
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+		struct sim_volume *v = &peer->volumes[i];
+
+		if (!v->used || !v->mapped || v->status.role == volume->status.role)
+			continue;
+		/* The primary's word decides: it knows both names. */
+		if (volume->status.role == VOLUME_PRIMARY
+			    ? !strcmp(volume->status.peer_volume, v->name)
+			    : !strcmp(v->status.peer_volume, volume->name))
+			return v;
+	}
+	return NULL;
+}
+
+struct sim_volume *check_partner(struct sim_world *world, const struct sim_volume *volume)
+{
+	struct sim_volume *v;
+
+	if (!world->node[0].map_stale && !world->node[1].map_stale) {
+		v = partner(world, volume);
+		if (v)
+			return v;
+	}
+	check_map(&world->node[0]);
+	check_map(&world->node[1]);
+	return volume->mapped ? partner(world, volume) : NULL;
+}

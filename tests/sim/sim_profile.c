@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What kind of world a seed is.  Each fault is on in a quarter of the seeds, so that runs
+ * with one fault, with many and with none all come up.
+ */
+#include "tests/sim/sim_world.h"
+
+#include <string.h>
+
+static uint32_t maybe(struct sim_rng *rng, uint32_t parts_max)
+{
+	return rng_below(rng, 4) ? 0 : (uint32_t)rng_between(rng, 1, parts_max);
+}
+
+static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
+{
+	faults->disk_error = maybe(rng, 150);
+	faults->disk_stall = maybe(rng, 30);
+	faults->echo = maybe(rng, 2000);
+	faults->stale = maybe(rng, 1000);
+	faults->message_damage = maybe(rng, 120);
+	faults->header_damage = maybe(rng, 120);
+	faults->payload_damage = maybe(rng, 1200);
+	faults->truncation = maybe(rng, 80);
+	faults->forgery = maybe(rng, 150);
+	faults->dial_failure = maybe(rng, 6000);
+	faults->link_loss = maybe(rng, 2500);
+	faults->link_stall = maybe(rng, 600);
+	faults->pause = maybe(rng, 600);
+	faults->wrong_key = !rng_below(rng, 40);
+}
+
+static uint32_t slot_bytes(struct sim_rng *rng)
+{
+	static const uint32_t sizes[] = {128, 128, 128, 128, 128, 256, 512, 128};
+
+	return (uint32_t)KIB(sizes[rng_below(rng, 8)]);
+}
+
+static void draw_node(struct sim_rng *rng, struct sim_profile *p, unsigned node)
+{
+	static const uint32_t slots[] = {64, 32, 16, 16, 8, 4};
+
+	p->slot_count[node] = slots[rng_below(rng, 6)];
+	p->slot_bytes[node] = slot_bytes(rng);
+	p->disk_count[node] = 1 + (unsigned)rng_below(rng, SIM_DISKS_MAX);
+	p->depth[node] = (unsigned)rng_spread(rng, 1, SIM_REQUESTS_MAX);
+	p->block_bytes[node] = rng_below(rng, 3) ? 4096 : 512;
+}
+
+static void draw_profile(struct sim_rng *rng, struct sim_profile *p)
+{
+	unsigned dialler = (unsigned)rng_below(rng, 3);
+
+	memset(p, 0, sizeof(*p));
+	p->faultless = !rng_below(rng, 8);
+	if (!p->faultless)
+		draw_faults(rng, &p->faults);
+	for (unsigned i = 0; i < SIM_NODES; i++) {
+		draw_node(rng, p, i);
+		p->dials[i] = dialler == 2 || dialler == i;
+	}
+	/* Legs of different block sizes are a case of their own; most pairs are alike. */
+	if (rng_below(rng, 10))
+		p->block_bytes[1] = p->block_bytes[0];
+	p->crc = rng_below(rng, 10) != 0;
+	p->abrupt = !rng_below(rng, 5);
+	/* The engine looks at its timers every 100 ms: a shorter peer timeout makes no sense. */
+	p->peer_timeout_ms = p->faultless ? 0 : (uint32_t)rng_spread(rng, 400, 10000);
+	p->request_timeout_ms = p->faultless ? 0 : (uint32_t)rng_spread(rng, 400, 30000);
+	p->client_gap_ns = rng_spread(rng, US(20), US(2000));
+	p->store_ns_max = rng_spread(rng, US(20), MS(5));
+	p->fault_gap = (unsigned)rng_spread(rng, 5, 200);
+	p->admin_gap = (unsigned)rng_spread(rng, 4, 60);
+	p->hot_blocks = (unsigned)rng_spread(rng, 1, 200);
+	p->wire_late = (uint32_t)rng_below(rng, 10001);
+	p->batch = (uint32_t)rng_below(rng, 8000);
+}
+
+static void draw_disks(struct sim_world *world, struct sim_node *node)
+{
+	struct sim_rng *rng = &world->rng;
+
+	for (unsigned i = 0; i < SIM_DISKS_MAX; i++) {
+		struct store_geometry g = {
+			.size_bytes = rng_between(rng, 16, 24) << 20,
+			.block_bytes = world->profile.block_bytes[node->number],
+			.io_max_bytes = (uint32_t)KIB(16) << rng_below(rng, 7),
+			.zeroes_max_bytes = KIB(64) << rng_below(rng, 6),
+			.discard_max_bytes = KIB(64) << rng_below(rng, 6),
+			.volatile_cache = rng_below(rng, 2),
+			.can_discard = rng_below(rng, 2),
+			.discard_zeroes = rng_below(rng, 2),
+			.numa_node = -1,
+			.backend = "sim",
+			.path = "sim",
+		};
+
+		g.atomic_bytes = g.block_bytes;
+		sim_disk_reset(&node->disks[i], &g);
+	}
+}
+
+void sim_profile_draw(struct sim_world *world)
+{
+	draw_profile(&world->rng, &world->profile);
+	for (unsigned i = 0; i < SIM_NODES; i++)
+		draw_disks(world, &world->node[i]);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/sim/sim_store.h"
+
+#include "tests/sim/sim_check.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define OPS_MAX 256u
+#define SECTORS_PER_PAGE (SIM_PAGE_BYTES / SIM_SECTOR_BYTES)
+
+static void *map(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert(memory != MAP_FAILED);
+	return memory;
+}
+
+void sim_disk_init(struct sim_disk *disk)
+{
+	disk->bytes = map(SIM_DISK_BYTES_MAX);
+	disk->written_seq =
+		map(SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES * sizeof(*disk->written_seq));
+}
+
+void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry)
+{
+	const uint8_t *end = disk->touched + sizeof(disk->touched), *at = disk->touched;
+
+	while ((at = memchr(at, 1, (size_t)(end - at)))) {
+		uint64_t i = (uint64_t)(at - disk->touched);
+
+		memset(disk->bytes + i * SIM_PAGE_BYTES, 0, SIM_PAGE_BYTES);
+		memset(disk->written_seq + i * SECTORS_PER_PAGE, 0,
+		       SECTORS_PER_PAGE * sizeof(*disk->written_seq));
+		disk->touched[i] = 0;
+	}
+	disk->handle = NULL;
+	disk->geometry = *geometry;
+	disk->flushed_seq = 0;
+}
+
+static struct sim_store *sim_store_of(struct store *store)
+{
+	return CONTAINER_OF(store, struct sim_store, store);
+}
+
+static void touch(struct sim_disk *disk, uint64_t offset, uint64_t length)
+{
+	for (uint64_t i = offset / SIM_PAGE_BYTES; i <= (offset + length - 1) / SIM_PAGE_BYTES; i++)
+		disk->touched[i] = 1;
+}
+
+/* Lets bytes [from, to) of @op happen. */
+static void apply(struct sim_store *store, const struct store_op *op, uint64_t from, uint64_t to)
+{
+	struct sim_disk *disk = store->disk;
+	uint8_t *media = disk->bytes + op->offset + from;
+
+	if (from >= to)
+		return;
+	switch (op->code) {
+	case STORE_READ:
+		memcpy((uint8_t *)op->buf + from, media, to - from);
+		return;
+	case STORE_WRITE:
+		memcpy(media, (const uint8_t *)op->buf + from, to - from);
+		break;
+	case STORE_DISCARD:
+		if (!disk->geometry.discard_zeroes && rng_below(&store->world->rng, 2))
+			return;
+		memset(media, 0, to - from);
+		break;
+	case STORE_WRITE_ZEROES:
+		memset(media, 0, to - from);
+		break;
+	case STORE_FLUSH:
+		return;
+	}
+	touch(disk, op->offset + from, to - from);
+}
+
+static void check_contract(const struct sim_store *store, const struct store_op *op)
+{
+	const struct store_geometry *g = &store->store.geometry;
+	const struct region *region = op->region;
+	struct sim_world *world = store->world;
+	const uint8_t *buf = op->buf;
+
+	LIST_FOR(node, &store->in_flight) {
+		if (LIST_ENTRY(node, struct sim_op, node)->op == op)
+			sim_fail(world, "I5", "a store operation was submitted while in flight");
+	}
+	if (op->code == STORE_DISCARD && !g->can_discard)
+		sim_fail(world, "store", "discard on a device that cannot");
+	if (region && op->length && (op->code == STORE_READ || op->code == STORE_WRITE) &&
+	    (buf < (const uint8_t *)region->base ||
+	     buf + op->length > (const uint8_t *)region->base + region->length_bytes))
+		sim_fail(world, "store", "the buffer is not inside its region");
+}
+
+static uint64_t latency_ns(struct sim_world *world)
+{
+	if (world->phase == SIM_LOAD && rng_chance(&world->rng, world->profile.faults.disk_stall))
+		return rng_spread(&world->rng, MS(1), MS(60000));
+	return rng_spread(&world->rng, US(5), world->profile.store_ns_max);
+}
+
+/* LS_OK, or how the operation will fail. */
+static enum ls_status fate(struct sim_store *store)
+{
+	struct sim_world *world = store->world;
+
+	/* A node without a pool is being set up: let most get through that. */
+	if (world->phase != SIM_LOAD ||
+	    (!world->node[store->node].has_pool && rng_below(&world->rng, 4)))
+		return LS_OK;
+	if (!rng_chance(&world->rng, world->profile.faults.disk_error))
+		return LS_OK;
+	world->disk_failed = true;
+	return LS_LOCAL_IO;
+}
+
+static void submit(struct store *base, struct store_op *op)
+{
+	struct sim_store *store = sim_store_of(base);
+	struct sim_world *world = store->world;
+	struct sim_op *flight = calloc(1, sizeof(*flight));
+	uint64_t blocks = op->length / base->geometry.block_bytes;
+
+	assert(flight);
+	check_contract(store, op);
+	flight->op = op;
+	flight->seq = world->seq++;
+	flight->fate = fate(store);
+	flight->due_ns = world->now_ns + latency_ns(world);
+	if (blocks && rng_below(&world->rng, 2))
+		flight->early_bytes =
+			rng_below(&world->rng, blocks + 1) * base->geometry.block_bytes;
+	op->started_ns = world->now_ns;
+	check_store_submit(store, flight);
+	list_add_tail(&store->in_flight, &flight->node);
+	apply(store, op, 0, flight->early_bytes);
+	sim_wake(world, store->node, flight->due_ns);
+}
+
+/* Which bytes a power cut may take, and which it no longer may. */
+static void remember_cache(struct sim_store *store, const struct sim_op *flight)
+{
+	const struct store_op *op = flight->op;
+	struct sim_disk *disk = store->disk;
+	bool cached = disk->geometry.volatile_cache && !(op->flags & STORE_FUA);
+	uint64_t seq = cached ? store->world->seq++ : 0;
+
+	if (op->code == STORE_FLUSH)
+		disk->flushed_seq = max_u64(disk->flushed_seq, flight->seq);
+	if (op->code == STORE_READ || op->code == STORE_FLUSH)
+		return;
+	for (uint64_t at = op->offset; at < op->offset + op->length; at += SIM_SECTOR_BYTES)
+		disk->written_seq[at / SIM_SECTOR_BYTES] = seq;
+	touch(disk, op->offset, op->length);
+}
+
+static void finish(struct sim_store *store, struct sim_op *flight)
+{
+	struct store_op *op = flight->op;
+	uint64_t late = flight->fate == LS_OK || rng_below(&store->world->rng, 2) ? op->length : 0;
+
+	apply(store, op, flight->early_bytes, late);
+	if (flight->fate == LS_OK)
+		remember_cache(store, flight);
+	list_del(&flight->node);
+	store->store.in_flight--;
+	op->status = flight->fate;
+	check_store_done(store, flight);
+	free(flight);
+	op->done(op);
+}
+
+unsigned sim_store_poll(struct sim_store *store)
+{
+	struct sim_op *due[OPS_MAX];
+	unsigned count = 0, left;
+
+	LIST_FOR(node, &store->in_flight) {
+		struct sim_op *flight = LIST_ENTRY(node, struct sim_op, node);
+
+		if (flight->due_ns <= store->world->now_ns && count < OPS_MAX)
+			due[count++] = flight;
+	}
+	for (left = count; left; left--) {
+		unsigned pick = (unsigned)rng_below(&store->world->rng, left);
+		struct sim_op *flight = due[pick];
+
+		due[pick] = due[left - 1];
+		finish(store, flight);
+	}
+	return count;
+}
+
+uint64_t sim_store_due_ns(const struct sim_store *store)
+{
+	uint64_t due = SIM_NEVER;
+
+	LIST_FOR(node, &store->in_flight)
+		due = min_u64(due, LIST_ENTRY(node, struct sim_op, node)->due_ns);
+	return due;
+}
+
+void sim_store_hurry(struct sim_store *store, uint64_t due_ns_max)
+{
+	LIST_FOR(node, &store->in_flight) {
+		struct sim_op *flight = LIST_ENTRY(node, struct sim_op, node);
+
+		flight->due_ns = min_u64(flight->due_ns, due_ns_max);
+	}
+}
+
+const struct sim_op *sim_store_uses(const struct sim_store *store, const void *base, uint64_t bytes)
+{
+	const uint8_t *first = base;
+
+	LIST_FOR(node, &store->in_flight) {
+		const struct sim_op *flight = LIST_ENTRY(node, struct sim_op, node);
+		const uint8_t *buf = flight->op->buf;
+
+		if (flight->op->code != STORE_READ && flight->op->code != STORE_WRITE)
+			continue;
+		if (buf < first + bytes && first < buf + flight->op->length)
+			return flight;
+	}
+	return NULL;
+}
+
+static void close_store(struct store *base)
+{
+	struct sim_store *store = sim_store_of(base);
+
+	if (!list_empty(&store->in_flight))
+		sim_fail(store->world, "I5", "a store was closed with operations in flight");
+	store->disk->handle = NULL;
+	store->world->node[store->node].stores[store->index] = NULL;
+	store->world->node[store->node].stores_open--;
+	free(store);
+}
+
+static const struct store_ops store_sim_ops = {.submit = submit, .close = close_store};
+
+struct store *sim_store_open(struct sim_world *world, unsigned node, unsigned index)
+{
+	struct sim_store *store = calloc(1, sizeof(*store));
+	struct sim_disk *disk = &world->node[node].disks[index];
+
+	assert(store && !disk->handle);
+	store->store.ops = &store_sim_ops;
+	store->store.geometry = disk->geometry;
+	store->world = world;
+	store->disk = disk;
+	store->node = node;
+	store->index = index;
+	list_init(&store->in_flight);
+	disk->handle = store;
+	world->node[node].stores[index] = store;
+	world->node[node].stores_open++;
+	return &store->store;
+}

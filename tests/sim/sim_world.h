@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The world: two engines, A and B, with disks, a network, clients and administrators, on a
+ * virtual clock.  One seed decides everything.
+ *
+ * A step is one pass of one node's loop.  The clock jumps from one thing that is due to the
+ * next; nothing here knows the real time.
+ *
+ * The course of a run:
+ *   LOAD  - clients, administrators and faults, until the steps are used up
+ *   CALM  - the faults stop, nothing new comes; everything open must end in bounded time
+ *   HEAL  - lost mirrors are paired again, a last load must succeed without an error
+ *   STOP  - both engines stop and are destroyed; nothing may be left
+ * Some seeds stop an engine in the middle of LOAD instead.
+ */
+#ifndef LS_SIM_WORLD_H
+#define LS_SIM_WORLD_H
+
+#include "engine/control/engine.h"
+#include "tests/sim/sim_history.h"
+#include "tests/sim/sim_link.h"
+#include "tests/sim/sim_log.h"
+#include "tests/sim/sim_rng.h"
+#include "tests/sim/sim_store.h"
+
+#define SIM_NODES 2u
+#define SIM_DISKS_MAX 3u
+#define SIM_REQUESTS_MAX 32u
+#define SIM_VOLUMES_MAX 24u
+#define SIM_JOBS_MAX 16u
+#define SIM_DIALS_MAX 8u
+#define SIM_OPENS_MAX 16u
+#define SIM_VOLUME_BYTES_MAX MIB(3)
+#define SIM_BLOCKS_MAX (SIM_VOLUME_BYTES_MAX / 512)
+#define SIM_ARENA_BYTES MIB(8)
+#define SIM_ECHOES 32u
+#define SIM_NEVER UINT64_MAX
+#define SIM_EXIT_BROKEN 3
+
+#define MS(n) ((uint64_t)(n) * 1000000u)
+#define US(n) ((uint64_t)(n) * 1000u)
+
+/* What goes wrong, in parts of 10000 of each occasion; drawn from the seed. */
+struct sim_faults {
+	uint32_t disk_error;
+	uint32_t disk_stall;      /* an operation that takes seconds */
+	uint32_t echo;            /* a completion message comes again in the same session */
+	uint32_t stale;           /* a message of any session comes again */
+	uint32_t message_damage;  /* bits of a message change */
+	uint32_t header_damage;
+	uint32_t payload_damage;
+	uint32_t truncation;      /* less arrives than the header says */
+	uint32_t forgery;         /* a header with a valid checksum that makes no sense */
+	uint32_t dial_failure;
+	uint32_t link_loss;       /* these three: of each time that a fault is due */
+	uint32_t link_stall;
+	uint32_t pause;           /* a node does not run for a while */
+	bool wrong_key;           /* the nodes do not share the key */
+};
+
+struct sim_profile {
+	struct sim_faults faults;
+	uint32_t block_bytes[SIM_NODES];
+	uint32_t slot_count[SIM_NODES], slot_bytes[SIM_NODES];
+	unsigned disk_count[SIM_NODES], depth[SIM_NODES];
+	bool dials[SIM_NODES];
+	bool crc;
+	bool faultless;
+	bool abrupt; /* an engine stops in the middle */
+	uint32_t peer_timeout_ms, request_timeout_ms;
+	uint64_t client_gap_ns, store_ns_max;
+	unsigned fault_gap, admin_gap; /* in steps */
+	unsigned hot_blocks; /* most requests hit these: overlaps */
+	uint32_t wire_late;  /* in 10000: the NIC reads a payload only when it arrives */
+	uint32_t batch;      /* in 10000: a pass waits for more to do */
+};
+
+/* One volume at one node, as far as the simulator knows it. */
+struct sim_volume {
+	bool used, alive;
+	struct sim_node *owner;
+	unsigned node;
+	char name[16];
+	uint64_t uid; /* of this incarnation */
+	struct volume *handle; /* clients have it open */
+	unsigned requests_open;
+	unsigned jobs_open;
+	bool zeroed; /* at creation */
+	bool wild; /* somebody else writes it too: contents are not predicted */
+	uint64_t lost_seq; /* when clients were last refused for want of the peer */
+	struct history history;
+	/* From the engine; see check_map(). */
+	bool mapped;
+	unsigned status_index;
+	struct volume_status status;
+};
+
+struct sim_request {
+	struct request request;
+	struct sim_world *world;
+	struct sim_volume *volume; /* NULL when it named none */
+	bool open;
+	bool hostile; /* must be refused */
+	bool primary, mirrored; /* at submission */
+	bool synced;            /* the initial copy was over by then */
+	bool must_succeed;      /* nothing is wrong any more */
+	bool touched; /* something of it reached a store or a link */
+	unsigned node, index;
+	uint64_t id, seq;
+	uint64_t first_block, block_count;
+	unsigned page_first, page_count; /* of its buffer */
+	uint64_t at_ns;
+	uint8_t leg[SIM_NODES][SIM_BLOCKS_MAX / 8]; /* blocks that are on that node's disk */
+};
+
+enum sim_job_kind { SIM_POOL_CREATE, SIM_VOLUME_CREATE, SIM_VOLUME_DELETE, SIM_PAIR };
+
+struct sim_job {
+	struct job job;
+	struct sim_world *world;
+	bool open;
+	enum sim_job_kind kind;
+	unsigned node;
+	struct sim_volume *volume;
+	char name[16];
+	bool zero;
+	uint64_t at_ns;
+};
+
+struct sim_dial {
+	bool used;
+	void *cookie;
+	uint64_t due_ns;
+	char address[32];
+};
+
+/* A link on its way to an engine. */
+struct sim_opening {
+	bool used;
+	struct link *link;
+	void *cookie;
+	uint64_t due_ns;
+};
+
+struct sim_node {
+	struct engine *engine;
+	struct sim_world *world;
+	uint64_t address;
+	unsigned number;
+	bool has_pool, stopping, stopped;
+	struct sim_disk *disks;
+	struct sim_store *stores[SIM_DISKS_MAX];
+	struct region arena, copy;
+	uint8_t pages[SIM_ARENA_BYTES / SIM_PAGE_BYTES];
+	struct sim_request requests[SIM_REQUESTS_MAX];
+	struct sim_volume volumes[SIM_VOLUMES_MAX];
+	struct sim_job jobs[SIM_JOBS_MAX];
+	struct sim_dial dials[SIM_DIALS_MAX];
+	struct sim_opening openings[SIM_OPENS_MAX];
+	uint64_t wake_ns, client_ns, paused_until_ns;
+	unsigned requests_open, jobs_open, stores_open, names, pool_tries;
+	bool admin_due, map_stale;
+};
+
+struct sim_echo {
+	unsigned side; /* who sent it */
+	uint32_t length;
+	uint8_t bytes[256];
+};
+
+enum sim_phase { SIM_LOAD, SIM_CALM, SIM_HEAL, SIM_STOP };
+
+struct sim_totals {
+	uint64_t requests, acked_writes, mirrored_writes, reads_checked, pairs, sessions;
+	uint64_t legs_compared, faults;
+};
+
+struct sim_world {
+	struct sim_log *log;
+	struct sim_rng rng;
+	struct sim_profile profile;
+	uint64_t now_ns, seq, uids;
+	uint64_t steps, steps_max;
+	uint64_t fault_step, admin_step; /* when the next is due */
+	unsigned heal_budget;
+	enum sim_phase phase;
+	struct sim_node node[SIM_NODES];
+	struct list wires;
+	unsigned wire_count;
+	struct history_pool *history;
+	struct sim_echo echoes[SIM_ECHOES]; /* messages of the past */
+	unsigned echo_count;
+	/* Which kinds of failure somebody may blame on a fault. */
+	bool disk_failed, payload_damaged, session_disturbed;
+	struct sim_totals totals;
+};
+
+#define SIM_NOTE(world, node, fmt, ...)                                                        \
+	sim_log_add((world)->log, (world)->now_ns, (int)(node), fmt,                           \
+		    (const uint64_t[SIM_LOG_ARGS]){__VA_ARGS__})
+
+/* An invariant is broken: notes it and ends this process. */
+_Noreturn void sim_fail(struct sim_world *world, const char *invariant, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+
+/* Runs one seed in this process; returns when nothing was broken. */
+void sim_run(struct sim_log *log, uint64_t seed, uint64_t steps, bool verbose,
+	     struct sim_totals *totals);
+
+/* The node has something to do at @at_ns. */
+void sim_wake(struct sim_world *world, unsigned node, uint64_t at_ns);
+/* The oldest request that is still open; what died before it is history. */
+uint64_t sim_oldest_seq(const struct sim_world *world);
+
+/* sim_net.c: dials and links on their way. */
+void sim_net_dial(void *ctx, const char *address, void *cookie);
+void sim_net_release(void *ctx, struct link *link);
+void sim_net_run(struct sim_node *node);
+uint64_t sim_net_due_ns(const struct sim_node *node);
+/* Is there a wire that is not broken? */
+bool sim_net_linked(const struct sim_world *world);
+void sim_net_fault(struct sim_world *world);
+
+/* sim_client.c: the load. */
+void sim_client_run(struct sim_node *node);
+/* One well-formed request on @volume, which is open; false when there is no room. */
+bool sim_client_one(struct sim_node *node, struct sim_volume *volume);
+void sim_client_open(struct sim_node *node, struct sim_volume *volume);
+void sim_client_close(struct sim_volume *volume);
+
+/* sim_admin.c: the jobs. */
+void sim_admin_start(struct sim_node *node);
+void sim_admin_run(struct sim_node *node);
+bool sim_admin_pair(struct sim_node *node, struct sim_volume *volume);
+struct sim_volume *sim_volume_find(struct sim_node *node, const char *name);
+/* NULL when there is no room. */
+struct sim_volume *sim_volume_new(struct sim_node *node, const char *name);
+/* Frees what is dead and unused. */
+void sim_volume_sweep(struct sim_node *node);
+
+/* sim_profile.c: what kind of world the seed is. */
+void sim_profile_draw(struct sim_world *world);
+
+#endif

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Goal: a peer with the wrong key gets no session, both sides say why, and the right key heals it.
+. "$(dirname "$0")/lib.sh"
+
+start a
+start b
+pool a pool-a
+pool b pool-b
+on a key create "$work/key" >/dev/null
+on a key create "$work/other" >/dev/null
+same 600 "$(stat -c %a "$work/key")" "mode of a key file"
+printf short >"$work/short"
+refuses any "key|bytes|characters" on a peer add b --address "${node_uri[b]#*://}" --key-file "$work/short"
+
+on a volume create vol --size 8M >/dev/null
+"$ops" "$(socket_of a)" vol write:0:1M:1
+on b peer add a --address "${node_uri[a]#*://}" --key-file "$work/key" >/dev/null
+on a peer add b --address "${node_uri[b]#*://}" --key-file "$work/other" >/dev/null
+LIMIT=40 refuses any "key" on a pair vol --peer b
+same 0 "$(ask b "volume list" "len(d['volumes'])")" "volumes at b"
+matches "key" "$(peer_field a b last_error)" "what a says of b"
+# Nothing is lost, and the volume works on.
+"$ops" "$(socket_of a)" vol read:0:1M:1 write:1M:4K:2
+
+# The right key in the file that a was told of, which it reads when it starts.
+stop a
+cat "$work/key" >"$work/other"
+start a
+on a pair vol --peer b
+legs_equal vol
+passed

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Goal: one request at A designates the volume at B that A's volume is replicated to (M6).
+. "$(dirname "$0")/lib.sh"
+
+two_nodes
+on a volume create vol --size 16M >/dev/null
+
+# Refusals first: nothing is left behind by them.
+refuses 1 "no volume.*nothing" on a pair nothing --peer b
+refuses 1 "no peer.*nobody|nobody" on a pair vol --peer nobody
+same 0 "$(ask b "volume list" "len(d['volumes'])")" "volumes at b after refusals"
+
+# The target is made when it is not there, under the name that was asked for.
+on a pair vol --peer b --target copy-of-vol
+same copy-of-vol "$(volume_field a vol peer_volume)" "the target's name at a"
+same b "$(volume_field a vol peer)" "the peer at a"
+same primary "$(volume_field a vol role)" "role at a"
+same secondary "$(volume_field b copy-of-vol role)" "role at b"
+same synced "$(volume_field a vol mirror)" "the mirror at a"
+legs_equal vol copy-of-vol
+
+# Asked twice, and for something else.
+on a pair vol --peer b --target copy-of-vol
+same synced "$(volume_field a vol mirror)" "the mirror after asking twice"
+refuses 1 "copy-of-vol" on a pair vol --peer b --target other
+same 1 "$(ask b "volume list" "len(d['volumes'])")" "volumes at b"
+
+# A volume that is there already is somebody's: it is not taken as a target, and not touched.
+on b volume create theirs --size 16M >/dev/null
+"$ops" "$(socket_of b)" theirs write:0:1M:8 flush
+on a volume create second --size 16M >/dev/null
+refuses 1 "theirs" on a pair second --peer b --target theirs
+"$ops" "$(socket_of b)" theirs read:0:1M:8 write:1M:4K:9
+on a pair second --peer b
+legs_equal second
+
+# A volume in a pair cannot be deleted by accident.
+refuses 1 "pair|mirror" on a volume delete vol
+passed

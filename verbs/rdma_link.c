@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The link over a reliable connection.
+ *
+ * Sending: send() and write() fill a ring of operations; flush() turns as many as the send
+ * queue has room for into one chain of work requests and posts it with one call.  One
+ * request in signal_every asks for a completion, whatever chain it is in: that is enough
+ * to know how far the queue is empty, and nothing else depends on it, because a slot comes
+ * back with the peer's answer.
+ *
+ * Failing: the queue pair goes to the error state, every work request that was posted comes
+ * back flushed, and when all have come back the queue pair and the key of the slots are
+ * destroyed; then down() is told.  The CM thread's timer ends the wait if the device never
+ * flushes.
+ */
+#include "verbs/rdma.h"
+
+#include "engine/base/wire.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define GRANT_MAGIC 0x3152474cu /* "LGR1" */
+
+static struct rdma_link *rdma_of(struct link *link)
+{
+	return CONTAINER_OF(link, struct rdma_link, link);
+}
+
+static struct tx_op *tx_op_at(struct rdma_link *rdma, uint64_t index)
+{
+	return &rdma->tx.ops[index % rdma->tx.op_max];
+}
+
+/*
+ * The last work request of the send queue, posted in the error state: its completion says
+ * that all before it are done, those too that ended well and asked for no completion.
+ */
+static void marker_post(struct rdma_link *rdma)
+{
+	struct ibv_send_wr *bad, marker = {
+		.wr_id = rdma->tx.posted,
+		.opcode = IBV_WR_SEND,
+		.send_flags = IBV_SEND_SIGNALED,
+	};
+
+	/* What was not posted never will be. */
+	rdma->tx.queued = rdma->tx.posted;
+	if (ibv_post_send(rdma->qp, &marker, &bad) != 0)
+		return; /* then the drain's limit ends the wait */
+	tx_op_at(rdma, rdma->tx.queued)->kind = TX_MARKER;
+	rdma->tx.queued++;
+	rdma->tx.posted++;
+}
+
+static void rdma_fail(struct rdma_link *rdma, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void rdma_fail(struct rdma_link *rdma, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (rdma->failed)
+		return;
+	rdma->failed = rdma->discard = true;
+	va_start(ap, fmt);
+	vsnprintf(rdma->reason, sizeof(rdma->reason), fmt, ap);
+	va_end(ap);
+	/* Even when the device did it already: soft-RoCE flushes only what was posted before. */
+	rdma_qp_error(rdma);
+	marker_post(rdma);
+	rdma_fabric_request(rdma->fabric, rdma->conn, CONN_DISCONNECT);
+}
+
+/* Sending. */
+
+static struct tx_op *tx_op_add(struct rdma_link *rdma)
+{
+	if (rdma->tx.queued - rdma->tx.retired == rdma->tx.op_max) {
+		rdma_fail(rdma, "%u operations wait and the peer takes none", rdma->tx.op_max);
+		return NULL;
+	}
+	return tx_op_at(rdma, rdma->tx.queued++);
+}
+
+static bool tx_join(struct rdma_link *rdma, const void *bytes, uint32_t length)
+{
+	struct tx_op *last;
+	uint8_t *message;
+
+	if (rdma->tx.queued == rdma->tx.posted)
+		return false;
+	last = tx_op_at(rdma, rdma->tx.queued - 1);
+	if (last->kind != TX_MESSAGE || last->bytes + length > LINK_MESSAGE_MAX)
+		return false;
+	message = rdma->tx.messages[(rdma->tx.message_next + rdma->tx.message_max - 1) %
+				    rdma->tx.message_max];
+	memcpy(message + last->bytes, bytes, length);
+	last->bytes += length;
+	return true;
+}
+
+static void rdma_send(struct link *link, const void *bytes, uint32_t length)
+{
+	struct rdma_link *rdma = rdma_of(link);
+	struct tx_op *op;
+	uint8_t *message;
+
+	if (rdma->failed || tx_join(rdma, bytes, length))
+		return;
+	if (rdma->tx.message_count == rdma->tx.message_max) {
+		rdma_fail(rdma, "%u messages wait and the peer takes none",
+			  rdma->tx.message_count);
+		return;
+	}
+	op = tx_op_add(rdma);
+	if (!op)
+		return;
+	message = rdma->tx.messages[rdma->tx.message_next];
+	rdma->tx.message_next = (rdma->tx.message_next + 1) % rdma->tx.message_max;
+	rdma->tx.message_count++;
+	memcpy(message, bytes, length);
+	*op = (struct tx_op){
+		.kind = TX_MESSAGE,
+		.bytes = length,
+		.lkey = rdma->memory_mr->lkey,
+		.payload = message,
+	};
+	link->stats.messages_tx++;
+}
+
+static void rdma_write(struct link *link, uint32_t slot, const uint8_t header[LINK_HEADER_BYTES],
+		       const void *payload, uint32_t payload_bytes, const struct region *region)
+{
+	struct rdma_link *rdma = rdma_of(link);
+	struct tx_op *op;
+
+	if (rdma->failed)
+		return;
+	if (rdma->tx.waiting[slot]) {
+		rdma_fail(rdma, "the peer answered the request in slot %u before it was sent", slot);
+		return;
+	}
+	op = tx_op_add(rdma);
+	if (!op)
+		return;
+	rdma->tx.waiting[slot] = true;
+	memcpy(rdma->tx.headers[slot], header, LINK_HEADER_BYTES);
+	*op = (struct tx_op){
+		.kind = TX_REQUEST,
+		.slot = slot,
+		.bytes = payload_bytes,
+		.lkey = region ? region->lkey : 0,
+		.payload = payload,
+	};
+	link->stats.requests_tx++;
+	link->stats.payload_tx += payload_bytes;
+}
+
+static void tx_request_fill(struct rdma_link *rdma, const struct tx_op *op, struct ibv_send_wr *wr,
+			    struct ibv_sge *sge)
+{
+	sge[0] = (struct ibv_sge){
+		.addr = (uintptr_t)rdma->tx.headers[op->slot],
+		.length = LINK_HEADER_BYTES,
+		.lkey = rdma->memory_mr->lkey,
+	};
+	sge[1] = (struct ibv_sge){
+		.addr = (uintptr_t)op->payload,
+		.length = op->bytes,
+		.lkey = op->lkey,
+	};
+	wr->opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
+	wr->imm_data = htonl(op->slot);
+	wr->num_sge = op->bytes ? 2 : 1;
+	if (!op->bytes && rdma->tx.inline_max >= LINK_HEADER_BYTES)
+		wr->send_flags = IBV_SEND_INLINE;
+	wr->wr.rdma.remote_addr = rdma->tx.remote_addr +
+				  (uint64_t)op->slot * rdma->tx.remote_stride +
+				  LINK_PAYLOAD_OFFSET - LINK_HEADER_BYTES;
+	wr->wr.rdma.rkey = rdma->tx.remote_rkey;
+}
+
+static void tx_message_fill(struct rdma_link *rdma, const struct tx_op *op, struct ibv_send_wr *wr,
+			    struct ibv_sge *sge)
+{
+	sge[0] = (struct ibv_sge){
+		.addr = (uintptr_t)op->payload,
+		.length = op->bytes,
+		.lkey = op->lkey,
+	};
+	wr->opcode = IBV_WR_SEND;
+	wr->num_sge = 1;
+	if (op->bytes <= rdma->tx.inline_max)
+		wr->send_flags = IBV_SEND_INLINE;
+}
+
+static struct ibv_send_wr *tx_chain_fill(struct rdma_link *rdma, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct tx_op *op = tx_op_at(rdma, rdma->tx.posted + i);
+		struct ibv_send_wr *wr = &rdma->tx.wrs[i];
+		struct ibv_sge *sge = &rdma->tx.sges[2 * i];
+
+		wr->wr_id = rdma->tx.posted + i;
+		wr->next = i + 1 < count ? wr + 1 : NULL;
+		wr->sg_list = sge;
+		wr->send_flags = 0;
+		if (op->kind == TX_REQUEST) {
+			rdma->tx.waiting[op->slot] = false;
+			tx_request_fill(rdma, op, wr, sge);
+		} else {
+			tx_message_fill(rdma, op, wr, sge);
+		}
+		if (++rdma->tx.unsignalled == rdma->tx.signal_every) {
+			rdma->tx.unsignalled = 0;
+			wr->send_flags |= IBV_SEND_SIGNALED;
+		}
+	}
+	return rdma->tx.wrs;
+}
+
+static void rdma_flush(struct link *link)
+{
+	struct rdma_link *rdma = rdma_of(link);
+	uint64_t waiting = rdma->tx.queued - rdma->tx.posted;
+	uint64_t room = rdma->tx.depth - (rdma->tx.posted - rdma->tx.retired);
+	uint32_t count = (uint32_t)min_u64(waiting, room);
+	struct ibv_send_wr *chain, *bad = NULL;
+	int rc;
+
+	if (rdma->failed)
+		return;
+	rdma->tx.blocked = waiting > room;
+	if (count == 0)
+		return;
+	chain = tx_chain_fill(rdma, count);
+	rc = ibv_post_send(rdma->qp, chain, &bad);
+	link->stats.posts++;
+	/* What lies before @bad was posted, and its completions are waited for. */
+	rdma->tx.posted += rc && bad ? (uint64_t)(bad - chain) : count;
+	if (rc)
+		rdma_fail(rdma, "cannot post to the send queue: %s", strerror(rc));
+}
+
+static void tx_retire(struct rdma_link *rdma, uint64_t through)
+{
+	while (rdma->tx.retired <= through && rdma->tx.retired < rdma->tx.posted) {
+		if (tx_op_at(rdma, rdma->tx.retired)->kind == TX_MESSAGE)
+			rdma->tx.message_count--;
+		rdma->tx.retired++;
+	}
+}
+
+/* Receiving. */
+
+static void rx_again(struct rdma_link *rdma, struct ibv_recv_wr *wr)
+{
+	wr->next = NULL;
+	if (rdma->rx.again_last)
+		rdma->rx.again_last->next = wr;
+	else
+		rdma->rx.again_first = wr;
+	rdma->rx.again_last = wr;
+}
+
+/* Before any answer of this pass leaves: the peer's next request finds a receive. */
+static void rx_again_post(struct rdma_link *rdma)
+{
+	struct ibv_recv_wr *chain = rdma->rx.again_first, *bad = NULL;
+	int rc;
+
+	if (!chain || rdma->failed)
+		return;
+	rdma->rx.again_first = rdma->rx.again_last = NULL;
+	for (struct ibv_recv_wr *wr = chain; wr; wr = wr->next)
+		rdma->rx.posted++;
+	rc = ibv_post_recv(rdma->qp, chain, &bad);
+	if (!rc)
+		return;
+	for (; bad; bad = bad->next)
+		rdma->rx.posted--;
+	rdma_fail(rdma, "cannot post receives: %s", strerror(rc));
+}
+
+static void rx_landed(struct rdma_link *rdma, const struct ibv_wc *wc)
+{
+	struct link *link = &rdma->link;
+	uint32_t slot = ntohl(wc->imm_data);
+
+	/* The number and the length are the peer's word. */
+	if (!rdma->slots_mr || slot >= link->slot_count) {
+		rdma_fail(rdma, "the peer sent a request to slot %u of %u", slot,
+			  rdma->slots_mr ? link->slot_count : 0);
+		return;
+	}
+	if (wc->byte_len < LINK_HEADER_BYTES ||
+	    wc->byte_len > LINK_HEADER_BYTES + link->slot_bytes) {
+		rdma_fail(rdma, "the peer sent %u bytes to a slot of %u + %u", wc->byte_len,
+			  LINK_HEADER_BYTES, link->slot_bytes);
+		return;
+	}
+	link->stats.requests_rx++;
+	link->stats.payload_rx += wc->byte_len - LINK_HEADER_BYTES;
+	link->handler->landed(link->owner, slot, link_slot_header(link, slot),
+			      wc->byte_len - LINK_HEADER_BYTES);
+}
+
+static void rx_message(struct rdma_link *rdma, uint32_t index, uint32_t length)
+{
+	struct link *link = &rdma->link;
+
+	if (length == 0 || length > LINK_MESSAGE_MAX) {
+		rdma_fail(rdma, "the peer sent a message of %u bytes: 1 to %u are allowed", length,
+			  LINK_MESSAGE_MAX);
+		return;
+	}
+	link->stats.messages_rx++;
+	link->handler->message(link->owner, rdma->rx.buffers[index], length);
+}
+
+static void wc_failed(struct rdma_link *rdma, const struct ibv_wc *wc)
+{
+	switch (wc->status) {
+	case IBV_WC_WR_FLUSH_ERR:
+		rdma_fail(rdma, "the connection to %s was closed", rdma->link.address);
+		break;
+	case IBV_WC_RETRY_EXC_ERR:
+		rdma_fail(rdma, "%s does not answer (transport retries used up)",
+			  rdma->link.address);
+		break;
+	case IBV_WC_RNR_RETRY_EXC_ERR:
+		rdma->link.stats.rnr++;
+		rdma_fail(rdma, "%s has no receive posted (RNR retries used up)",
+			  rdma->link.address);
+		break;
+	case IBV_WC_REM_ACCESS_ERR:
+		rdma_fail(rdma, "%s refused a write: its memory key is not valid any more",
+			  rdma->link.address);
+		break;
+	default:
+		rdma_fail(rdma, "connection to %s failed: %s", rdma->link.address,
+			  ibv_wc_status_str(wc->status));
+		break;
+	}
+}
+
+static void wc_handle(struct rdma_link *rdma, const struct ibv_wc *wc)
+{
+	rdma->link.stats.completions++;
+	/* Of a failed request only the number is valid. */
+	if (wc->status != IBV_WC_SUCCESS)
+		wc_failed(rdma, wc);
+	if (!(wc->wr_id & RDMA_WR_RECEIVE)) {
+		tx_retire(rdma, wc->wr_id);
+		return;
+	}
+	rdma->rx.posted--;
+	if (wc->status != IBV_WC_SUCCESS || rdma->discard)
+		return;
+	if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM)
+		rx_landed(rdma, wc);
+	else
+		rx_message(rdma, (uint32_t)wc->wr_id, wc->byte_len);
+	rx_again(rdma, &rdma->rx.wrs[(uint32_t)wc->wr_id]);
+}
+
+static bool wc_fetch(struct rdma_link *rdma, unsigned limit)
+{
+	int n;
+
+	if (rdma->wc_next < rdma->wc_count)
+		return true;
+	n = ibv_poll_cq(rdma->cq, (int)min_u64(limit, RDMA_POLL_BATCH), rdma->wc);
+	rdma->wc_next = 0;
+	rdma->wc_count = n > 0 ? n : 0;
+	if (n < 0)
+		rdma_fail(rdma, "cannot read the completion queue");
+	return n > 0;
+}
+
+/* The end. */
+
+static bool drained(const struct rdma_link *rdma)
+{
+	return (rdma->tx.posted == rdma->tx.retired && rdma->rx.posted == 0) ||
+	       (rdma->signals_seen & SIGNAL_DRAIN_LATE);
+}
+
+static void signals_take(struct rdma_link *rdma)
+{
+	/* Pairs with the release in rdma_link_signal(). */
+	unsigned signals = atomic_load_explicit(&rdma->signals, memory_order_acquire);
+
+	if (LIKELY(signals == rdma->signals_seen))
+		return;
+	rdma->signals_seen = signals;
+	if (rdma->failed || !(signals & SIGNAL_PEER_GONE))
+		return;
+	rdma_fail(rdma, "the peer %s disconnected", rdma->link.address);
+	/* It left in order: what had arrived before that is still delivered. */
+	rdma->discard = false;
+}
+
+static unsigned rdma_poll(struct link *link, unsigned budget)
+{
+	struct rdma_link *rdma = rdma_of(link);
+	unsigned handled = 0;
+
+	signals_take(rdma);
+	while (handled < budget && wc_fetch(rdma, budget - handled)) {
+		wc_handle(rdma, &rdma->wc[rdma->wc_next++]);
+		handled++;
+	}
+	rx_again_post(rdma);
+	if (rdma->tx.blocked)
+		rdma_flush(link);
+	if (!rdma->failed || !drained(rdma))
+		return handled;
+	rdma_qp_destroy(rdma);
+	link->handler->down(link->owner, rdma->reason);
+	return handled + 1;
+}
+
+static bool rdma_arm(struct link *link)
+{
+	struct rdma_link *rdma = rdma_of(link);
+	struct ibv_cq *cq;
+	void *context;
+	eventfd_t count;
+
+	if (rdma->failed) {
+		(void)eventfd_read(rdma->wake_fd, &count);
+		signals_take(rdma);
+		if (drained(rdma))
+			return true;
+	}
+	/* An event that came disarmed the queue; one that did not come leaves it armed. */
+	if (rdma->armed && ibv_get_cq_event(rdma->channel, &cq, &context) == 0) {
+		rdma->armed = false;
+		/* In batches: acknowledging takes a mutex. */
+		if (++rdma->unacked_events == 1024) {
+			ibv_ack_cq_events(rdma->cq, rdma->unacked_events);
+			rdma->unacked_events = 0;
+		}
+	}
+	if (!rdma->armed) {
+		if (ibv_req_notify_cq(rdma->cq, 0)) {
+			rdma_fail(rdma, "cannot arm the completion queue");
+			return true;
+		}
+		rdma->armed = true;
+	}
+	/* What came between the last poll and the arming raised no event. */
+	return wc_fetch(rdma, RDMA_POLL_BATCH);
+}
+
+static void rdma_shut(struct link *link, const char *reason)
+{
+	struct rdma_link *rdma = rdma_of(link);
+
+	rdma_fail(rdma, "%s", reason);
+	rdma->discard = true;
+}
+
+static void rdma_destroy(struct link *link)
+{
+	struct rdma_link *rdma = rdma_of(link);
+
+	/* The CM thread frees it: rdma_destroy_id() may block, and its events name the link. */
+	rdma_fabric_request(rdma->fabric, rdma->conn, CONN_DESTROY);
+}
+
+/* Grants. */
+
+static int rdma_grant(struct link *link, uint8_t grant[LINK_GRANT_BYTES])
+{
+	struct rdma_link *rdma = rdma_of(link);
+	struct ibv_qp_attr attr = {
+		.qp_state = IBV_QPS_RTS,
+		.qp_access_flags = IBV_ACCESS_REMOTE_WRITE,
+	};
+	int rc;
+
+	if (rdma->failed)
+		return -ENOTCONN;
+	rc = rdma_device_register(&rdma->fabric->device, link->slots.base,
+				  link->slots.length_bytes,
+				  IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE, "slots",
+				  &rdma->slots_mr, NULL);
+	if (rc < 0)
+		return rc;
+	rc = ibv_modify_qp(rdma->qp, &attr, IBV_QP_STATE | IBV_QP_ACCESS_FLAGS);
+	if (rc) {
+		ibv_dereg_mr(rdma->slots_mr);
+		rdma->slots_mr = NULL;
+		return -rc;
+	}
+	link->slots.lkey = rdma->slots_mr->lkey;
+	put_u32(grant, GRANT_MAGIC);
+	put_u32(grant + 4, link->slot_count);
+	put_u32(grant + 8, link->slot_bytes);
+	put_u32(grant + 12, link->slot_stride);
+	put_u64(grant + 16, (uintptr_t)link->slots.base);
+	put_u32(grant + 24, rdma->slots_mr->rkey);
+	put_u32(grant + 28, LINK_PAYLOAD_OFFSET);
+	return 0;
+}
+
+static bool rdma_use_grant(struct link *link, const uint8_t grant[LINK_GRANT_BYTES])
+{
+	struct rdma_link *rdma = rdma_of(link);
+	uint32_t count = get_u32(grant + 4), bytes = get_u32(grant + 8);
+	uint32_t stride = get_u32(grant + 12);
+	uint64_t addr = get_u64(grant + 16);
+
+	if (get_u32(grant) != GRANT_MAGIC || get_u32(grant + 28) != LINK_PAYLOAD_OFFSET)
+		return false;
+	if (count == 0 || count > LINK_SLOTS_MAX)
+		return false;
+	if (bytes == 0 || bytes % 4096 != 0 || bytes > FABRIC_SLOT_BYTES_MAX)
+		return false;
+	if (stride != LINK_PAYLOAD_OFFSET + bytes)
+		return false;
+	if (addr == 0 || addr % 4096 != 0 || addr > UINT64_MAX - (uint64_t)count * stride)
+		return false;
+	rdma->tx.remote_addr = addr;
+	rdma->tx.remote_stride = stride;
+	rdma->tx.remote_rkey = get_u32(grant + 24);
+	link->granted_count = count;
+	link->granted_bytes = bytes;
+	return true;
+}
+
+const struct link_ops rdma_link_ops = {
+	.grant = rdma_grant,
+	.use_grant = rdma_use_grant,
+	.send = rdma_send,
+	.write = rdma_write,
+	.flush = rdma_flush,
+	.poll = rdma_poll,
+	.arm = rdma_arm,
+	.shut = rdma_shut,
+	.destroy = rdma_destroy,
+};
