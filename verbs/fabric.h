@@ -32,6 +32,11 @@ struct fabric_handler {
 	void (*opened)(void *owner, struct link *link, void *cookie);
 	/* A dial() failed; @reason is a sentence.  Called exactly once per failed dial. */
 	void (*failed)(void *owner, void *cookie, const char *reason);
+	/*
+	 * Optional.  A connection that somebody else dialled came to nothing; @reason is a
+	 * sentence with the address.  Strangers can cause it at will: limit what is logged.
+	 */
+	void (*refused)(void *owner, const char *reason);
 };
 
 /*
@@ -49,7 +54,8 @@ int fabric_create(const char *uri, const struct fabric_config *config,
 void fabric_destroy(struct fabric *fabric);
 
 /* Starts to connect to "ADDRESS:PORT" (no scheme); the answer comes to the handler.  Any thread. */
-int fabric_dial(struct fabric *fabric, const char *address, void *cookie, struct err *err) MUST_CHECK;
+int fabric_dial(struct fabric *fabric, const char *address, void *cookie,
+		struct err *err) MUST_CHECK;
 
 /* Registers memory that link_write() will send from.  Control path, may block.  Any thread. */
 int fabric_region_add(struct fabric *fabric, struct region *region, struct err *err) MUST_CHECK;

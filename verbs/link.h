@@ -66,7 +66,10 @@ struct link_stats {
 };
 
 struct link_ops {
-	/* Opens own slots to the peer and writes their description to @grant.  0 or -errno. */
+	/*
+	 * Opens own slots to the peer and writes their description to @grant.  0 or -errno, and
+	 * then the link goes down with the sentence.
+	 */
 	int (*grant)(struct link *link, uint8_t grant[LINK_GRANT_BYTES]);
 	/* Takes the peer's description; false when it makes no sense. */
 	bool (*use_grant)(struct link *link, const uint8_t grant[LINK_GRANT_BYTES]);

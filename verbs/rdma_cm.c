@@ -102,6 +102,8 @@ void rdma_cm_fail(struct rdma_conn *conn, const char *reason)
 	free(conn);
 	if (dialled)
 		fabric->handler->failed(fabric->owner, cookie, reason);
+	else if (fabric->handler->refused)
+		fabric->handler->refused(fabric->owner, reason);
 }
 
 /* Starts with the next address; false when there is none that can be started. */
@@ -133,7 +135,8 @@ static void conn_step_failed(struct rdma_conn *conn, const char *why)
 	conn_clear(conn);
 	if (conn->dialled && dial_next_address(conn, last))
 		return;
-	snprintf(reason, sizeof(reason), "cannot connect to %s: %s", conn->target, last);
+	snprintf(reason, sizeof(reason), "%s %s: %s",
+		 conn->dialled ? "cannot connect to" : "no link from", conn->target, last);
 	rdma_cm_fail(conn, reason);
 }
 
@@ -232,41 +235,45 @@ static void incoming_accept(struct rdma_conn *conn)
 
 	if (rdma_link_create(conn, &conn->link, &err) < 0 ||
 	    rdma_link_ready(conn->link, &err) < 0) {
-		rdma_cm_fail(conn, err.text);
+		conn_step_failed(conn, err.text);
 		return;
 	}
 	hello_put(hello);
 	param = conn_param(conn->link, hello);
 	conn_step(conn, CONN_ACCEPT);
 	if (rdma_accept(conn->id, &param) < 0)
-		rdma_cm_fail(conn, strerror(errno));
+		conn_step_failed(conn, strerror(errno));
 }
 
 static void on_request(struct rdma_fabric *rdma, struct rdma_cm_id *id, const uint8_t *data)
 {
-	struct rdma_conn *conn;
+	const char *why = hello_check(data);
+	struct rdma_conn *conn = NULL;
 
 	/* The identifier is new and ours; its context is still the listener's. */
-	if (hello_check(data) || rdma->half_open == FABRIC_HALF_OPEN_MAX)
-		goto reject;
-	conn = calloc(1, sizeof(*conn));
-	if (!conn)
-		goto reject;
+	if (rdma->half_open < FABRIC_HALF_OPEN_MAX)
+		conn = calloc(1, sizeof(*conn));
+	if (!conn) {
+		rdma_reject(id, NULL, 0);
+		rdma_destroy_id(id);
+		return;
+	}
 	conn->fabric = rdma;
 	conn->id = id;
 	id->context = conn;
+	address_format(rdma_get_peer_addr(id), conn->target);
 	list_init(&conn->request_node);
 	list_add_tail(&rdma->connections, &conn->node);
 	rdma->half_open++;
 	conn_step(conn, CONN_ACCEPT);
-	if (conn_device_fits(conn))
+	if (!why && !conn_device_fits(conn))
+		why = "it came over another device than this fabric's";
+	if (!why) {
 		incoming_accept(conn);
-	else
-		rdma_cm_fail(conn, "");
-	return;
-reject:
+		return;
+	}
 	rdma_reject(id, NULL, 0);
-	rdma_destroy_id(id);
+	conn_step_failed(conn, why);
 }
 
 static void on_refusal(struct rdma_conn *conn, const struct rdma_cm_event *event)

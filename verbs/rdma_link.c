@@ -484,20 +484,23 @@ static int rdma_grant(struct link *link, uint8_t grant[LINK_GRANT_BYTES])
 		.qp_state = IBV_QPS_RTS,
 		.qp_access_flags = IBV_ACCESS_REMOTE_WRITE,
 	};
+	struct err err = {0};
 	int rc;
 
 	if (rdma->failed)
 		return -ENOTCONN;
 	rc = rdma_device_register(&rdma->fabric->device, link->slots.base,
 				  link->slots.length_bytes,
-				  IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE, "slots",
-				  &rdma->slots_mr, NULL);
-	if (rc < 0)
+				  IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE,
+				  "registration of the slots", &rdma->slots_mr, &err);
+	if (rc < 0) {
+		/* The number is the caller's, the sentence comes with down(). */
+		rdma_fail(rdma, "%s", err.text);
 		return rc;
+	}
 	rc = ibv_modify_qp(rdma->qp, &attr, IBV_QP_STATE | IBV_QP_ACCESS_FLAGS);
 	if (rc) {
-		ibv_dereg_mr(rdma->slots_mr);
-		rdma->slots_mr = NULL;
+		rdma_fail(rdma, "cannot open the queue pair to writes: %s", strerror(rc));
 		return -rc;
 	}
 	link->slots.lkey = rdma->slots_mr->lkey;

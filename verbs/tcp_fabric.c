@@ -111,6 +111,8 @@ static void opening_fail(struct tcp_fabric *tcp, struct opening *opening, const 
 	opening_free(tcp, opening);
 	if (dialled)
 		fabric->handler->failed(fabric->owner, cookie, reason);
+	else if (fabric->handler->refused)
+		fabric->handler->refused(fabric->owner, reason);
 }
 
 static void dial_next_address(struct tcp_fabric *tcp, struct opening *opening, const char *why);
@@ -124,7 +126,8 @@ static void opening_fail_step(struct tcp_fabric *tcp, struct opening *opening, c
 		dial_next_address(tcp, opening, why);
 		return;
 	}
-	snprintf(reason, sizeof(reason), "cannot connect to %s: %s", opening->target, why);
+	snprintf(reason, sizeof(reason), "%s %s: %s",
+		 opening->dialled ? "cannot connect to" : "no link from", opening->target, why);
 	opening_fail(tcp, opening, reason);
 }
 
@@ -147,7 +150,7 @@ static void opening_done(struct tcp_fabric *tcp, struct opening *opening)
 	cm_thread_unwatch(&tcp->cm, socket);
 	opening->socket = -1;
 	if (tcp_link_create(&fabric->config, socket, &link, &err) < 0) {
-		opening_fail(tcp, opening, err.text);
+		opening_fail_step(tcp, opening, err.text);
 		return;
 	}
 	opening_free(tcp, opening);
@@ -245,7 +248,10 @@ static void dial_start(struct tcp_fabric *tcp, struct opening *opening)
 static void incoming_accept(struct tcp_fabric *tcp)
 {
 	struct opening *opening;
-	int socket = accept4(tcp->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct sockaddr_storage from = {0};
+	socklen_t length = sizeof(from);
+	int socket = accept4(tcp->listener, (struct sockaddr *)&from, &length,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (socket < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -260,7 +266,7 @@ static void incoming_accept(struct tcp_fabric *tcp)
 		LIST_FOR_SAFE(node, &tcp->connecting) {
 			opening = LIST_ENTRY(node, struct opening, node);
 			if (!opening->dialled) {
-				opening_fail(tcp, opening, "");
+				opening_fail_step(tcp, opening, "too many connect at once");
 				break;
 			}
 		}
@@ -271,6 +277,7 @@ static void incoming_accept(struct tcp_fabric *tcp)
 		return;
 	}
 	opening->socket = socket;
+	address_format((struct sockaddr *)&from, opening->target);
 	list_add_tail(&tcp->connecting, &opening->node);
 	tcp->half_open++;
 	opening_hello(tcp, opening);

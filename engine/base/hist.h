@@ -12,7 +12,7 @@
 #define HIST_STEP_BITS 7u
 #define HIST_VALUE_BITS 40u
 /* Values below 2^8 each have their own place; then 128 for every further bit. */
-#define HIST_PLACES                                                                            \
+#define HIST_PLACES                                                                                \
 	((2u << HIST_STEP_BITS) + (HIST_VALUE_BITS - HIST_STEP_BITS - 1) * (1u << HIST_STEP_BITS))
 
 struct hist {

@@ -52,7 +52,7 @@ static void drop_pool(struct engine *e, struct pool *pool)
 	pool_destroy(pool);
 }
 
-static void pool_ready(struct pool_setup *setup, int code, const char *text)
+static void pool_ready_admin(struct pool_setup *setup, int code, const char *text)
 {
 	struct pool_op *op = CONTAINER_OF(setup, struct pool_op, setup);
 	struct engine *e = op->engine;
@@ -61,6 +61,7 @@ static void pool_ready(struct pool_setup *setup, int code, const char *text)
 	char why[300];
 
 	snprintf(why, sizeof(why), "%s", text);
+	pool_setup_fini(setup);
 	if (code == 0 && pool_find(e, pool->name) && strcmp(pool_find(e, pool->name)->name, pool->name) == 0) {
 		code = -EEXIST;
 		snprintf(why, sizeof(why), "a pool of that name is open already");
@@ -82,6 +83,15 @@ static void pool_ready(struct pool_setup *setup, int code, const char *text)
 	job_done(job, 0, "pool '%s' is ready: %u device%s, %llu MiB free", pool->name,
 		 pool->device_count, pool->device_count == 1 ? "" : "s",
 		 (unsigned long long)pool_units_free(pool));
+}
+
+static void pool_ready(struct pool_setup *setup, int code, const char *text)
+{
+	const struct core *core = &CONTAINER_OF(setup, struct pool_op, setup)->engine->core;
+
+	core_administer(core, true);
+	pool_ready_admin(setup, code, text);
+	core_administer(core, false);
 }
 
 static void close_stores(struct store *const *stores, unsigned count)
@@ -162,7 +172,7 @@ struct volume_op {
 	struct pool_commit commit;
 };
 
-static void volume_created(struct pool_commit *commit, enum ls_status status)
+static void volume_created_admin(struct pool_commit *commit, enum ls_status status)
 {
 	struct volume_op *op = CONTAINER_OF(commit, struct volume_op, commit);
 	struct job *job = op->job;
@@ -182,25 +192,44 @@ static void volume_created(struct pool_commit *commit, enum ls_status status)
 		 (unsigned long long)(v->record.size_bytes / MIB(1)), v->pool->name);
 }
 
+static void volume_created(struct pool_commit *commit, enum ls_status status)
+{
+	const struct core *core = &CONTAINER_OF(commit, struct volume_op, commit)->engine->core;
+
+	core_administer(core, true);
+	volume_created_admin(commit, status);
+	core_administer(core, false);
+}
+
 static void volume_record_it(struct volume_op *op)
 {
 	op->commit.done = volume_created;
 	pool_commit(op->volume->pool, &op->commit);
 }
 
-static void volume_zeroed(struct leg *leg)
+static void volume_zeroed_admin(struct leg *leg)
 {
 	struct volume_op *op = CONTAINER_OF(leg, struct volume_op, leg);
 	struct job *job = op->job;
+	enum ls_status status = leg->status;
 
-	if (leg->status == LS_OK) {
+	if (status == LS_OK) {
 		volume_record_it(op);
 		return;
 	}
 	op->engine->admin_open--;
 	volume_unmake(op->engine, op->volume);
-	free(op);
-	job_done(job, -EIO, "writing zeroes to the new volume failed: %s", ls_status_text(leg->status));
+	free(op); /* and the leg in it */
+	job_done(job, -EIO, "writing zeroes to the new volume failed: %s", ls_status_text(status));
+}
+
+static void volume_zeroed(struct leg *leg)
+{
+	const struct core *core = &CONTAINER_OF(leg, struct volume_op, leg)->engine->core;
+
+	core_administer(core, true);
+	volume_zeroed_admin(leg);
+	core_administer(core, false);
 }
 
 static void volume_begin(struct volume_op *op, bool zero)
@@ -256,7 +285,7 @@ void engine_volume_create(struct engine *e, struct job *job, const char *pool_na
 	}
 }
 
-static void volume_deleted(struct pool_commit *commit, enum ls_status status)
+static void volume_deleted_admin(struct pool_commit *commit, enum ls_status status)
 {
 	struct volume_op *op = CONTAINER_OF(commit, struct volume_op, commit);
 	struct job *job = op->job;
@@ -266,8 +295,8 @@ static void volume_deleted(struct pool_commit *commit, enum ls_status status)
 	op->engine->admin_open--;
 	memcpy(name, v->record.name, sizeof(name));
 	if (status != LS_OK) {
-		/* The table on the device may be the old one or the new: keep the space taken. */
-		pool_record_add(v->pool, &v->record);
+		/* The table on the device may be the old one or the new. */
+		v->record.leaving = false;
 		v->ready = true;
 		v->deleting = false;
 		free(op);
@@ -275,10 +304,18 @@ static void volume_deleted(struct pool_commit *commit, enum ls_status status)
 			 ls_status_text(status));
 		return;
 	}
-	pool_record_add(v->pool, &v->record); /* volume_unmake() takes it out again */
 	volume_unmake(op->engine, v);
 	free(op);
 	job_done(job, 0, "volume '%s' is deleted", name);
+}
+
+static void volume_deleted(struct pool_commit *commit, enum ls_status status)
+{
+	const struct core *core = &CONTAINER_OF(commit, struct volume_op, commit)->engine->core;
+
+	core_administer(core, true);
+	volume_deleted_admin(commit, status);
+	core_administer(core, false);
 }
 
 void engine_volume_delete(struct engine *e, struct job *job, const char *name)
@@ -312,7 +349,8 @@ void engine_volume_delete(struct engine *e, struct job *job, const char *name)
 	v->ready = false;
 	v->deleting = true;
 	e->admin_open++;
-	pool_record_remove(v->pool, &v->record);
+	/* Its space stays taken until the commit has succeeded. */
+	v->record.leaving = true;
 	pool_commit(v->pool, &op->commit);
 }
 

@@ -74,6 +74,12 @@ void core_log(const struct core *core, int level, const char *fmt, ...)
 	core->env.log(core->env.ctx, level, text);
 }
 
+void core_administer(const struct core *core, bool begin)
+{
+	if (core->env.administering)
+		core->env.administering(core->env.ctx, begin);
+}
+
 void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES])
 {
 	struct core_capture *c = &core->capture[core->captured++];

@@ -103,6 +103,8 @@ void core_submit(struct core *core, struct request *request);
 void core_run(struct core *core);
 
 void core_log(const struct core *core, int level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* See engine_env.administering. */
+void core_administer(const struct core *core, bool begin);
 void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES]);
 
 #endif

@@ -24,6 +24,12 @@ struct engine_env {
 	/* One line for the log; @level as in syslog (3 error, 4 warning, 6 info). */
 	void (*log)(void *ctx, int level, const char *text);
 	/*
+	 * Brackets what is not the data path although a completion began it: the steps of
+	 * pairing, of making pools and volumes, the handshake.  Only there may the engine
+	 * allocate.  Nests.  Optional.
+	 */
+	void (*administering)(void *ctx, bool begin);
+	/*
 	 * Memory for the initial copy: a region of at least @bytes known to links and stores,
 	 * page-aligned, or NULL.  Called once, from engine_create(); freed by its maker after
 	 * engine_destroy().

@@ -39,7 +39,8 @@ void client_fini(struct shard_client *c)
 int client_enter(struct shard *shard, struct shard_client *c, struct err *err)
 {
 	if (shard->client_count == CLIENTS_MAX)
-		return err_set(err, -EMFILE, "%d processes are attached already, the most there can be",
+		return err_set(err, -EMFILE,
+			       "%d processes are attached already, the most there can be",
 			       CLIENTS_MAX);
 	c->shard = shard;
 	store_queue_region_add(shard->queue, shmq_arena(c->queue), ARENA_BUFFER_BYTES);
@@ -65,7 +66,8 @@ int client_open(struct shard_client *c, const char *name, struct ls_volume_info 
 	}
 	if (c->volume_count == CLIENT_VOLUMES_MAX) {
 		engine_volume_put(volume);
-		return err_set(err, -EMFILE, "a connection can open %d volumes", CLIENT_VOLUMES_MAX);
+		return err_set(err, -EMFILE, "a connection can open %d volumes",
+			       CLIENT_VOLUMES_MAX);
 	}
 	c->volumes[c->volume_count] = (struct client_volume){
 		.volume = volume,
@@ -103,7 +105,7 @@ void clients_sweep(struct shard *shard)
 {
 	if (LIKELY(!shard->leaving_count))
 		return;
-	watch.on = false;
+	watch_pause();
 	for (unsigned i = 0; i < shard->client_count;) {
 		struct shard_client *c = shard->clients[i];
 
@@ -116,7 +118,7 @@ void clients_sweep(struct shard *shard)
 		shard->leaving_count--;
 		shard_return(shard, c->leave);
 	}
-	watch.on = true;
+	watch_resume();
 }
 
 void clients_drop_all(struct shard *shard)

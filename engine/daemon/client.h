@@ -38,7 +38,7 @@ struct shard_client {
 	unsigned volume_count;
 	uint32_t in_flight; /* submitted to the engine and not done */
 	uint64_t fetched;
-	bool broken;        /* hostile ring: nothing more is fetched */
+	bool broken; /* hostile ring: nothing more is fetched */
 	struct call *leave; /* answered when nothing is in flight */
 };
 

@@ -4,6 +4,7 @@
 #include "engine/daemon/task.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,7 +28,7 @@ bool arg_text(struct ctl_conn *conn, struct json_object *request, const char *ke
 	else if (strlen(text) >= bytes)
 		err_set(&err, -ENAMETOOLONG, "'%s' has at most %zu characters", key, bytes - 1);
 	else {
-		strcpy(out, text);
+		snprintf(out, bytes, "%s", text);
 		return true;
 	}
 	ctl_fail(conn, &err);
@@ -252,8 +253,7 @@ static void finish_capture_read(struct task *t)
 
 static void command_capture_read(struct ctl_conn *conn, struct json_object *request)
 {
-	struct task *t =
-		task_create(ctl_daemon(conn), conn, run_capture_read, finish_capture_read);
+	struct task *t = task_create(ctl_daemon(conn), conn, run_capture_read, finish_capture_read);
 
 	(void)request;
 	if (t)

@@ -27,7 +27,7 @@ struct ctl_conn {
 	sd_event_source *io;
 	sd_event_source *turn; /* runs conn_turn() once, from the loop */
 	bool busy; /* a command is under way */
-	bool eof;  /* asks no more; may still read */
+	bool eof; /* asks no more; may still read */
 	bool dead; /* to be closed in the next turn */
 	size_t in_used;
 	char in[REQUEST_BYTES_MAX];
@@ -111,7 +111,8 @@ static void conn_line(struct ctl_conn *c, struct json_object *json)
 {
 	const char *text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_NOSLASHESCAPE);
 
-	if (c->fd >= 0 && (!text || !conn_append(c, text, strlen(text)) || !conn_append(c, "\n", 1)))
+	if (c->fd >= 0 &&
+	    (!text || !conn_append(c, text, strlen(text)) || !conn_append(c, "\n", 1)))
 		c->dead = true;
 	json_object_put(json);
 	conn_ask_turn(c);
@@ -364,7 +365,8 @@ void control_destroy(struct control *c)
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
 		if (!c->conns[i])
 			continue;
-		/* The last words, `shutdown`'s answer among them, as far as the socket takes them. */
+		/* The last words, `shutdown`'s answer among them, as far as the socket takes them.
+		 */
 		if (c->conns[i]->fd >= 0)
 			conn_write(c->conns[i]);
 		conn_free(c->conns[i]);

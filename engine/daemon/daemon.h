@@ -72,7 +72,6 @@ int placement_apply(struct daemon *d, struct err *err) MUST_CHECK;
 /* New devices: chooses again. */
 void placement_add_devices(struct daemon *d, struct store *const *stores, unsigned count);
 
-
 /* peers.c: hands the peers of node.json to the engine. */
 void peers_start(struct daemon *d);
 

@@ -38,7 +38,7 @@ struct visitor {
 	struct shard_client client;
 	bool has_client, has_region, inside;
 	bool calling; /* a call is under way */
-	bool gone;    /* the socket ended, or must end */
+	bool gone; /* the socket ended, or must end */
 	struct err err; /* outcome of the call */
 	struct attach_open open;
 	struct ls_volume_info info;
@@ -295,7 +295,7 @@ static void read_comm(struct visitor *v)
 	char path[64];
 	FILE *f;
 
-	strcpy(v->comm, "?");
+	snprintf(v->comm, sizeof(v->comm), "%s", "?");
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)v->who.pid);
 	f = fopen(path, "re");
 	if (!f)

@@ -50,8 +50,7 @@ static int check_file(int fd, const char *path, struct err *err)
 	return 0;
 }
 
-static int take(const char *text, size_t length, const char *path, struct key *key,
-		struct err *err)
+static int take(const char *text, size_t length, const char *path, struct key *key, struct err *err)
 {
 	if (decode_hex(text, length, key))
 		return 0;

@@ -2,6 +2,7 @@
 #include "engine/daemon/daemon.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,8 +16,7 @@ static int make_room(const char *path, const struct sockaddr_un *address, int ty
 	int fd, rc;
 
 	if (lstat(path, &st))
-		return errno == ENOENT ? 0
-				       : err_set(err, -errno, "%s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(err, -EEXIST, "%s exists and is not a socket: move it away", path);
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -26,7 +26,8 @@ static int make_room(const char *path, const struct sockaddr_un *address, int ty
 	close(fd);
 	if (rc != ECONNREFUSED)
 		return err_set(err, -EADDRINUSE,
-			       "another lockstepd answers at %s: stop it, or use another --run", path);
+			       "another lockstepd answers at %s: stop it, or use another --run",
+			       path);
 	if (unlink(path))
 		return err_set(err, -errno, "cannot remove the stale socket %s: %s", path,
 			       strerror(errno));
@@ -40,9 +41,10 @@ int listen_unix(const char *path, int type, struct err *err)
 	int fd, rc;
 
 	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, -ENAMETOOLONG, "the socket path %s is longer than %zu characters",
-			       path, sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
+		return err_set(err, -ENAMETOOLONG,
+			       "the socket path %s is longer than %zu characters", path,
+			       sizeof(address.sun_path) - 1);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	rc = make_room(path, &address, type, err);
 	if (rc)
 		return rc;

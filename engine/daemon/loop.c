@@ -22,6 +22,15 @@
  * measurements: from a depth of 4 on, no spinning variant beat plain events).
  */
 #define SPIN_IN_FLIGHT_MAX 4
+/* judge_spin(): of so many spins so many must end with work, or so many idle periods are slept. */
+#define JUDGE_SPINS 64
+#define JUDGE_HITS_MIN 16
+#define JUDGE_PAUSE 512
+/*
+ * A sleep of at least this that only its time limit ended, and then there was work: it was
+ * most likely there for long, and its wake-up lost.  Shorter ones are close calls.
+ */
+#define LATE_MS 10
 
 uint64_t clock_ns(void)
 {
@@ -79,24 +88,24 @@ static int sleep_ms(const struct shard *shard)
 	return (int)min_u64((deadline - now + 999999) / 1000000, 3600 * 1000);
 }
 
-/* Returns true when it was the timer that ended the sleep. */
+/* Returns true when it was the timer that ended the sleep, and not a short one. */
 static bool sleep_once(struct shard *shard)
 {
 	struct epoll_event events[16];
 	bool timed_out = false;
-	int count;
+	int count, limit_ms;
 
 	if (arm(shard)) {
 		shard->stats.armed_hits++;
 	} else {
 		shard->stats.sleeps++;
-		count = epoll_wait(shard->epoll_fd, events, (int)ARRAY_SIZE(events),
-				   sleep_ms(shard));
+		limit_ms = sleep_ms(shard);
+		count = epoll_wait(shard->epoll_fd, events, (int)ARRAY_SIZE(events), limit_ms);
 		/* Task work of io_uring ends the wait with EINTR: look again, like any event. */
 		assert(count >= 0 || errno == EINTR);
 		shard->stats.wakes += count > 0;
 		shard->stats.interrupted += count < 0;
-		timed_out = count == 0;
+		timed_out = count == 0 && limit_ms >= LATE_MS;
 		for (int i = 0; i < count; i++)
 			if (events[i].data.fd == shard->bell_in)
 				bell_quiet(shard->bell_in);
@@ -105,25 +114,50 @@ static bool sleep_once(struct shard *shard)
 	return timed_out;
 }
 
-static bool may_spin(const struct shard *shard)
+static bool may_spin(struct shard *shard)
 {
-	return shard->config.polling == POLLING_ADAPTIVE && shard->config.spin_ns &&
-	       shard->client_in_flight <= SPIN_IN_FLIGHT_MAX;
+	if (shard->config.polling != POLLING_ADAPTIVE || !shard->config.spin_ns ||
+	    shard->client_in_flight > SPIN_IN_FLIGHT_MAX)
+		return false;
+	if (!shard->unspun_left)
+		return true;
+	shard->unspun_left--;
+	return false;
+}
+
+/*
+ * Where spinners are in the way of what they wait for (no free core, a hypervisor's I/O
+ * thread), or answers take longer than the limit, few spins end with work: then the next
+ * idle periods are slept at once, and after them it is tried again.
+ */
+static void judge_spin(struct shard *shard, bool hit)
+{
+	if (!shard->config.spin_judged)
+		return;
+	shard->judged_spins++;
+	shard->judged_hits += hit;
+	if (shard->judged_spins < JUDGE_SPINS)
+		return;
+	if (shard->judged_hits < JUDGE_HITS_MIN) {
+		shard->unspun_left = JUDGE_PAUSE;
+		shard->stats.spin_pauses++;
+	}
+	shard->judged_spins = shard->judged_hits = 0;
 }
 
 /* Looks again and again for a bounded time; true when there was work. */
 static bool spin(struct shard *shard)
 {
 	uint64_t end = clock_ns() + shard->config.spin_ns;
+	bool hit;
 
+	do
+		hit = pass(shard) > 0;
+	while (!hit && shard->now_ns < end);
 	shard->stats.spins++;
-	do {
-		if (pass(shard)) {
-			shard->stats.spin_hits++;
-			return true;
-		}
-	} while (shard->now_ns < end);
-	return false;
+	shard->stats.spin_hits += hit;
+	judge_spin(shard, hit);
+	return hit;
 }
 
 static bool finished(const struct shard *shard)

@@ -75,10 +75,11 @@ int machine_lock_check(const struct machine *m, uint64_t need_bytes, struct err 
 {
 	if (m->lock_unlimited || m->lock_limit_bytes >= need_bytes)
 		return 0;
-	return err_set(err, -ENOMEM,
-		       "this process may lock only %llu KiB of memory, but needs about %llu MiB for "
-		       "the NIC: raise it with LimitMEMLOCK=infinity (systemd), ulimit -l unlimited, "
-		       "or start as root",
-		       (unsigned long long)m->lock_limit_bytes >> 10,
-		       (unsigned long long)(need_bytes + MIB(1) - 1) >> 20);
+	return err_set(
+		err, -ENOMEM,
+		"this process may lock only %llu KiB of memory, but needs about %llu MiB for "
+		"the NIC: raise it with LimitMEMLOCK=infinity (systemd), ulimit -l unlimited, "
+		"or start as root",
+		(unsigned long long)m->lock_limit_bytes >> 10,
+		(unsigned long long)(need_bytes + MIB(1) - 1) >> 20);
 }

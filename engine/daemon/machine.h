@@ -9,7 +9,7 @@
 
 struct machine {
 	char kernel[128];
-	char memory[160];     /* "all memory locked", "not locked: …" */
+	char memory[160]; /* "all memory locked", "not locked: …" */
 	char io_flusher[160]; /* "on", "off: …" */
 	bool lock_unlimited;
 	uint64_t lock_limit_bytes;

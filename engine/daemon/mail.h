@@ -37,10 +37,10 @@ enum note_kind { NOTE_LOG, NOTE_DIAL, NOTE_CLIENT_BROKEN, NOTE_STOPPED };
 
 struct note {
 	enum note_kind kind;
-	int level;          /* NOTE_LOG: as in syslog */
-	void *cookie;       /* NOTE_DIAL */
+	int level; /* NOTE_LOG: as in syslog */
+	void *cookie; /* NOTE_DIAL */
 	uint64_t client_id; /* NOTE_CLIENT_BROKEN */
-	char text[512];     /* NOTE_LOG: the line; NOTE_DIAL: the address */
+	char text[512]; /* NOTE_LOG: the line; NOTE_DIAL: the address */
 };
 
 #define CALLS_MAX 1024u

@@ -169,6 +169,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 		log_line(LOG_LEVEL_WARNING, "second signal: ending at once");
 		unlink(l->sockets.control);
 		unlink(l->sockets.client);
+		/* It may have ended by now, and nobody will join it. */
+		pthread_detach(shard_thread(l->d.shard));
 		_exit(1);
 	}
 	log_line(LOG_LEVEL_INFO, "%s", strsignal((int)si->ssi_signo));
@@ -206,23 +208,26 @@ static int open_state(struct daemon *d, struct err *err)
 		return 0;
 	log_line(LOG_LEVEL_WARNING, "this node was called %s, and is %s from now on",
 		 d->state.node_name, o->node_name);
-	strcpy(d->state.node_name, o->node_name);
+	snprintf(d->state.node_name, sizeof(d->state.node_name), "%s", o->node_name);
 	return state_save(&d->state, err);
 }
 
 static int create_shard(struct daemon *d, struct err *err)
 {
 	struct shard_config config = {
-		.engine = {
-			.node_address = d->state.node_address,
-			.peer_timeout_ms = d->options.peer_timeout_ms,
-			.payload_crc = d->options.payload_crc,
-		},
+		.engine =
+			{
+				.node_address = d->state.node_address,
+				.peer_timeout_ms = d->options.peer_timeout_ms,
+				.payload_crc = d->options.payload_crc,
+			},
 		.polling = d->polling,
 		.spin_ns = (uint64_t)d->options.spin_us * 1000,
+		.spin_judged = d->options.polling == POLLING_AUTO,
 	};
 
-	strcpy(config.engine.node_name, d->state.node_name);
+	snprintf(config.engine.node_name, sizeof(config.engine.node_name), "%s",
+		 d->state.node_name);
 	return shard_create(&config, d->store_queue, &d->shard, err);
 }
 
@@ -245,7 +250,8 @@ static int create_fabric(struct daemon *d, struct err *err)
 		.slot_bytes = o->slot_bytes,
 		.timeout_ms = FABRIC_TIMEOUT_MS,
 	};
-	int rc = fabric_create(o->listen, &config, &shard_fabric_handler, d->shard, &d->fabric, err);
+	int rc =
+		fabric_create(o->listen, &config, &shard_fabric_handler, d->shard, &d->fabric, err);
 
 	if (rc)
 		return rc;

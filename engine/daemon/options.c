@@ -6,6 +6,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,9 +36,11 @@ static const struct argp_option rows[] = {
 	{"core", KEY_CORE, "N", 0, "CPU of the shard; \"none\" = do not pin (default: chosen)", 0},
 	{"slots", KEY_SLOTS, "N", 0, "Receive slots for each peer (default: 64)", 0},
 	{"slot-bytes", KEY_SLOT_BYTES, "N", 0, "Payload room of a slot (default: 131072)", 0},
-	{"peer-timeout-ms", KEY_PEER_TIMEOUT, "N", 0, "Silence that loses a peer (default: 10000)", 0},
+	{"peer-timeout-ms", KEY_PEER_TIMEOUT, "N", 0, "Silence that loses a peer (default: 10000)",
+	 0},
 	{"no-payload-crc", KEY_NO_CRC, NULL, 0, "Do not checksum payloads on the wire", 0},
-	{"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warning, info or debug (default: info)", 0},
+	{"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warning, info or debug (default: info)",
+	 0},
 	{0},
 };
 
@@ -72,7 +75,7 @@ static void set_node(struct options *o, struct argp_state *state, const char *na
 
 	if (!length || length > NODE_NAME_MAX)
 		argp_error(state, "a node name has 1 to %d characters", NODE_NAME_MAX);
-	strcpy(o->node_name, name);
+	snprintf(o->node_name, sizeof(o->node_name), "%s", name);
 	o->node_given = true;
 }
 
@@ -172,7 +175,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		.log_level = LOG_LEVEL_INFO,
 	};
 	if (gethostname(o->node_name, sizeof(o->node_name)) || !o->node_name[0])
-		strcpy(o->node_name, "node");
+		snprintf(o->node_name, sizeof(o->node_name), "%s", "node");
 	o->node_name[NODE_NAME_MAX] = '\0';
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, o);

@@ -4,6 +4,7 @@
 #include "engine/daemon/task.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -47,8 +48,7 @@ static void finish_look(struct snapshot *s)
 
 	p->looking = false;
 	if (p->conn && p->job_open && s->taken && s->volume_count) {
-		struct json_object *volume =
-			volume_json(&s->volumes[0], s->status.engine.now_ns);
+		struct json_object *volume = volume_json(&s->volumes[0], s->status.engine.now_ns);
 
 		if (p->wait) {
 			ctl_progress(p->conn, volume);
@@ -142,7 +142,7 @@ void command_pair(struct ctl_conn *conn, struct json_object *request)
 		return;
 	}
 	p->wait = json_get_bool(request, "wait", true);
-	strcpy(p->volume, t->name);
+	snprintf(p->volume, sizeof(p->volume), "%s", t->name);
 	t->ctx = p;
 	task_start(t);
 }

@@ -32,8 +32,8 @@ void peers_start(struct daemon *d)
 
 		if (!t)
 			return;
-		strcpy(t->peer, p->name);
-		strcpy(t->address, p->address);
+		snprintf(t->peer, sizeof(t->peer), "%s", p->name);
+		snprintf(t->address, sizeof(t->address), "%s", p->address);
 		if (keyfile_read(p->key_file, &t->key, &err)) {
 			t->job.err = err;
 			t->call.on_control(&t->call);
@@ -53,9 +53,9 @@ static void finish_new(struct task *t)
 		ctl_fail(t->conn, &err);
 		return;
 	}
-	strcpy(p->name, t->peer);
-	strcpy(p->address, t->address);
-	strcpy(p->key_file, t->key_file);
+	snprintf(p->name, sizeof(p->name), "%s", t->peer);
+	snprintf(p->address, sizeof(p->address), "%s", t->address);
+	snprintf(p->key_file, sizeof(p->key_file), "%s", t->key_file);
 	state->peer_count++;
 	log_line(LOG_LEVEL_INFO, "peer %s was added (%s)", p->name,
 		 p->address[0] ? p->address : "it dials us");

@@ -7,11 +7,10 @@
 #include <string.h>
 
 /*
- * Threads that would spin or be in a spinner's way: the shard, a process that waits for it,
- * and the kernel's own work (network and disk interrupts, soft-RoCE, a hypervisor's I/O).
- * With fewer hardware threads, spinning halves the rate and makes the tail ten times longer.
+ * The shard, and whatever it waits for: a process, the kernel, the other engine.  With one
+ * hardware thread a spinner only keeps its own answer from being made.
  */
-#define THREADS_TO_SPIN 3
+#define THREADS_TO_SPIN 2
 
 /* "rxe0 (soft-RoCE), GID 1, …" -> "rxe0" */
 static void nic_name(const struct fabric *fabric, char *name, size_t bytes)
@@ -36,8 +35,11 @@ void placement_polling(struct daemon *d)
 	}
 	d->polling = threads < THREADS_TO_SPIN ? POLLING_EVENT : POLLING_ADAPTIVE;
 	snprintf(d->polling_why, sizeof(d->polling_why),
-		 "auto: %u hardware thread%s; the shard, a waiting process and the kernel want %d",
-		 threads, threads == 1 ? "" : "s", THREADS_TO_SPIN);
+		 threads < THREADS_TO_SPIN
+			 ? "auto: %u hardware thread: a spinning shard would be in its own way"
+			 : "auto: %u hardware threads; spins up to %u us, and sleeps at once while "
+			   "that seldom pays",
+		 threads, d->options.spin_us);
 }
 
 int placement_choose(struct daemon *d, struct err *err)

@@ -26,7 +26,7 @@ static void open_stores(struct daemon *d, const struct state_pool *from, struct 
 {
 	struct err err;
 
-	strcpy(p->name, from->name);
+	snprintf(p->name, sizeof(p->name), "%s", from->name);
 	for (unsigned i = 0; i < from->device_count; i++) {
 		if (store_open(d->store_queue, from->devices[i], 0, &p->stores[i], &err)) {
 			close_all(p->stores, p->store_count);
@@ -183,9 +183,9 @@ static int take_paths(struct task *t, struct json_object *request, struct err *e
 		if (!json_object_is_type(text, json_type_string))
 			return err_set(err, -EINVAL, "'devices' is a list of paths");
 		if (strlen(path) > STATE_PATH_MAX)
-			return err_set(err, -ENAMETOOLONG, "a device path has at most %d characters",
-				       STATE_PATH_MAX);
-		strcpy(t->paths[i], path);
+			return err_set(err, -ENAMETOOLONG,
+				       "a device path has at most %d characters", STATE_PATH_MAX);
+		snprintf(t->paths[i], sizeof(t->paths[i]), "%s", path);
 		for (size_t k = 0; k < i; k++)
 			if (!strcmp(t->paths[k], path))
 				return err_set(err, -EINVAL, "%s is named twice", path);

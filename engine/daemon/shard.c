@@ -30,8 +30,8 @@ static bool make_boxes(struct shard *s)
 	       s->bell_out >= 0 && s->epoll_fd >= 0;
 }
 
-int shard_create(const struct shard_config *config, struct store_queue *queue,
-		 struct shard **shard, struct err *err)
+int shard_create(const struct shard_config *config, struct store_queue *queue, struct shard **shard,
+		 struct err *err)
 {
 	struct shard *s = calloc(1, sizeof(*s));
 
@@ -81,7 +81,8 @@ void shard_watch(struct shard *s, int fd)
 
 	assert(rc == 0 || errno == ENOMEM || errno == ENOSPC);
 	if (rc)
-		shard_log(s, 3, "cannot watch a descriptor: %s; it is polled only", strerror(errno));
+		shard_log(s, 3, "cannot watch a descriptor: %s; it is polled only",
+			  strerror(errno));
 }
 
 void shard_unwatch(struct shard *s, int fd)
@@ -121,12 +122,21 @@ static void env_release_link(void *ctx, struct link *link)
 {
 	struct shard *s = ctx;
 
-	watch.on = false;
+	watch_pause();
 	if (link->fd >= 0)
 		shard_unwatch(s, link->fd);
 	store_queue_region_remove(s->queue, &link->slots);
 	link_destroy(link);
-	watch.on = true;
+	watch_resume();
+}
+
+static void env_administering(void *ctx, bool begin)
+{
+	(void)ctx;
+	if (begin)
+		watch_pause();
+	else
+		watch_resume();
 }
 
 static void env_log(void *ctx, int level, const char *text)
@@ -170,6 +180,7 @@ static int start_engine(struct shard *s)
 		.dial = env_dial,
 		.release_link = env_release_link,
 		.log = env_log,
+		.administering = env_administering,
 		.copy_buffers = env_copy_buffers,
 	};
 
@@ -345,7 +356,7 @@ unsigned shard_inbox(struct shard *s)
 
 	if (LIKELY(shard_inbox_empty(s)))
 		return 0;
-	watch.on = false;
+	watch_pause();
 	while ((call = call_pop(s->calls_in))) {
 		call->on_shard(s, call);
 		work++;
@@ -354,7 +365,7 @@ unsigned shard_inbox(struct shard *s)
 		take_link(s, &event);
 		work++;
 	}
-	watch.on = true;
+	watch_resume();
 	return work;
 }
 

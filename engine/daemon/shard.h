@@ -27,10 +27,11 @@ struct shard_config {
 	struct engine_config engine;
 	enum polling polling; /* not POLLING_AUTO: it was decided */
 	uint64_t spin_ns;
+	bool spin_judged; /* adaptive: stop spinning for a while when it seldom pays */
 };
 
-int shard_create(const struct shard_config *config, struct store_queue *queue,
-		 struct shard **shard, struct err *err) MUST_CHECK;
+int shard_create(const struct shard_config *config, struct store_queue *queue, struct shard **shard,
+		 struct err *err) MUST_CHECK;
 /* Give this to fabric_create() with the shard as owner.  Runs on the CM thread. */
 extern const struct fabric_handler shard_fabric_handler;
 /* Starts the thread; fails when the engine cannot be created. */
@@ -66,12 +67,14 @@ void shard_stop(struct shard *shard);
 
 struct loop_stats {
 	uint64_t passes, idle_passes;
-	uint64_t sleeps;        /* epoll_wait() */
-	uint64_t wakes;         /* of these, ended by a descriptor */
-	uint64_t interrupted;   /* ended by EINTR: looked again */
-	uint64_t armed_hits;    /* armed, and then there was work at once: did not sleep */
+	uint64_t sleeps; /* epoll_wait() */
+	uint64_t wakes; /* of these, ended by a descriptor */
+	uint64_t interrupted; /* ended by EINTR: looked again */
+	uint64_t armed_hits; /* armed, and then there was work at once: did not sleep */
 	uint64_t spins, spin_hits; /* idle periods that were spun, and those that work ended */
-	uint64_t late_wakes;    /* timer woke us and there was work: a lost wake-up or a close call */
+	uint64_t spin_pauses; /* times that spinning was judged useless for a while */
+	uint64_t
+		late_wakes; /* of long sleeps that ended by time only: lost wake-ups; see LATE_MS */
 	uint64_t requests, completions; /* of clients */
 };
 

@@ -38,7 +38,8 @@ struct shard {
 	unsigned leaving_count;
 	uint64_t now_ns;
 	uint32_t client_in_flight; /* of all clients */
-	bool news;                 /* rings bell_out at the end of the pass */
+	unsigned judged_spins, judged_hits, unspun_left; /* loop.c: how spinning pays */
+	bool news; /* rings bell_out at the end of the pass */
 	bool stopping;
 	uint64_t notes_lost;
 	struct loop_stats stats;

@@ -20,7 +20,7 @@ static int copy_text(char *out, size_t bytes, const char *text, const char *what
 {
 	if (!text || strlen(text) >= bytes)
 		return err_set(err, -EINVAL, "%s is missing or too long", what);
-	strcpy(out, text);
+	snprintf(out, bytes, "%s", text);
 	return 0;
 }
 
@@ -96,7 +96,8 @@ static int peer_from_json(struct state_peer *peer, struct json_object *json, str
 			       json_get_text(json, "address", ""), "the address of a peer", err);
 	if (!rc)
 		rc = copy_text(peer->key_file, sizeof(peer->key_file),
-			       json_get_text(json, "key_file", NULL), "the key file of a peer", err);
+			       json_get_text(json, "key_file", NULL), "the key file of a peer",
+			       err);
 	return rc;
 }
 
@@ -112,11 +113,11 @@ static int lists_from_json(struct state *s, struct json_object *json, struct err
 		return err_set(err, -EINVAL, "the list of peers is missing or too long");
 	s->pool_count = s->peer_count = 0;
 	for (size_t i = 0; !rc && i < json_object_array_length(pools); i++)
-		rc = pool_from_json(&s->pools[s->pool_count++],
-				    json_object_array_get_idx(pools, i), err);
+		rc = pool_from_json(&s->pools[s->pool_count++], json_object_array_get_idx(pools, i),
+				    err);
 	for (size_t i = 0; !rc && i < json_object_array_length(peers); i++)
-		rc = peer_from_json(&s->peers[s->peer_count++],
-				    json_object_array_get_idx(peers, i), err);
+		rc = peer_from_json(&s->peers[s->peer_count++], json_object_array_get_idx(peers, i),
+				    err);
 	return rc;
 }
 
@@ -131,8 +132,8 @@ int state_from_json(struct state *s, struct json_object *json, struct err *err)
 		return err_set(err, -EINVAL, "it is no " STATE_FORMAT " file");
 	if (version != STATE_VERSION)
 		return err_set(err, -EPROTONOSUPPORT,
-			       "it has version %" PRIu64 ", this lockstepd reads version %d", version,
-			       STATE_VERSION);
+			       "it has version %" PRIu64 ", this lockstepd reads version %d",
+			       version, STATE_VERSION);
 	if (!json_object_object_get_ex(json, "node", &node))
 		return err_set(err, -EINVAL, "the node is missing");
 	address = json_get_text(node, "address", "");
@@ -199,9 +200,9 @@ static int replace(const char *path, const char *text)
 int state_save(const struct state *s, struct err *err)
 {
 	struct json_object *json = state_to_json(s);
-	int rc = replace(s->path, json_object_to_json_string_ext(
-					  json, JSON_C_TO_STRING_PRETTY |
-							JSON_C_TO_STRING_NOSLASHESCAPE));
+	int rc = replace(s->path,
+			 json_object_to_json_string_ext(
+				 json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 
 	json_object_put(json);
 	if (rc)
@@ -229,10 +230,11 @@ static int parse_file(struct state *s, int fd, struct err *err)
 	int rc;
 
 	if (fstat(fd, &st) || st.st_size <= 0 || st.st_size > STATE_BYTES_MAX)
-		return err_set(err, -EINVAL,
-			       "%s is empty or far too long; it was left as it is: restore it from a "
-			       "copy, or move it away to start as a new node",
-			       s->path);
+		return err_set(
+			err, -EINVAL,
+			"%s is empty or far too long; it was left as it is: restore it from a "
+			"copy, or move it away to start as a new node",
+			s->path);
 	text = calloc(1, (size_t)st.st_size + 1);
 	if (!text)
 		return err_set(err, -ENOMEM, "no memory to read %s", s->path);
@@ -240,10 +242,11 @@ static int parse_file(struct state *s, int fd, struct err *err)
 	json = got < 0 ? NULL : json_tokener_parse_verbose(text, &why);
 	free(text);
 	if (!json)
-		return err_set(err, -EINVAL,
-			       "%s is not JSON (%s); it was left as it is: repair it, or move it away "
-			       "to start as a new node",
-			       s->path, got < 0 ? "cannot be read" : json_tokener_error_desc(why));
+		return err_set(
+			err, -EINVAL,
+			"%s is not JSON (%s); it was left as it is: repair it, or move it away "
+			"to start as a new node",
+			s->path, got < 0 ? "cannot be read" : json_tokener_error_desc(why));
 	rc = state_from_json(s, json, &detail);
 	json_object_put(json);
 	if (rc)

@@ -136,8 +136,8 @@ static void set_devices(struct json_object *json, const struct volume_status *v,
 		if (strcmp(e->pools[i].name, v->pool))
 			continue;
 		for (unsigned k = 0; k < e->pools[i].device_count; k++)
-			json_object_array_add(list, json_object_new_string(
-							    e->pools[i].devices[k].path));
+			json_object_array_add(list,
+					      json_object_new_string(e->pools[i].devices[k].path));
 	}
 	json_object_object_add(json, "devices", list);
 }
@@ -147,8 +147,7 @@ struct json_object *volumes_json(const struct snapshot *s)
 	struct json_object *list = json_object_new_array();
 
 	for (unsigned i = 0; i < s->volume_count; i++) {
-		struct json_object *volume =
-			volume_json(&s->volumes[i], s->status.engine.now_ns);
+		struct json_object *volume = volume_json(&s->volumes[i], s->status.engine.now_ns);
 
 		set_devices(volume, &s->volumes[i], &s->status.engine);
 		json_object_array_add(list, volume);
@@ -229,6 +228,7 @@ static struct json_object *loop_json(const struct snapshot *s)
 	json_set_u64(json, "armed_hits", l->armed_hits);
 	json_set_u64(json, "spins", l->spins);
 	json_set_u64(json, "spin_hits", l->spin_hits);
+	json_set_u64(json, "spin_pauses", l->spin_pauses);
 	json_set_u64(json, "late_wakes", l->late_wakes);
 	json_set_u64(json, "requests", l->requests);
 	json_set_u64(json, "completions", l->completions);

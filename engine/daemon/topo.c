@@ -19,7 +19,7 @@
 struct topo {
 	hwloc_topology_t hw;
 	hwloc_cpuset_t usable; /* what we may run on */
-	int claimed;           /* core, or -1 */
+	int claimed; /* core, or -1 */
 	int claim_fd;
 };
 
@@ -214,7 +214,6 @@ static bool claim_from(struct topo *t, hwloc_const_cpuset_t set, int *core)
 			return true;
 		}
 	}
-	*core = last;
 	return false;
 }
 
@@ -252,22 +251,28 @@ static void say_why(struct topo_pick *pick, const struct topo_wish *wish, int ni
 	char where[200];
 
 	if (nic >= 0 && devices >= 0 && nic != devices)
-		snprintf(where, sizeof(where),
-			 "near %s (NUMA node %d); the devices are on node %d, which costs every I/O "
-			 "a hop",
-			 wish->nic, nic, devices);
+		snprintf(
+			where, sizeof(where),
+			"near %s (NUMA node %d); the devices are on node %d, which costs every I/O "
+			"a hop",
+			wish->nic, nic, devices);
 	else if (nic >= 0)
 		snprintf(where, sizeof(where), "near %s (NUMA node %d)", wish->nic, nic);
 	else if (devices >= 0)
-		snprintf(where, sizeof(where),
-			 "near the devices (NUMA node %d); the machine does not say where the %s is",
-			 devices, wish->nic[0] ? wish->nic : "network device");
+		snprintf(
+			where, sizeof(where),
+			"near the devices (NUMA node %d); the machine does not say where the %s is",
+			devices, wish->nic[0] ? wish->nic : "network device");
 	else
 		snprintf(where, sizeof(where),
-			 "the machine does not say where %s and the devices are: highest free core",
+			 "the machine does not say where %s and the devices are",
 			 wish->nic[0] ? wish->nic : "the network device");
-	snprintf(pick->why, sizeof(pick->why), "%s%s", where,
-		 alone ? "" : "; shared with another lockstepd: no core is free");
+	if (alone)
+		snprintf(pick->why, sizeof(pick->why), "%s%s", where,
+			 nic < 0 && devices < 0 ? ": highest free core" : "");
+	else
+		snprintf(pick->why, sizeof(pick->why),
+			 "not pinned: other lockstepd have every core that would do (%s)", where);
 }
 
 int topo_choose(struct topo *t, const struct topo_wish *wish, struct topo_pick *pick,
@@ -296,6 +301,9 @@ int topo_choose(struct topo *t, const struct topo_wish *wish, struct topo_pick *
 		hwloc_bitmap_and(set, set, node->cpuset);
 	alone = claim_from(t, set, &pick->core);
 	hwloc_bitmap_free(set);
+	/* Two pinned to one core would wait for each other while others are idle. */
+	if (!alone)
+		pick->core = -1;
 	pick->numa_node = core_node(t, pick->core);
 	say_why(pick, wish, nic, devices, alone);
 	return 0;
@@ -311,5 +319,6 @@ int topo_bind(struct topo *t, pthread_t thread, int core, struct err *err)
 	hwloc_bitmap_only(set, (unsigned)core);
 	rc = hwloc_set_thread_cpubind(t->hw, thread, set, 0) ? -errno : 0;
 	hwloc_bitmap_free(set);
-	return rc ? err_set(err, rc, "cannot pin the shard to core %d: %s", core, strerror(-rc)) : 0;
+	return rc ? err_set(err, rc, "cannot pin the shard to core %d: %s", core, strerror(-rc))
+		  : 0;
 }

@@ -23,21 +23,22 @@ void topo_destroy(struct topo *topo);
 unsigned topo_threads(const struct topo *topo);
 
 struct topo_wish {
-	int core;               /* CORE_CHOOSE, CORE_NONE or a number; see options.h */
-	const char *nic;        /* device name as in fabric_describe(), or "" */
+	int core; /* CORE_CHOOSE, CORE_NONE or a number; see options.h */
+	const char *nic; /* device name as in fabric_describe(), or "" */
 	const int *device_node; /* NUMA nodes of the storage devices; -1 = not told */
 	unsigned device_count;
 };
 
 struct topo_pick {
-	int core;      /* -1 = not pinned */
+	int core; /* -1 = not pinned */
 	int numa_node; /* of the core; -1 = not told */
 	char why[300];
 };
 
 /*
- * Chooses a core and claims it among all lockstepd of this machine: two of them take
- * different cores while there are enough.  A new pick gives up the old claim.
+ * Chooses a core and claims it among all lockstepd of this machine (of its network
+ * namespace): two of them take different cores.  When all are taken: not pinned.  A new pick
+ * gives up the old claim.
  */
 int topo_choose(struct topo *topo, const struct topo_wish *wish, struct topo_pick *pick,
 		struct err *err) MUST_CHECK;

@@ -152,17 +152,23 @@ static void commit_finish(struct pool *p, enum ls_status status)
 {
 	struct list done;
 	struct list *node;
+	bool more = !list_empty(&p->waiting);
 
 	list_init(&done);
 	list_splice_tail(&done, &p->committing);
-	p->busy = false;
-	if (!list_empty(&p->waiting))
-		commit_begin(p);
+	p->busy = more;
+	/* The next one goes over the same copy: the other may be the only good one. */
+	if (status != LS_OK)
+		p->sequence--;
+	/* First the outcome: what failed must not be in the table that is written next. */
 	while ((node = list_pop(&done))) {
 		struct pool_commit *c = LIST_ENTRY(node, struct pool_commit, node);
 
 		c->done(c, status);
 	}
+	/* A pool that nobody else waits for may be gone by now: its setup has failed. */
+	if (more)
+		commit_begin(p);
 }
 
 static void commit_flushed(struct leg *leg)

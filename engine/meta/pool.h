@@ -56,7 +56,7 @@ struct pool_setup {
 	unsigned chosen;
 	uint8_t *buf;
 	struct leg leg;
-	bool super_found;
+	struct pool_commit commit;
 };
 
 /* -ENOMEM.  @name is for a new pool; an existing one tells its own. */
@@ -66,6 +66,8 @@ void pool_destroy(struct pool *pool);
 
 /* Writes superblocks and an empty table (setup->make), or reads them. */
 void pool_setup_start(struct pool_setup *setup);
+/* Frees what the setup allocated; in done() or later. */
+void pool_setup_fini(struct pool_setup *setup);
 /*
  * After an existing pool was set up: its records one by one, as table_record().  The bytes
  * stay valid until the first commit.

@@ -15,8 +15,6 @@
 
 static void finish(struct pool_setup *s, int code, const char *text)
 {
-	free(s->buf);
-	s->buf = NULL;
 	s->done(s, code, text);
 }
 
@@ -48,34 +46,16 @@ static const char *device_path(const struct pool_setup *s)
 
 static void make_super(struct pool_setup *s);
 
-static void table_made(struct pool_commit *commit, enum ls_status status);
-
-/* The commit needs a home that outlives the call; the setup has one. */
-struct make_commit {
-	struct pool_commit commit;
-	struct pool_setup *setup;
-};
+static void table_made(struct pool_commit *commit, enum ls_status status)
+{
+	finish(CONTAINER_OF(commit, struct pool_setup, commit), status == LS_OK ? 0 : -EIO,
+	       status == LS_OK ? "" : "writing the volume table failed");
+}
 
 static void make_table(struct pool_setup *s)
 {
-	struct make_commit *m = calloc(1, sizeof(*m));
-
-	if (!m) {
-		finish(s, -ENOMEM, "out of memory");
-		return;
-	}
-	m->commit.done = table_made;
-	m->setup = s;
-	pool_commit(s->pool, &m->commit);
-}
-
-static void table_made(struct pool_commit *commit, enum ls_status status)
-{
-	struct make_commit *m = CONTAINER_OF(commit, struct make_commit, commit);
-	struct pool_setup *s = m->setup;
-
-	free(m);
-	finish(s, status == LS_OK ? 0 : -EIO, status == LS_OK ? "" : "writing the volume table failed");
+	s->commit.done = table_made;
+	pool_commit(s->pool, &s->commit);
 }
 
 static void super_written(struct leg *leg)
@@ -277,6 +257,12 @@ static void read_table(struct pool_setup *s)
 bool pool_next_record(const struct pool_setup *s, size_t *cursor, struct volume_record *record)
 {
 	return table_record(s->pool->table, TABLE_BYTES_MAX, cursor, record);
+}
+
+void pool_setup_fini(struct pool_setup *s)
+{
+	free(s->buf);
+	s->buf = NULL;
 }
 
 void pool_setup_start(struct pool_setup *s)

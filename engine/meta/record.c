@@ -135,10 +135,14 @@ static void record_encode(const struct volume_record *r, uint8_t *p)
 size_t table_encode(const struct table *table, struct volume_record *const *records, uint8_t *bytes)
 {
 	size_t at = TABLE_HEAD, padded;
+	uint32_t count = 0;
 
 	for (unsigned i = 0; i < table->volume_count; i++) {
 		size_t n = record_bytes(records[i]);
 
+		if (records[i]->leaving)
+			continue;
+		count++;
 		if (at + n > TABLE_BYTES_MAX)
 			return 0;
 		record_encode(records[i], bytes + at);
@@ -147,7 +151,7 @@ size_t table_encode(const struct table *table, struct volume_record *const *reco
 	memset(bytes, 0, TABLE_HEAD);
 	memcpy(bytes, table_magic, sizeof(table_magic));
 	put_u32(bytes + TABLE_AT_VERSION, TABLE_VERSION);
-	put_u32(bytes + TABLE_AT_COUNT, table->volume_count);
+	put_u32(bytes + TABLE_AT_COUNT, count);
 	put_u64(bytes + TABLE_AT_SEQUENCE, table->sequence);
 	memcpy(bytes + TABLE_AT_POOL, table->pool_uuid, 16);
 	put_u32(bytes + TABLE_AT_LENGTH, (uint32_t)at);

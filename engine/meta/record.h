@@ -47,6 +47,7 @@ struct volume_record {
 	uint64_t size_bytes;
 	uint32_t block_bytes;
 	enum volume_role role;
+	bool leaving;    /* in memory only: being deleted, so not written to the table any more */
 	bool consistent; /* secondary: the initial copy is complete */
 	unsigned replica_count;
 	struct replica_record replicas[VOLUME_REPLICAS_MAX];

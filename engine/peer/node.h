@@ -130,7 +130,7 @@ struct engine {
 	unsigned peer_count;
 	struct session sessions[SESSIONS_MAX];
 
-	struct region *copy_region; /* one page for request bodies, then COPY_UNITS buffers */
+	struct region *copy_region; /* COPY_UNITS buffers, then a page for request bodies */
 	struct list pairings;
 	unsigned admin_open; /* pool and volume operations under way */
 };

@@ -32,7 +32,7 @@ static struct pairing *active(struct engine *e)
 
 static uint8_t *body_page(const struct engine *e)
 {
-	return e->copy_region->base;
+	return (uint8_t *)e->copy_region->base + (size_t)COPY_UNITS * PIECE_BYTES_MAX;
 }
 
 /* --- the end --- */
@@ -48,6 +48,7 @@ static void PRINTF_LIKE(3, 4) finish(struct pairing *p, int code, const char *fm
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	assert(p->units_busy == 0);
+	core_administer(&e->core, true);
 	list_del(&p->node);
 	p->volume->pairing = NULL;
 	if (p->volume->mirror == MIRROR_WAITING)
@@ -57,6 +58,7 @@ static void PRINTF_LIKE(3, 4) finish(struct pairing *p, int code, const char *fm
 		job_done(LIST_ENTRY(node, struct job, node), code, "%s", text);
 	free(p);
 	e->next_tick_ns = 0;
+	core_administer(&e->core, false);
 }
 
 static void fail_lost(struct pairing *p)
@@ -448,7 +450,7 @@ void pair_request(struct engine *e, struct job *job, struct volume *v, struct pe
 		snprintf(p->target_pool, sizeof(p->target_pool), "%s", target_pool ? target_pool : "");
 		list_init(&p->jobs);
 		for (unsigned i = 0; i < COPY_UNITS; i++)
-			p->units[i].buf = body_page(e) + 4096 + (size_t)i * PIECE_BYTES_MAX;
+			p->units[i].buf = (uint8_t *)e->copy_region->base + (size_t)i * PIECE_BYTES_MAX;
 		v->pairing = p;
 		if (v->mirror == MIRROR_NONE)
 			v->mirror = MIRROR_WAITING;

@@ -55,7 +55,7 @@ static void refuse(struct serve *s, enum pair_answer why)
 	channel_answer(s, LS_INVALID, 0, why);
 }
 
-static void committed(struct pool_commit *commit, enum ls_status status)
+static void committed_admin(struct pool_commit *commit, enum ls_status status)
 {
 	struct pending *p = CONTAINER_OF(commit, struct pending, commit);
 	struct channel *c = p->serve->channel;
@@ -80,6 +80,15 @@ static void committed(struct pool_commit *commit, enum ls_status status)
 	}
 	channel_answer(p->serve, LS_OK, v->record.number, PAIR_OK);
 	free(p);
+}
+
+static void committed(struct pool_commit *commit, enum ls_status status)
+{
+	const struct core *core = CONTAINER_OF(commit, struct pending, commit)->serve->channel->core;
+
+	core_administer(core, true);
+	committed_admin(commit, status);
+	core_administer(core, false);
 }
 
 static void commit(struct serve *s, struct volume *v, bool created, bool synced)
@@ -187,10 +196,12 @@ static void on_synced(struct channel *c, struct serve *s)
 
 void pair_control(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)
 {
+	core_administer(c->core, true);
 	if (engine_of(c)->stopping)
 		refuse(s, PAIR_IN_USE);
 	else if (s->frame.command == FRAME_PAIR)
 		on_pair(c, s, payload, length);
 	else
 		on_synced(c, s);
+	core_administer(c->core, false);
 }

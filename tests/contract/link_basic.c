@@ -15,25 +15,11 @@ static struct world *world_of(void **state)
 	return *state;
 }
 
-struct count_wait {
-	struct end *end;
-	uint64_t log_bytes;
-	unsigned landed;
-};
-
-static bool count_reached(void *arg)
-{
-	struct count_wait *wait = arg;
-
-	return wait->end->down_count || (wait->end->log_bytes >= wait->log_bytes &&
-					 wait->end->landed_count >= wait->landed);
-}
-
 static void run_until(struct world *world, struct end *end, uint64_t log_bytes, unsigned landed)
 {
-	struct count_wait wait = {end, log_bytes, landed};
+	struct log_wait wait = {end, log_bytes, landed};
 
-	ends_run(&world->a, &world->b, count_reached, &wait);
+	ends_run(&world->a, &world->b, log_reached, &wait);
 	if (end->down_count)
 		fail_msg("link went down: %s", end->down);
 }
@@ -309,17 +295,8 @@ static void a_link_may_be_destroyed_unattached(void **state)
 	end_listen(world, &other, "");
 	world_address(world, world->a.fabric, address);
 	assert_int_equal(fabric_dial(other.fabric, address, &other, &err), 0);
-	while (1) {
-		bool there;
-
-		pthread_mutex_lock(&other.lock);
-		there = other.opened;
-		if (!there)
-			pthread_cond_wait(&other.changed, &other.lock);
-		pthread_mutex_unlock(&other.lock);
-		if (there)
-			break;
-	}
+	end_wait_unattached(&other);
+	end_wait_unattached(&world->a);
 	end_fini(&other); /* destroys what was never attached */
 }
 
@@ -332,7 +309,8 @@ static void shut_with_all_slots_in_flight_comes_down(void **state)
 	world_grant(world);
 	region_open(&world->b, &region, world->config.slot_bytes);
 	for (uint32_t i = 0; i < world->config.slot_count; i++)
-		link_write(world->b.link, i, header, region.base, world->config.slot_bytes, &region);
+		link_write(world->b.link, i, header, region.base, world->config.slot_bytes,
+			   &region);
 	link_flush(world->b.link);
 	link_shut(world->b.link, "in the middle");
 	end_run_down(&world->b);
@@ -373,7 +351,7 @@ static void down_comes_when_the_peer_is_killed(void **state)
 	link_flush(end.link);
 	end.answers = true;
 	/* The child sends requests for ever; it dies in the middle of one. */
-	ends_run(&end, NULL, count_reached, &(struct count_wait){&end, 0, 500});
+	ends_run(&end, NULL, log_reached, &(struct log_wait){&end, 0, 500});
 	assert_int_equal(end.down_count, 0);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -446,8 +424,8 @@ static void a_taken_port_is_said(void **state)
 
 	world_address(world, world->a.fabric, address);
 	snprintf(uri, sizeof(uri), "%s://%s", world_is_rdma(world) ? "rdma" : "tcp", address);
-	assert_int_equal(fabric_create(uri, &world->config, &(struct fabric_handler){(void *)abort,
-				       (void *)abort}, NULL, &fabric, &err), -EADDRINUSE);
+	assert_int_equal(fabric_create(uri, &world->config, &nobody_handler, NULL, &fabric, &err),
+			 -EADDRINUSE);
 	assert_non_null(strstr(err.text, "taken"));
 	printf("listen: %s\n", err.text);
 }

@@ -34,12 +34,13 @@ static void nobody_failed(void *owner, void *cookie, const char *reason)
 	(void)owner, (void)cookie, (void)reason;
 }
 
-/* The reason why @uri cannot be tested here, or NULL. */
+const struct fabric_handler nobody_handler = {nobody_opened, nobody_failed};
+
+/* 0, or the reason why the world's URI cannot be tested here. */
 static int missing(struct world *world, struct err *err)
 {
-	const struct fabric_handler handler = {nobody_opened, nobody_failed};
 	struct fabric *fabric;
-	int rc = fabric_create(world->uri, &world->config, &handler, NULL, &fabric, err);
+	int rc = fabric_create(world->uri, &world->config, &nobody_handler, NULL, &fabric, err);
 
 	if (rc < 0)
 		return rc;
@@ -63,13 +64,17 @@ int main(int argc, char **argv)
 		printf("skipped: %s: %s\n", world.uri, err.text);
 		return 77;
 	}
+	if (argc > 2 && strcmp(argv[2], "memlock") == 0)
+		return memlock_child(&world);
 	if (argc > 2 && strcmp(argv[2], "bench") == 0)
 		return ping_bench(&world);
 	if (argc > 3 && strcmp(argv[2], "only") == 0)
 		cmocka_set_test_filter(argv[3]);
 	failed = suite_run("link basics", link_basic_tests, link_basic_count, &world);
+	failed += suite_run("link faults", link_fault_tests, link_fault_count, &world);
 	failed += suite_run("link ping", link_ping_tests, link_ping_count, &world);
-	if (!world_is_rdma(&world))
-		failed += suite_run("link hostile", link_tcp_tests, link_tcp_count, &world);
+	failed += world_is_rdma(&world)
+			  ? suite_run("link rdma", link_rdma_tests, link_rdma_count, &world)
+			  : suite_run("link tcp", link_tcp_tests, link_tcp_count, &world);
 	return failed ? 1 : 0;
 }

@@ -25,6 +25,7 @@ struct pinger {
 	uint32_t *latency_ns; /* one each, when wanted */
 	uint32_t expected[LINK_SLOTS_MAX];
 	unsigned long allocs;
+	bool spins; /* never sleeps */
 	atomic_bool stop;
 	const char *wrong;
 };
@@ -171,7 +172,7 @@ static void *ping_loop(void *arg)
 		unsigned handled = link_poll(link, 32);
 
 		link_flush(link);
-		if (handled > 0 || link_arm(link))
+		if (handled > 0 || ping->spins || link_arm(link))
 			continue;
 		/* The answering side cannot know the end: it looks at stop every now and then. */
 		if (poll(&fd, 1, ping->wanted ? WORLD_LIMIT_MS : 50) == 0 && ping->wanted)
@@ -205,6 +206,7 @@ static uint64_t ping_run(struct world *world, struct pinger *ping, uint32_t dept
 	assert_non_null(pong);
 	ping->end = &world->b;
 	pong->end = &world->a;
+	pong->spins = ping->spins;
 	link_take(world->a.link, &handler_a, &owner_a);
 	link_take(world->b.link, &handler_b, &owner_b);
 	ping->depth = depth;
@@ -285,7 +287,8 @@ static int compare_u32(const void *x, const void *y)
 	return (a > b) - (a < b);
 }
 
-static void bench_one(struct world *world, uint32_t depth, uint32_t payload_bytes, uint64_t wanted)
+static void bench_one(struct world *world, bool spins, uint32_t depth, uint32_t payload_bytes,
+		      uint64_t wanted)
 {
 	struct pinger *ping = calloc(1, sizeof(*ping));
 	uint64_t took_ns;
@@ -293,10 +296,11 @@ static void bench_one(struct world *world, uint32_t depth, uint32_t payload_byte
 	assert_non_null(ping);
 	ping->latency_ns = calloc(wanted, sizeof(*ping->latency_ns));
 	assert_non_null(ping->latency_ns);
+	ping->spins = spins;
 	took_ns = ping_run(world, ping, depth, payload_bytes, wanted);
 	qsort(ping->latency_ns, wanted, sizeof(*ping->latency_ns), compare_u32);
-	printf("%s depth %3u payload %6u: %8.0f req/s %8.1f MB/s p50 %7.1f us p99 %7.1f us\n",
-	       world->b.link->backend, depth, payload_bytes,
+	printf("%s %s depth %2u payload %6u: %8.0f req/s %8.1f MB/s p50 %7.1f us p99 %7.1f us\n",
+	       world->b.link->backend, spins ? "spin " : "event", depth, payload_bytes,
 	       (double)wanted * 1e9 / (double)took_ns,
 	       (double)wanted * payload_bytes * 1e3 / (double)took_ns,
 	       ping->latency_ns[wanted / 2] / 1e3, ping->latency_ns[wanted * 99 / 100] / 1e3);
@@ -309,9 +313,11 @@ int ping_bench(struct world *world)
 	world_open(world);
 	world_grant(world);
 	for (int round = 0; round < 3; round++) {
-		bench_one(world, 1, 4096, 20000);
-		bench_one(world, 32, 4096, 40000);
-		bench_one(world, 8, world->config.slot_bytes, 3000);
+		for (int spins = 1; spins >= 0; spins--) {
+			bench_one(world, spins, 1, 4096, 2000);
+			bench_one(world, spins, 32, 4096, 20000);
+			bench_one(world, spins, 8, world->config.slot_bytes, 800);
+		}
 	}
 	world_close(world);
 	return 0;

@@ -20,6 +20,12 @@ int ping_bench(struct world *world);
 /* The peer that the test kills: sends requests to ADDRESS for ever. */
 int ping_child(struct world *world, const char *address);
 
+/* For fabrics that should never come to be. */
+extern const struct fabric_handler nobody_handler;
+
+/* Run as a process of its own: registers more than its limit of locked memory allows. */
+int memlock_child(struct world *world);
+
 /* Calls of malloc and friends by any code that is linked into the test. */
 unsigned long alloc_count(void);
 

@@ -120,20 +120,6 @@ static void a_hostile_prefix_ends_the_link_and_no_other(void **state)
 	world_grant(world);
 }
 
-struct log_wait {
-	struct end *end;
-	uint64_t bytes;
-	unsigned landed;
-};
-
-static bool log_reached(void *arg)
-{
-	struct log_wait *wait = arg;
-
-	return wait->end->down_count || (wait->end->log_bytes >= wait->bytes &&
-					 wait->end->landed_count >= wait->landed);
-}
-
 static void bytes_that_trickle_are_put_together(void **state)
 {
 	struct world *world = *state;
@@ -223,6 +209,10 @@ static void strangers_and_silence_do_not_keep_the_peer_out(void **state)
 	end_wait_opened(&end);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
+	pthread_mutex_lock(&end.lock);
+	assert_true(end.refused_count > 0);
+	printf("%u refused, the last: %s\n", end.refused_count, end.refused);
+	pthread_mutex_unlock(&end.lock);
 	end_fini(&other);
 	end_fini(&end);
 }
@@ -277,7 +267,6 @@ static void a_listener_that_is_no_link_is_said(void **state)
 static void no_rdma_device_is_said(void **state)
 {
 	struct world *world = *state;
-	const struct fabric_handler handler = {(void *)raw_hello, (void *)raw_hello};
 	struct fabric *fabric;
 	struct err err;
 
@@ -285,26 +274,29 @@ static void no_rdma_device_is_said(void **state)
 		skip();
 	for (int i = 0; i < 2; i++) {
 		assert_true(fabric_create(i ? "rdma://127.0.0.1:0" : "rdma://", &world->config,
-					  &handler, NULL, &fabric, &err) < 0);
+					  &nobody_handler, NULL, &fabric, &err) < 0);
 		assert_non_null(strstr(err.text, "no RDMA device"));
 		assert_non_null(strstr(err.text, "rdma_rxe"));
 		assert_non_null(strstr(err.text, "tcp://"));
 	}
 	printf("rdma: %s\n", err.text);
-	assert_int_equal(fabric_create("carrier-pigeon://1.2.3.4", &world->config, &handler, NULL,
-				       &fabric, &err), -EINVAL);
+	assert_int_equal(fabric_create("carrier-pigeon://1.2.3.4", &world->config, &nobody_handler,
+				       NULL, &fabric, &err),
+			 -EINVAL);
 	printf("refused: %s\n", err.text);
 }
 
 static void addresses_of_both_families_and_names_work(void **state)
 {
-	static const char *const uris[] = {"tcp://[::1]:0", "tcp://localhost:0", "tcp://127.0.0.1:0"};
+	static const char *const uris[] = {"tcp://[::1]:0", "tcp://localhost:0",
+					   "tcp://127.0.0.1:0"};
 	struct world *world = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(uris); i++) {
 		struct world other = {.uri = uris[i], .config = world->config};
 		int fd = socket(AF_INET6, SOCK_STREAM, 0);
-		struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+		struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+					   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 		bool no_v6 = fd < 0 || bind(fd, (struct sockaddr *)&in6, sizeof(in6)) < 0;
 
 		if (fd >= 0)

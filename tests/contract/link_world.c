@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/contract/link_suite.h"
 
+#include "verbs/fault_link.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -97,9 +99,21 @@ static void end_failed(void *owner, void *cookie, const char *reason)
 	pthread_mutex_unlock(&end->lock);
 }
 
+static void end_refused(void *owner, const char *reason)
+{
+	struct end *end = owner;
+
+	pthread_mutex_lock(&end->lock);
+	end->refused_count++;
+	snprintf(end->refused, sizeof(end->refused), "%s", reason);
+	pthread_cond_broadcast(&end->changed);
+	pthread_mutex_unlock(&end->lock);
+}
+
 static const struct fabric_handler fabric_handler = {
 	.opened = end_opened,
 	.failed = end_failed,
+	.refused = end_refused,
 };
 
 void end_init(struct end *end)
@@ -130,8 +144,10 @@ void end_fini(struct end *end)
 		if (end->link)
 			link_destroy(end->link);
 	}
+	pthread_mutex_lock(&end->lock);
 	if (end->opened)
 		link_destroy(end->opened);
+	pthread_mutex_unlock(&end->lock);
 	fabric_destroy(end->fabric);
 	pthread_cond_destroy(&end->changed);
 	pthread_mutex_destroy(&end->lock);
@@ -144,8 +160,8 @@ void end_listen(struct world *world, struct end *end, const char *address)
 	char uri[256];
 	struct err err = {0};
 
-	snprintf(uri, sizeof(uri), "%.*s%s", (int)(uri_address(world->uri) - world->uri), world->uri,
-		 address ? address : uri_address(world->uri));
+	snprintf(uri, sizeof(uri), "%.*s%s", (int)(uri_address(world->uri) - world->uri),
+		 world->uri, address ? address : uri_address(world->uri));
 	if (fabric_create(uri, &world->config, &fabric_handler, end, &end->fabric, &err) < 0)
 		fail_msg("%s: %s", uri, err.text);
 }
@@ -165,18 +181,34 @@ static void end_wait(struct end *end, const unsigned *count, unsigned wanted)
 		fail_msg("no answer of the fabric; last failure: %s", end->failed);
 }
 
+/* The link that @from's fabric opened becomes @to's. */
+static void end_take_link(struct end *from, struct end *to, const char *plan)
+{
+	unsigned failed_before = from->failed_count;
+	struct fault_plan faults;
+
+	end_wait(from, &from->opened_count, 1);
+	assert_int_equal(from->failed_count, failed_before);
+	pthread_mutex_lock(&from->lock);
+	to->link = from->opened;
+	from->opened = NULL;
+	from->opened_count = 0;
+	pthread_mutex_unlock(&from->lock);
+	if (plan) {
+		assert_int_equal(fault_plan_parse(plan, &faults, NULL), 0);
+		assert_int_equal(fault_link_wrap(to->link, &faults, &to->link), 0);
+	}
+	link_attach(to->link, &end_handler, to);
+}
+
 void end_wait_opened(struct end *end)
 {
-	unsigned failed_before = end->failed_count;
+	end_take_link(end, end, NULL);
+}
 
+void end_wait_unattached(struct end *end)
+{
 	end_wait(end, &end->opened_count, 1);
-	assert_int_equal(end->failed_count, failed_before);
-	pthread_mutex_lock(&end->lock);
-	end->link = end->opened;
-	end->opened = NULL;
-	end->opened_count = 0;
-	pthread_mutex_unlock(&end->lock);
-	link_attach(end->link, &end_handler, end);
 }
 
 void end_wait_failed(struct end *end)
@@ -185,9 +217,20 @@ void end_wait_failed(struct end *end)
 	assert_int_equal(end->opened_count, 0);
 }
 
-void world_open(struct world *world)
+void world_dial(struct world *from, struct world *to, const char *address)
 {
 	struct err err = {0};
+
+	if (fabric_dial(from->b.fabric, address, from, &err) < 0)
+		fail_msg("%s", err.text);
+	end_take_link(&from->b, &to->b, from->wrap_b);
+	assert_ptr_equal(from->b.opened_cookie, from);
+	end_take_link(&from->a, &to->a, from->wrap_a);
+	assert_null(from->a.opened_cookie);
+}
+
+void world_open(struct world *world)
+{
 	char address[128];
 
 	end_init(&world->a);
@@ -195,12 +238,7 @@ void world_open(struct world *world)
 	end_listen(world, &world->a, NULL);
 	end_listen(world, &world->b, "");
 	world_address(world, world->a.fabric, address);
-	if (fabric_dial(world->b.fabric, address, world, &err) < 0)
-		fail_msg("%s", err.text);
-	end_wait_opened(&world->b);
-	assert_ptr_equal(world->b.opened_cookie, world);
-	end_wait_opened(&world->a);
-	assert_null(world->a.opened_cookie);
+	world_dial(world, world, address);
 }
 
 void world_close(struct world *world)
@@ -312,8 +350,8 @@ int world_teardown(void **state)
 void region_open(struct end *end, struct region *region, size_t length_bytes)
 {
 	struct err err = {0};
-	void *base = mmap(NULL, length_bytes, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *base = mmap(NULL, length_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
 
 	assert_ptr_not_equal(base, MAP_FAILED);
 	*region = (struct region){.base = base, .length_bytes = length_bytes};
@@ -325,4 +363,12 @@ void region_close(struct end *end, struct region *region)
 {
 	fabric_region_remove(end->fabric, region);
 	munmap(region->base, region->length_bytes);
+}
+
+bool log_reached(void *arg)
+{
+	struct log_wait *wait = arg;
+
+	return wait->end->down_count ||
+	       (wait->end->log_bytes >= wait->bytes && wait->end->landed_count >= wait->landed);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Two fabrics and the two ends of one link, in one process; the ground of the link's contract suite. */
+/* Two fabrics and the two ends of one link, in one process; the ground of the link's contract
+ * suite. */
 #ifndef LS_TESTS_LINK_WORLD_H
 #define LS_TESTS_LINK_WORLD_H
 
@@ -28,6 +29,8 @@ struct end {
 	void *opened_cookie;
 	unsigned opened_count, failed_count;
 	char failed[600];
+	unsigned refused_count;
+	char refused[600];
 
 	uint8_t *log; /* the first bytes of all messages, joined */
 	uint64_t log_bytes;
@@ -43,6 +46,7 @@ struct world {
 	const char *uri;
 	struct fabric_config config;
 	struct end a, b; /* a listens, b dials */
+	const char *wrap_a, *wrap_b; /* fault plans for their links; NULL = not wrapped */
 };
 
 /* "tcp://HOST:PORT" to "HOST:fabric's port". */
@@ -56,8 +60,12 @@ void end_fini(struct end *end);
 void end_listen(struct world *world, struct end *end, const char *address);
 /* Waits for opened() and attaches the link. */
 void end_wait_opened(struct end *end);
+/* Waits for opened() and leaves the link to end_fini(). */
+void end_wait_unattached(struct end *end);
 void end_wait_failed(struct end *end);
 
+/* A new link between the fabrics of @from, whose ends are @to's; often the same world. */
+void world_dial(struct world *from, struct world *to, const char *address);
 /* Both fabrics, one link between them. */
 void world_open(struct world *world);
 void world_close(struct world *world);
@@ -70,5 +78,13 @@ void world_grant(struct world *world);
  */
 void ends_run(struct end *x, struct end *y, bool (*done)(void *arg), void *arg);
 void end_run_down(struct end *end);
+
+/* For ends_run(): @end has this many message bytes and requests, or is down. */
+struct log_wait {
+	struct end *end;
+	uint64_t bytes;
+	unsigned landed;
+};
+bool log_reached(void *arg);
 
 #endif

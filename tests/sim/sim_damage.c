@@ -56,7 +56,7 @@ static void forge(struct sim_world *world, struct sim_item *item)
 	uint8_t *header = item->bytes;
 
 	/* Volume and offset mean something in these only. */
-	switch (rng_below(&world->rng, ranged ? 8 : 6)) {
+	switch (rng_below(&world->rng, ranged ? 10 : 6)) {
 	case 0:
 		header[5] = (uint8_t)(32 + wild % 200);
 		break;
@@ -74,6 +74,13 @@ static void forge(struct sim_world *world, struct sim_item *item)
 		break;
 	case 7:
 		put(header + 40, wild | MIB(64), 8);
+		break;
+	case 8:
+		/* Aligned, and just beyond any volume or far beyond. */
+		put(header + 40, wild % 2 ? SIM_VOLUME_BYTES_MAX : (wild | MIB(64)) & ~4095ull, 8);
+		break;
+	case 9:
+		put(header + 36, (wild | 1u << 30) & ~4095u, 4);
 		break;
 	case 4:
 		put(header + 52, wild, 4);

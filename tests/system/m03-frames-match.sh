@@ -6,15 +6,9 @@
 
 two_nodes
 mirrored vol 16M
-# `capture` says on its first line that it records, and ends after so many frames.
-in_background on a --json capture --count 8 >"$work/frames"
-capture=$job
-for ((i = 0; i < 64; i++)); do
-	"$ops" "$(socket_of a)" vol "write:$((i * 4))K:4K:3" >/dev/null
-	kill -0 "$capture" 2>/dev/null || break
-done
-await_exit "$capture"
-same 0 "$status" "status of lockstep capture"
+on a capture --start --count 16
+"$ops" "$(socket_of a)" vol write:0:4K:3 write:4K:128K:3:fua write:1M:4K:3 zeroes:2M:1M flush
+on a --json capture --read >"$work/frames"
 python3 "$here/frames.py" "$work/frames" \
 	"$(node_address a)" "$(node_address b)" || fail "the frames do not match"
 passed

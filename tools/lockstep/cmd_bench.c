@@ -16,7 +16,17 @@
 #define LIST_MAX 16
 #define DEPTH_MAX 4096
 
-enum { KEY_RW = 1000, KEY_BS, KEY_QD, KEY_TIME, KEY_VOLUME, KEY_NAME, KEY_VERIFY, KEY_SEED, KEY_SPIN };
+enum {
+	KEY_RW = 1000,
+	KEY_BS,
+	KEY_QD,
+	KEY_TIME,
+	KEY_VOLUME,
+	KEY_NAME,
+	KEY_VERIFY,
+	KEY_SEED,
+	KEY_SPIN
+};
 
 /* What a mode does. */
 struct mode {
@@ -26,7 +36,7 @@ struct mode {
 };
 
 static const struct mode modes[] = {
-	{"read", false, 0},	 {"write", false, 100},	 {"rw", false, 50},
+	{"read", false, 0},    {"write", false, 100},	 {"rw", false, 50},
 	{"randread", true, 0}, {"randwrite", true, 100}, {"randrw", true, 50},
 };
 
@@ -49,7 +59,7 @@ struct job {
 	struct io io;
 	uint64_t prng, next, blocks;
 	uint64_t *started, *offsets; /* of the request in each buffer */
-	uint8_t *written;            /* bit per block, for --verify */
+	uint8_t *written; /* bit per block, for --verify */
 	struct hist hist;
 	uint64_t elapsed_ns;
 	uint32_t in_flight;
@@ -66,7 +76,8 @@ static void add_modes(struct argp_state *state, struct bench *b, char *list)
 			i++;
 		if (i == ARRAY_SIZE(modes) || b->mode_count == LIST_MAX)
 			argp_error(state,
-				   "--rw: '%s' is none of read, write, rw, randread, randwrite, randrw",
+				   "--rw: '%s' is none of read, write, rw, randread, randwrite, "
+				   "randrw",
 				   part);
 		b->modes[b->mode_count++] = &modes[i];
 	}
@@ -137,13 +148,16 @@ static error_t parse_bench(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option rows[] = {
-	{"rw", KEY_RW, "MODE,...", 0, "read, write, rw, randread, randwrite, randrw (default randread)", 0},
+	{"rw", KEY_RW, "MODE,...", 0,
+	 "read, write, rw, randread, randwrite, randrw (default randread)", 0},
 	{"bs", KEY_BS, "BYTES,...", 0, "Block sizes (default 4k)", 0},
 	{"qd", KEY_QD, "N,...", 0, "Requests in flight (default 1)", 0},
 	{"time", KEY_TIME, "SECONDS", 0, "For each job (default 5)", 0},
-	{"volume", KEY_VOLUME, "NAME", 0, "Which volume; a write job needs it, it destroys the data", 0},
+	{"volume", KEY_VOLUME, "NAME", 0,
+	 "Which volume; a write job needs it, it destroys the data", 0},
 	{"name", KEY_NAME, "TEXT", 0, "Name of the system in the output (default lockstep)", 0},
-	{"verify", KEY_VERIFY, NULL, 0, "Write known bytes, and read them back behind the clock", 0},
+	{"verify", KEY_VERIFY, NULL, 0, "Write known bytes, and read them back behind the clock",
+	 0},
 	{"seed", KEY_SEED, "N", 0, "For the offsets (default: random, and printed)", 0},
 	{"spin-us", KEY_SPIN, "N", 0, "The process looks so long before it sleeps (default 0)", 0},
 	{0},
@@ -318,7 +332,8 @@ static int run_job(struct cli *cli, const struct bench *b, struct job *j, uint32
 
 /* Output */
 
-static void add_json(struct json_object *list, const struct bench *b, const struct job *j, uint32_t qd)
+static void add_json(struct json_object *list, const struct bench *b, const struct job *j,
+		     uint32_t qd)
 {
 	struct json_object *o = json_object_new_object();
 	double seconds = (double)j->elapsed_ns / 1e9;
@@ -335,17 +350,10 @@ static void add_json(struct json_object *list, const struct bench *b, const stru
 	json_object_array_add(list, o);
 }
 
-static double get(struct json_object *o, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(o, key, &value) ? json_object_get_double(value) : 0;
-}
-
 static void print_jobs(struct json_object *list)
 {
-	static const char *const columns[] = {"SYSTEM",	  "RW",	     ">BS",    ">QD",
-					      ">IOPS", ">P50 US", ">P99 US", ">MB/S"};
+	static const char *const columns[] = {"SYSTEM", "RW",	   ">BS",     ">QD",
+					      ">IOPS",	">P50 US", ">P99 US", ">MB/S"};
 	struct table *t = table_create(columns, ARRAY_SIZE(columns));
 	char bs[32];
 
@@ -357,10 +365,10 @@ static void print_jobs(struct json_object *list)
 		table_cell(t, "%s", json_get_text(o, "rw", ""));
 		table_cell(t, "%s", short_bytes(json_get_u64(o, "bs", 0), bs, sizeof(bs)));
 		table_cell(t, "%" PRIu64, json_get_u64(o, "qd", 0));
-		table_cell(t, "%.0f", get(o, "iops"));
-		table_cell(t, "%.1f", get(o, "p50_us"));
-		table_cell(t, "%.1f", get(o, "p99_us"));
-		table_cell(t, "%.1f", get(o, "mbps"));
+		table_cell(t, "%.0f", json_get_double(o, "iops"));
+		table_cell(t, "%.1f", json_get_double(o, "p50_us"));
+		table_cell(t, "%.1f", json_get_double(o, "p99_us"));
+		table_cell(t, "%.1f", json_get_double(o, "mbps"));
 	}
 	table_print(t, "no job ran");
 }
@@ -402,7 +410,8 @@ int cmd_bench(struct cli *cli, int argc, char **argv)
 {
 	static const struct cli_args args = {
 		rows, parse_bench, NULL,
-		"Measures a volume through the shared-memory queue; latency is from the call to the "
+		"Measures a volume through the shared-memory queue; latency is from the call to "
+		"the "
 		"completion in the process.  Several jobs run one after the other."};
 	struct bench b = {.seconds = 5, .system = "lockstep"};
 	struct json_object *list;

@@ -77,10 +77,16 @@ static void print_frame(struct table *t, struct json_object *f, uint64_t start_n
 
 static void print_frames(struct json_object *frames)
 {
-	static const char *const columns[] = {
-		">US",	   "WAY",			"KIND",	   "TARGET NODE ADDRESS",
-		"INITIATING NODE ADDRESS",	"COMMAND", "MESSAGE IDENTIFICATION",
-		">OFFSET", ">LENGTH",			">STATUS"};
+	static const char *const columns[] = {">US",
+					      "WAY",
+					      "KIND",
+					      "TARGET NODE ADDRESS",
+					      "INITIATING NODE ADDRESS",
+					      "COMMAND",
+					      "MESSAGE IDENTIFICATION",
+					      ">OFFSET",
+					      ">LENGTH",
+					      ">STATUS"};
 	struct table *t = table_create(columns, ARRAY_SIZE(columns));
 	uint64_t start = 0;
 
@@ -138,9 +144,9 @@ int cmd_capture(struct cli *cli, int argc, char **argv)
 		{"read", KEY_READ, NULL, 0, "Show what was recorded since --start", 0},
 		{0},
 	};
-	static const struct cli_args args = {
-		rows, parse_capture, NULL,
-		"Records the next frames that this node sends or receives, and shows their fields."};
+	static const struct cli_args args = {rows, parse_capture, NULL,
+					     "Records the next frames that this node sends or "
+					     "receives, and shows their fields."};
 	struct capture c = {.count = 16, .seconds = 10};
 	struct json_object *answer;
 	int rc;

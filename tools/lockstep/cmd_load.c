@@ -42,7 +42,7 @@ struct load {
 	struct io io;
 	uint64_t prng, blocks;
 	uint32_t *holds; /* per block */
-	uint8_t *busy;   /* per block: a request in flight covers it */
+	uint8_t *busy; /* per block: a request in flight covers it */
 	struct request *requests;
 	uint32_t last_generation, in_flight;
 	uint64_t counts[OP_COUNT], checked_bytes;
@@ -86,7 +86,11 @@ static enum op choose_op(struct load *l)
 {
 	uint64_t n = prng_below(&l->prng, 100);
 
-	return n < 48 ? OP_WRITE : n < 86 ? OP_READ : n < 91 ? OP_FLUSH : n < 95 ? OP_DISCARD : OP_ZERO;
+	return n < 48	? OP_WRITE
+	       : n < 86 ? OP_READ
+	       : n < 91 ? OP_FLUSH
+	       : n < 95 ? OP_DISCARD
+			: OP_ZERO;
 }
 
 static bool range_free(const struct load *l, uint64_t block, uint32_t count)
@@ -102,9 +106,8 @@ static bool choose_range(struct load *l, struct request *r)
 {
 	for (int attempt = 0; attempt < 16; attempt++) {
 		/* Half of them one block: what databases do most. */
-		r->count = prng_below(&l->prng, 2)
-				   ? 1
-				   : 1 + (uint32_t)prng_below(&l->prng, BLOCKS_MAX);
+		r->count = prng_below(&l->prng, 2) ? 1
+						   : 1 + (uint32_t)prng_below(&l->prng, BLOCKS_MAX);
 		r->block = prng_below(&l->prng, l->blocks - r->count + 1);
 		if (range_free(l, r->block, r->count))
 			return true;
@@ -275,7 +278,8 @@ static void tell(const struct cli *cli, const struct load *l)
 
 	if (!cli->json) {
 		printf("%" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64 " flushes, %" PRIu64
-		       " discards, %" PRIu64 " zeroings; %" PRIu64 " bytes checked, all right (seed "
+		       " discards, %" PRIu64 " zeroings; %" PRIu64
+		       " bytes checked, all right (seed "
 		       "%" PRIu64 ")\n",
 		       l->counts[OP_WRITE], l->counts[OP_READ], l->counts[OP_FLUSH],
 		       l->counts[OP_DISCARD], l->counts[OP_ZERO], l->checked_bytes, l->seed);
@@ -296,12 +300,14 @@ int cmd_load(struct cli *cli, int argc, char **argv)
 		{"time", KEY_TIME, "SECONDS", 0, "How long (default 10)", 0},
 		{"seed", KEY_SEED, "N", 0, "For everything that is random (default 1)", 0},
 		{"qd", KEY_QD, "N", 0, "Requests in flight (default 16)", 0},
-		{"bytes", KEY_BYTES, "BYTES", 0, "Only so far into the volume (default: up to 4G)", 0},
+		{"bytes", KEY_BYTES, "BYTES", 0, "Only so far into the volume (default: up to 4G)",
+		 0},
 		{0},
 	};
 	static const struct cli_args args = {
 		rows, parse_load, "VOLUME",
-		"Mixed random load that checks every read, and everything at the end; exit status 1 "
+		"Mixed random load that checks every read, and everything at the end; exit status "
+		"1 "
 		"on a wrong byte or a failed request.  The volume's content is lost."};
 	struct load l = {.seconds = 10, .seed = 1, .depth = 16};
 	int rc;

@@ -91,14 +91,17 @@ int cmd_pair(struct cli *cli, int argc, char **argv)
 {
 	static const struct argp_option rows[] = {
 		{"peer", KEY_PEER, "NAME", 0, "The node that gets the copy", 0},
-		{"target", KEY_TARGET, "VOLUME", 0, "Its name there (default: the same); made if missing", 0},
-		{"target-pool", KEY_TARGET_POOL, "POOL", 0, "Its pool there, when there are several", 0},
+		{"target", KEY_TARGET, "VOLUME", 0,
+		 "Its name there (default: the same); made if missing", 0},
+		{"target-pool", KEY_TARGET_POOL, "POOL", 0,
+		 "Its pool there, when there are several", 0},
 		{"no-wait", KEY_NO_WAIT, NULL, 0, "Return when the copy has begun", 0},
 		{0},
 	};
 	static const struct cli_args args = {
 		rows, parse_pair, "VOLUME",
-		"Mirrors VOLUME to a peer: initial copy, then every write goes to both nodes.  What "
+		"Mirrors VOLUME to a peer: initial copy, then every write goes to both nodes.  "
+		"What "
 		"the target holds is overwritten.  Asking again joins the copy that runs."};
 	struct progress progress = {.tty = isatty(STDOUT_FILENO), .json = cli->json};
 	struct json_object *request, *answer;

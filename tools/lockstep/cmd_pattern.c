@@ -52,7 +52,7 @@ static void add_extent(struct argp_state *state, struct pattern *p, char *text)
 		*offset++ = '\0';
 	if (!offset || !text[0] || strlen(text) >= sizeof(e->path))
 		argp_error(state, "--raw: '%s' is not PATH:OFFSET:LENGTH", text);
-	strcpy(e->path, text);
+	snprintf(e->path, sizeof(e->path), "%s", text);
 	e->offset = arg_bytes(state, "--raw", offset);
 	e->length = arg_bytes(state, "--raw", length);
 	if (e->offset % 4096 || e->length % 4096 || !e->length)
@@ -258,7 +258,8 @@ static int through_engine(struct cli *cli, struct pattern *p, bool write)
 
 /* Raw */
 
-static int check_extent(struct pattern *p, const struct extent *e, uint64_t volume_offset, char *buf)
+static int check_extent(struct pattern *p, const struct extent *e, uint64_t volume_offset,
+			char *buf)
 {
 	uint64_t at = 0, end = e->length;
 	int fd = open(e->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
@@ -306,10 +307,10 @@ static int check_raw(struct pattern *p)
 
 int cmd_pattern_write(struct cli *cli, int argc, char **argv)
 {
-	static const struct cli_args args = {
-		write_rows, parse_pattern, "VOLUME",
-		"Fills a volume with bytes that follow from a seed, and flushes.  Its old content is "
-		"lost."};
+	static const struct cli_args args = {write_rows, parse_pattern, "VOLUME",
+					     "Fills a volume with bytes that follow from a seed, "
+					     "and flushes.  Its old content is "
+					     "lost."};
 	struct pattern p = {.seed = 1, .depth = 8, .mismatch = UINT64_MAX};
 	int rc;
 
@@ -320,10 +321,11 @@ int cmd_pattern_write(struct cli *cli, int argc, char **argv)
 
 int cmd_pattern_check(struct cli *cli, int argc, char **argv)
 {
-	static const struct cli_args args = {
-		check_rows, parse_pattern, "VOLUME | --raw PATH:OFFSET:LENGTH,...",
-		"Compares a volume with the bytes that `pattern write` wrote with the same seed; exit "
-		"status 1 when they differ."};
+	static const struct cli_args args = {check_rows, parse_pattern,
+					     "VOLUME | --raw PATH:OFFSET:LENGTH,...",
+					     "Compares a volume with the bytes that `pattern "
+					     "write` wrote with the same seed; exit "
+					     "status 1 when they differ."};
 	struct pattern p = {.seed = 1, .depth = 8, .mismatch = UINT64_MAX};
 	int rc;
 

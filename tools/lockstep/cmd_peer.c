@@ -49,7 +49,8 @@ static error_t parse_add(int key, char *arg, struct argp_state *state)
 int cmd_peer_add(struct cli *cli, int argc, char **argv)
 {
 	static const struct argp_option rows[] = {
-		{"address", KEY_ADDRESS, "ADDRESS:PORT", 0, "Where to dial it; without: it dials us", 0},
+		{"address", KEY_ADDRESS, "ADDRESS:PORT", 0,
+		 "Where to dial it; without: it dials us", 0},
 		{"key-file", KEY_FILE, "FILE", 0, "The key that both nodes have (mode 0600)", 0},
 		{0},
 	};
@@ -78,11 +79,11 @@ void show_peers(struct json_object *peers)
 	struct table *t = table_create(columns, ARRAY_SIZE(columns));
 
 	for (size_t i = 0; peers && i < json_object_array_length(peers); i++) {
-		struct json_object *p = json_object_array_get_idx(peers, i), *link = NULL;
+		struct json_object *p = json_object_array_get_idx(peers, i);
+		struct json_object *link = json_get(p, "link");
 		const char *error = json_get_text(p, "last_error", "");
 		bool up = !strcmp(json_get_text(p, "session", ""), "up");
 
-		json_object_object_get_ex(p, "link", &link);
 		table_row(t);
 		table_cell(t, "%s", json_get_text(p, "name", "?"));
 		table_cell(t, "%s", json_get_text(p, "node_address", ""));
@@ -147,8 +148,8 @@ static int write_key(int fd)
 		return -1;
 	for (size_t i = 0; i < sizeof(key); i++)
 		snprintf(text + 2 * i, 3, "%02x", key[i]);
-	strcat(text, "\n");
-	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+	text[2 * KEY_BYTES] = '\n';
+	if (write(fd, text, 2 * KEY_BYTES + 1) != 2 * KEY_BYTES + 1)
 		return -1;
 	return fsync(fd);
 }

@@ -57,10 +57,10 @@ int cmd_pool_create(struct cli *cli, int argc, char **argv)
 		{"force", KEY_FORCE, NULL, 0, "Overwrite whatever the devices hold now", 0},
 		{0},
 	};
-	static const struct cli_args args = {
-		rows, parse_create, "NAME DEVICE...",
-		"Makes a pool: /dev/nvmeXnY or /dev/ngXnY (NVMe passthrough), another block device, or "
-		"a file.  What the devices hold is destroyed."};
+	static const struct cli_args args = {rows, parse_create, "NAME DEVICE...",
+					     "Makes a pool: /dev/nvmeXnY or /dev/ngXnY (NVMe "
+					     "passthrough), another block device, or "
+					     "a file.  What the devices hold is destroyed."};
 	struct create c = {0};
 	struct json_object *request, *devices;
 	char done[200], path[PATH_MAX];
@@ -70,8 +70,8 @@ int cmd_pool_create(struct cli *cli, int argc, char **argv)
 	devices = json_object_new_array();
 	json_set_text(request, "name", c.name);
 	for (size_t i = 0; i < c.device_count; i++)
-		json_object_array_add(devices, json_object_new_string(arg_path(c.devices[i], path,
-									       sizeof(path))));
+		json_object_array_add(devices, json_object_new_string(
+						       arg_path(c.devices[i], path, sizeof(path))));
 	json_object_object_add(request, "devices", devices);
 	if (c.size)
 		json_set_u64(request, "size", c.size);
@@ -99,12 +99,14 @@ static void print_pool(struct table *t, struct json_object *pool)
 
 		table_row(t);
 		table_cell(t, "%s", i ? " " : json_get_text(pool, "name", "?"));
-		table_cell(t, "%s",
-			   i ? " "
-			     : human_bytes(json_get_u64(pool, "size_bytes", 0), size, sizeof(size)));
-		table_cell(t, "%s",
-			   i ? " "
-			     : human_bytes(json_get_u64(pool, "free_bytes", 0), left, sizeof(left)));
+		table_cell(
+			t, "%s",
+			i ? " "
+			  : human_bytes(json_get_u64(pool, "size_bytes", 0), size, sizeof(size)));
+		table_cell(
+			t, "%s",
+			i ? " "
+			  : human_bytes(json_get_u64(pool, "free_bytes", 0), left, sizeof(left)));
 		table_cell(t, "%s", json_get_text(d, "path", "?"));
 		table_cell(t, "%s", json_get_text(d, "backend", "?"));
 		table_cell(t, "%" PRIu64, json_get_u64(d, "block_bytes", 0));
@@ -114,7 +116,7 @@ static void print_pool(struct table *t, struct json_object *pool)
 
 void show_pools(struct json_object *pools)
 {
-	static const char *const columns[] = {"POOL",    ">SIZE",  ">FREE", "DEVICE",
+	static const char *const columns[] = {"POOL",	 ">SIZE",  ">FREE", "DEVICE",
 					      "BACKEND", ">BLOCK", "CACHE"};
 	struct table *t = table_create(columns, ARRAY_SIZE(columns));
 

@@ -32,26 +32,12 @@ static error_t parse_status(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static struct json_object *part(struct json_object *json, const char *key)
-{
-	struct json_object *value = NULL;
-
-	json_object_object_get_ex(json, key, &value);
-	return value;
-}
-
-static double number(struct json_object *json, const char *key)
-{
-	struct json_object *value = part(json, key);
-
-	return value ? json_object_get_double(value) : 0;
-}
-
 static void show_node(struct json_object *s)
 {
-	struct json_object *fabric = part(s, "fabric"), *shard = part(s, "shard");
-	struct json_object *machine = part(s, "machine"), *queue = part(shard, "store_queue");
-	int64_t core = json_object_get_int64(part(shard, "core"));
+	struct json_object *fabric = json_get(s, "fabric"), *shard = json_get(s, "shard");
+	struct json_object *machine = json_get(s, "machine"),
+			   *queue = json_get(shard, "store_queue");
+	int64_t core = json_object_get_int64(json_get(shard, "core"));
 	char pinned[32] = "not pinned";
 
 	if (core >= 0)
@@ -72,31 +58,34 @@ static void show_node(struct json_object *s)
 
 static void show_path(struct json_object *s)
 {
-	struct json_object *shard = part(s, "shard"), *per_io = part(shard, "per_io");
-	struct json_object *writes = part(s, "writes");
+	struct json_object *shard = json_get(s, "shard"), *per_io = json_get(shard, "per_io");
+	struct json_object *writes = json_get(s, "writes");
 	uint64_t count = json_get_u64(writes, "count", 0);
 
-	printf("path     %" PRIu64 " I/Os; each: %.2f passes, %.2f sleeps, %.2f store calls, %.2f link "
+	printf("path     %" PRIu64
+	       " I/Os; each: %.2f passes, %.2f sleeps, %.2f store calls, %.2f link "
 	       "posts\n",
-	       json_get_u64(per_io, "ios", 0), number(per_io, "passes"), number(per_io, "sleeps"),
-	       number(per_io, "store_syscalls"), number(per_io, "link_posts"));
+	       json_get_u64(per_io, "ios", 0), json_get_double(per_io, "passes"),
+	       json_get_double(per_io, "sleeps"), json_get_double(per_io, "store_syscalls"),
+	       json_get_double(per_io, "link_posts"));
 	printf("proof    payload bytes copied %" PRIu64 ", allocations %" PRIu64 ", locks %" PRIu64
 	       " on the data path\n",
 	       json_get_u64(shard, "copied_payload_bytes", 0),
 	       json_get_u64(shard, "data_path_allocations", 0),
 	       json_get_u64(shard, "data_path_locks", 0));
 	if (count)
-		printf("writes   %" PRIu64 " mirrored; mean %.0f us: local leg %.0f, remote leg %.0f "
+		printf("writes   %" PRIu64
+		       " mirrored; mean %.0f us: local leg %.0f, remote leg %.0f "
 		       "(the peer's device %.0f)\n",
-		       count, number(writes, "total_ns_sum") / (double)count / 1000,
-		       number(writes, "local_ns_sum") / (double)count / 1000,
-		       number(writes, "remote_ns_sum") / (double)count / 1000,
-		       number(writes, "peer_device_ns_sum") / (double)count / 1000);
+		       count, json_get_double(writes, "total_ns_sum") / (double)count / 1000,
+		       json_get_double(writes, "local_ns_sum") / (double)count / 1000,
+		       json_get_double(writes, "remote_ns_sum") / (double)count / 1000,
+		       json_get_double(writes, "peer_device_ns_sum") / (double)count / 1000);
 }
 
 static void show_clients(struct json_object *clients)
 {
-	static const char *const columns[] = {"PROCESS", ">PID",       ">UID",	  ">DEPTH",
+	static const char *const columns[] = {"PROCESS",    ">PID",	 ">UID",    ">DEPTH",
 					      ">IN FLIGHT", ">REQUESTS", ">VOLUMES"};
 	struct table *t = table_create(columns, ARRAY_SIZE(columns));
 
@@ -157,8 +146,9 @@ int cmd_status(struct cli *cli, int argc, char **argv)
 		{"watch", 'w', NULL, 0, "Again every second, until interrupted", 0},
 		{0},
 	};
-	static const struct cli_args args = {rows, parse_status, "[VOLUME]",
-					     "Shows the node, its pools, volumes, peers and clients."};
+	static const struct cli_args args = {
+		rows, parse_status, "[VOLUME]",
+		"Shows the node, its pools, volumes, peers and clients."};
 	struct status s = {0};
 	int rc;
 

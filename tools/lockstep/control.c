@@ -26,7 +26,7 @@ static FILE *dial(const struct cli *cli)
 		fail("the socket path %s is too long", cli->control);
 		return NULL;
 	}
-	strcpy(address.sun_path, cli->control);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", cli->control);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address))) {
 		if (errno == EACCES)

@@ -3,8 +3,8 @@
 #ifndef LS_TOOLS_CONTROL_H
 #define LS_TOOLS_CONTROL_H
 
-#include "engine/daemon/json.h"
 #include "tools/lockstep/cli.h"
+#include "tools/lockstep/json.h"
 
 /* A new request. */
 struct json_object *control_request(const char *command);

@@ -26,8 +26,7 @@ struct table *table_create(const char *const *columns, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		bool right = columns[i][0] == '>';
 
-		scols_table_new_column(t->scols, columns[i] + right, 0,
-				       right ? SCOLS_FL_RIGHT : 0);
+		scols_table_new_column(t->scols, columns[i] + right, 0, right ? SCOLS_FL_RIGHT : 0);
 	}
 	return t;
 }
