@@ -92,7 +92,7 @@ static void set_polling(struct options *o, struct argp_state *state, const char 
 
 static void set_slot_bytes(struct options *o, struct argp_state *state, const char *arg)
 {
-	o->slot_bytes = number(state, "--slot-bytes", arg, 4096, SLOT_BYTES_MAX);
+	o->slot_bytes = number(state, "--slot-bytes", arg, 131072, SLOT_BYTES_MAX);
 	if (o->slot_bytes % 4096)
 		argp_error(state, "--slot-bytes: not a multiple of 4096");
 }
@@ -138,7 +138,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		set_slot_bytes(o, state, arg);
 		return 0;
 	case KEY_PEER_TIMEOUT:
-		o->peer_timeout_ms = number(state, "--peer-timeout-ms", arg, 100, 600000);
+		o->peer_timeout_ms = number(state, "--peer-timeout-ms", arg, 500, 600000);
 		return 0;
 	case KEY_NO_CRC:
 		o->payload_crc = false;

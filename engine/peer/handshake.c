@@ -209,6 +209,12 @@ static void on_challenge(struct session *s, const struct frame *f, const uint8_t
 	uint8_t reply[PROVE_BYTES] = {0};
 	char name[NODE_NAME_MAX + 1];
 
+	/* A proof would make the peer end the session that is up. */
+	if (s->peer->session) {
+		session_fail(s, "another session with the peer came first");
+		return;
+	}
+
 	get_name(body + CHALLENGE_AT_NAME, name, sizeof(name));
 	s->peer_address = f->initiator;
 	s->version = body[CHALLENGE_AT_VERSION];
@@ -257,15 +263,24 @@ static void on_prove(struct session *s, const uint8_t *body)
 		handshake_drained(s);
 }
 
+/* A piece is cut before it is known which peer it goes to: every slot must take the longest. */
+static bool take_grant(struct session *s, const uint8_t *grant)
+{
+	if (link_use_grant(s->link, grant) && s->link->granted_bytes >= PIECE_BYTES_MAX &&
+	    s->link->granted_count > CHANNEL_RESERVE)
+		return true;
+	reject(s, "node '%s' granted slots that make no sense: at least %u of %u KiB are needed",
+	       s->peer->name, CHANNEL_RESERVE + 1, PIECE_BYTES_MAX / 1024);
+	return false;
+}
+
 void handshake_drained(struct session *s)
 {
 	uint8_t reply[ACCEPT_BYTES] = {0};
 
 	assert(s->phase == PHASE_DRAIN && !s->peer->session);
-	if (!link_use_grant(s->link, s->grant)) {
-		reject(s, "node '%s' granted slots that make no sense", s->peer->name);
+	if (!take_grant(s, s->grant))
 		return;
-	}
 	put_u32(reply + ACCEPT_AT_EPOCH, s->epoch);
 	if (!open_slots(s, reply + ACCEPT_AT_GRANT))
 		return;
@@ -288,10 +303,8 @@ static void on_accept(struct session *s, const uint8_t *body)
 		session_fail(s, "another session with the peer came first");
 		return;
 	}
-	if (!link_use_grant(s->link, body + ACCEPT_AT_GRANT)) {
-		reject(s, "node '%s' granted slots that make no sense", s->peer->name);
+	if (!take_grant(s, body + ACCEPT_AT_GRANT))
 		return;
-	}
 	session_established(s);
 }
 

@@ -132,6 +132,14 @@ void session_fail(struct session *s, const char *reason)
 
 /* --- coming and going --- */
 
+static bool handshake_with(const struct engine *e, const struct peer *p)
+{
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (e->sessions[i].phase != PHASE_FREE && e->sessions[i].peer == p)
+			return true;
+	return false;
+}
+
 void session_opened(struct engine *e, struct link *link, struct peer *dialled)
 {
 	struct session *s = NULL;
@@ -141,7 +149,8 @@ void session_opened(struct engine *e, struct link *link, struct peer *dialled)
 	for (unsigned i = 0; i < SESSIONS_MAX && !s; i++)
 		if (e->sessions[i].phase == PHASE_FREE)
 			s = &e->sessions[i];
-	if (!s || e->stopping || (dialled && dialled->session)) {
+	/* The peer's own dial may have come first: one handshake with it at a time. */
+	if (!s || e->stopping || (dialled && handshake_with(e, dialled))) {
 		if (dialled)
 			next_dial(dialled);
 		e->core.env.release_link(e->core.env.ctx, link);
@@ -274,14 +283,6 @@ static void keep_alive(struct session *s)
 	p->ping.lost = ping_lost;
 	if (channel_credit(&p->channel, &p->ping, true))
 		ping_send(&p->ping);
-}
-
-static bool handshake_with(const struct engine *e, const struct peer *p)
-{
-	for (unsigned i = 0; i < SESSIONS_MAX; i++)
-		if (e->sessions[i].phase != PHASE_FREE && e->sessions[i].peer == p)
-			return true;
-	return false;
 }
 
 void session_tick(struct engine *e)
