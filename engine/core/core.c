@@ -12,23 +12,6 @@
 
 static void piece_ready(struct piece *p);
 static void remote_credit(struct call *call);
-/* What the peer says, as its client hears it: "refused" here would mean "not even begun". */
-static enum ls_status status_of_peer(uint32_t status)
-{
-	switch (status) {
-	case LS_OK:
-	case LS_CHECKSUM:
-	case LS_NO_SPACE:
-		return (enum ls_status)status;
-	case LS_LOCAL_IO:
-		return LS_PEER_IO;
-	case LS_SHUTDOWN:
-		return LS_PEER_LOST;
-	default:
-		return LS_PROTOCOL;
-	}
-}
-
 static void remote_answered(struct call *call, const struct frame *completion);
 static void remote_lost(struct call *call, bool sent);
 
@@ -124,7 +107,7 @@ static void request_finish(struct request *r)
 			v->stats.discards++;
 			break;
 		}
-		v->stats.errors += r->status != LS_OK;
+		v->stats.errors += r->status >= LS_LOCAL_IO; /* what was refused is no error of ours */
 	}
 	r->done(r);
 }
@@ -165,16 +148,10 @@ static enum ls_status request_check(const struct core *core, const struct reques
 static uint64_t cut_length(const struct request *r)
 {
 	bool data = r->op == REQUEST_READ || r->op == REQUEST_WRITE;
-	const struct volume *v = r->volume;
 	uint64_t unit = data ? PIECE_BYTES_MAX : PIECE_SPAN_MAX, at = r->offset + r->cut;
 
 	if (r->op == REQUEST_FLUSH)
 		return 0;
-	if (data && volume_mirrors(v)) {
-		for (unsigned i = 0; i < v->record.replica_count; i++)
-			if (v->channels[i])
-				unit = min_u64(unit, v->channels[i]->payload_max);
-	}
 	return min_u64(r->length - r->cut, unit - at % unit);
 }
 
@@ -461,6 +438,23 @@ static void remote_closed(struct remote_leg *leg, enum ls_status status)
 	p->remote_status = worse(p->remote_status, status);
 	p->core->stats.write_remote_ns_sum += p->core->now_ns - p->started_ns;
 	leg_closed(p);
+}
+
+/* What the peer says, as its client hears it: "refused" here would mean "not even begun". */
+static enum ls_status status_of_peer(uint32_t status)
+{
+	switch (status) {
+	case LS_OK:
+	case LS_CHECKSUM:
+	case LS_NO_SPACE:
+		return (enum ls_status)status;
+	case LS_LOCAL_IO:
+		return LS_PEER_IO;
+	case LS_SHUTDOWN:
+		return LS_PEER_LOST;
+	default:
+		return LS_PROTOCOL;
+	}
 }
 
 static void remote_answered(struct call *call, const struct frame *f)

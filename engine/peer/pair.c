@@ -363,13 +363,12 @@ static void unit_granted(struct range *range)
 static void unit_start(struct pairing *p, struct copy_unit *u)
 {
 	struct volume *v = p->volume;
-	uint64_t chunk = min_u64(PIECE_BYTES_MAX, p->peer->channel.payload_max);
 
 	u->pairing = p;
 	u->busy = true;
 	p->units_busy++;
 	u->offset = p->next_offset;
-	u->length = min_u64(chunk, v->record.size_bytes - u->offset);
+	u->length = min_u64(PIECE_BYTES_MAX, v->record.size_bytes - u->offset);
 	p->next_offset += u->length;
 	u->range.granted = unit_granted;
 	if (range_acquire(&v->ranges, &u->range, u->offset, u->length))
