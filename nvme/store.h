@@ -22,7 +22,7 @@ enum store_code {
 	STORE_READ,
 	STORE_WRITE,
 	STORE_FLUSH,
-	STORE_DISCARD,      /* content afterwards is undefined unless geometry says zeroes */
+	STORE_DISCARD, /* content afterwards is undefined unless geometry says zeroes */
 	STORE_WRITE_ZEROES, /* content afterwards is zeroes */
 };
 
@@ -37,7 +37,7 @@ struct store_op {
 	uint32_t flags;
 	uint64_t offset; /* bytes, multiple of block_bytes */
 	uint64_t length; /* bytes, multiple of block_bytes; 0 for flush */
-	void *buf;       /* reads and writes; aligned to block_bytes */
+	void *buf; /* reads and writes; aligned to block_bytes */
 	const struct region *region; /* that holds buf, or NULL when it is in none */
 	void (*done)(struct store_op *op);
 
@@ -53,16 +53,16 @@ struct store_op {
 /* What a device can do; read from it, not assumed.  Constant after open. */
 struct store_geometry {
 	uint64_t size_bytes;
-	uint32_t block_bytes;     /* 512 or 4096 */
-	uint32_t io_max_bytes;    /* longest read or write: MDTS, 127 segments, 4 MiB */
+	uint32_t block_bytes; /* 512 or 4096 */
+	uint32_t io_max_bytes; /* longest read or write: MDTS, 127 segments, 4 MiB */
 	uint64_t zeroes_max_bytes; /* longest write-zeroes, a multiple of block_bytes */
 	uint64_t discard_max_bytes;
 	uint32_t atomic_bytes; /* power-fail atomic write unit, at least block_bytes */
-	bool volatile_cache;   /* a completed write without FUA may be lost with the power */
+	bool volatile_cache; /* a completed write without FUA may be lost with the power */
 	bool can_discard;
 	bool discard_zeroes; /* reads after discard give zeroes */
-	int numa_node;       /* -1 = the machine does not say */
-	char backend[16];    /* "nvme", "file", … */
+	int numa_node; /* -1 = the machine does not say */
+	char backend[16]; /* "nvme", "file", … */
 	char path[256];
 	char model[64];
 	char serial[64];

@@ -12,11 +12,11 @@ struct store_queue;
 
 /* Counters since creation; read by the owner thread. */
 struct store_queue_stats {
-	uint64_t submitted;  /* operations handed to the kernel */
+	uint64_t submitted; /* operations handed to the kernel */
 	uint64_t completed;
-	uint64_t syscalls;   /* io_uring_enter */
-	uint64_t fixed;      /* operations that used a registered buffer */
-	uint64_t bounced;    /* payload bytes that the store copied itself: always 0 for nvme */
+	uint64_t syscalls; /* io_uring_enter */
+	uint64_t fixed; /* operations that used a registered buffer */
+	uint64_t bounced; /* payload bytes that the store copied itself: always 0 for nvme */
 	uint64_t slow_ns_max; /* longest operation */
 };
 

@@ -59,10 +59,10 @@ struct link_stats {
 	uint64_t messages_tx, messages_rx; /* transfers, after joining */
 	uint64_t requests_tx, requests_rx;
 	uint64_t payload_tx, payload_rx; /* bytes */
-	uint64_t posts;                  /* doorbells or write calls */
-	uint64_t completions;            /* CQEs polled */
-	uint64_t copied;                 /* payload bytes that the link copied itself; 0 for rdma */
-	uint64_t rnr;                    /* receiver-not-ready events: must stay 0 */
+	uint64_t posts; /* doorbells or write calls */
+	uint64_t completions; /* CQEs polled */
+	uint64_t copied; /* payload bytes that the link copied itself; 0 for rdma */
+	uint64_t rnr; /* receiver-not-ready events: must stay 0 */
 };
 
 struct link_ops {
@@ -90,20 +90,20 @@ struct link {
 	const struct link_handler *handler;
 	void *owner;
 
-	struct region slots;   /* own receive slots; registered with the store, too */
-	uint32_t slot_count;   /* of the own slots */
-	uint32_t slot_bytes;   /* payload room of one */
-	uint32_t slot_stride;  /* bytes from one to the next */
+	struct region slots; /* own receive slots; registered with the store, too */
+	uint32_t slot_count; /* of the own slots */
+	uint32_t slot_bytes; /* payload room of one */
+	uint32_t slot_stride; /* bytes from one to the next */
 	uint32_t granted_count; /* the peer's slots, after use_grant(); 0 before */
 	uint32_t granted_bytes; /* payload room of one of them */
 
 	int fd; /* readable when poll has something to do (after arm), or -1 */
 	struct link_stats stats;
-	char backend[16];  /* "rdma", "tcp", … */
-	char address[96];  /* of the peer, as connected */
-	char device[64];   /* "rxe0", "mlx5_0 port 1", or the local address */
-	char detail[160];  /* "RC, path MTU 4096, inline 220" … for status */
-	int numa_node;     /* of the device; -1 = the machine does not say */
+	char backend[16]; /* "rdma", "tcp", … */
+	char address[96]; /* of the peer, as connected */
+	char device[64]; /* "rxe0", "mlx5_0 port 1", or the local address */
+	char detail[160]; /* "RC, path MTU 4096, inline 220" … for status */
+	int numa_node; /* of the device; -1 = the machine does not say */
 
 	/* Kept by link.c to check both sides of the contract; a backend leaves them zero. */
 	struct {
@@ -134,7 +134,7 @@ bool link_use_grant(struct link *link, const uint8_t grant[LINK_GRANT_BYTES]);
 void link_send(struct link *link, const void *bytes, uint32_t length);
 void link_write(struct link *link, uint32_t slot, const uint8_t header[LINK_HEADER_BYTES],
 		const void *payload, uint32_t payload_bytes, const struct region *region);
-void link_flush(struct link *link);                     /* post what was queued: one doorbell */
+void link_flush(struct link *link); /* post what was queued: one doorbell */
 unsigned link_poll(struct link *link, unsigned budget); /* returns how many events were handled */
 bool link_arm(struct link *link); /* before sleeping on fd: true = poll at once instead */
 void link_shut(struct link *link, const char *reason);

@@ -65,10 +65,11 @@ static inline void list_splice_tail(struct list *to, struct list *from)
 }
 
 #define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
-#define LIST_FOR(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
+#define LIST_FOR(node, head)                                                                       \
+	for (struct list *node = (head)->next; node != (head); node = node->next)
 /* Safe against removal of @node in the body. */
-#define LIST_FOR_SAFE(node, head)                                                              \
-	for (struct list *node = (head)->next, *node##_next = node->next; node != (head);      \
+#define LIST_FOR_SAFE(node, head)                                                                  \
+	for (struct list *node = (head)->next, *node##_next = node->next; node != (head);          \
 	     node = node##_next, node##_next = node->next)
 
 #endif

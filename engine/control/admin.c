@@ -34,7 +34,8 @@ static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
 		v = volume_adopt(op->engine, s->pool, &r);
 		if (!v) {
 			snprintf(text, bytes,
-				 "its volume '%s' cannot be opened: the name or number is taken on this "
+				 "its volume '%s' cannot be opened: the name or number is taken on "
+				 "this "
 				 "node, or its extents are not on the pool's devices",
 				 r.name);
 			return false;
@@ -62,7 +63,8 @@ static void pool_ready_admin(struct pool_setup *setup, int code, const char *tex
 
 	snprintf(why, sizeof(why), "%s", text);
 	pool_setup_fini(setup);
-	if (code == 0 && pool_find(e, pool->name) && strcmp(pool_find(e, pool->name)->name, pool->name) == 0) {
+	if (code == 0 && pool_find(e, pool->name) &&
+	    strcmp(pool_find(e, pool->name)->name, pool->name) == 0) {
 		code = -EEXIST;
 		snprintf(why, sizeof(why), "a pool of that name is open already");
 	}
@@ -109,7 +111,8 @@ static void pool_begin(struct engine *e, struct job *job, const char *name,
 	if (!op || e->pool_count + e->admin_open >= ENGINE_POOLS_MAX) {
 		free(op);
 		close_stores(stores, store_count);
-		job_done(job, -ENOSPC, "this node has %u pools, more are not supported", e->pool_count);
+		job_done(job, -ENOSPC, "this node has %u pools, more are not supported",
+			 e->pool_count);
 		return;
 	}
 	if (make)
@@ -136,13 +139,15 @@ void engine_pool_create(struct engine *e, struct job *job, const char *name,
 {
 	if (!name_valid(name, POOL_NAME_MAX)) {
 		close_stores(stores, store_count);
-		job_done(job, -EINVAL, "'%s' is not a pool name: 1 to %d letters, digits, '.', '_' or '-'",
-			 name, POOL_NAME_MAX);
+		job_done(job, -EINVAL,
+			 "'%s' is not a pool name: 1 to %d letters, digits, '.', '_' or '-'", name,
+			 POOL_NAME_MAX);
 		return;
 	}
 	if (store_count == 0 || store_count > POOL_DEVICES_MAX) {
 		close_stores(stores, store_count);
-		job_done(job, -EINVAL, "a pool has 1 to %d devices, not %u", POOL_DEVICES_MAX, store_count);
+		job_done(job, -EINVAL, "a pool has 1 to %d devices, not %u", POOL_DEVICES_MAX,
+			 store_count);
 		return;
 	}
 	for (unsigned i = 0; i < e->pool_count; i++) {
@@ -249,23 +254,27 @@ static void volume_begin(struct volume_op *op, bool zero)
 	leg_start(&op->leg, &v->record, v->pool->stores);
 }
 
-void engine_volume_create(struct engine *e, struct job *job, const char *pool_name, const char *name,
-			  uint64_t size_bytes, bool zero)
+void engine_volume_create(struct engine *e, struct job *job, const char *pool_name,
+			  const char *name, uint64_t size_bytes, bool zero)
 {
 	struct pool *pool = pool_find(e, pool_name);
 	enum ls_status status = LS_NO_SPACE;
 	struct volume_op *op;
 
 	if (!name_valid(name, VOLUME_NAME_MAX)) {
-		job_done(job, -EINVAL, "'%s' is not a volume name: 1 to %d letters, digits, '.', '_' or '-'",
+		job_done(job, -EINVAL,
+			 "'%s' is not a volume name: 1 to %d letters, digits, '.', '_' or '-'",
 			 name, VOLUME_NAME_MAX);
 	} else if (!pool && pool_name && pool_name[0]) {
 		job_done(job, -ENOENT, "there is no pool '%s' on this node", pool_name);
 	} else if (!pool) {
-		job_done(job, -ENOENT, e->pool_count ? "this node has several pools: name one with --pool"
-						     : "this node has no pool: make one with `lockstep pool create`");
+		job_done(job, -ENOENT,
+			 e->pool_count
+				 ? "this node has several pools: name one with --pool"
+				 : "this node has no pool: make one with `lockstep pool create`");
 	} else if (size_bytes == 0 || size_bytes > MIB(UINT32_MAX)) {
-		job_done(job, -EINVAL, "a volume cannot have %llu bytes", (unsigned long long)size_bytes);
+		job_done(job, -EINVAL, "a volume cannot have %llu bytes",
+			 (unsigned long long)size_bytes);
 	} else if (volume_find(e, name)) {
 		job_done(job, -EEXIST, "there is a volume '%s' already", name);
 	} else {
@@ -274,8 +283,10 @@ void engine_volume_create(struct engine *e, struct job *job, const char *pool_na
 			op->volume = volume_make(e, pool, name, size_bytes, &status);
 		if (!op || !op->volume) {
 			free(op);
-			job_done(job, -ENOSPC, "pool '%s' has no room for %llu MiB: %llu MiB are free",
-				 pool->name, (unsigned long long)((size_bytes + MIB(1) - 1) / MIB(1)),
+			job_done(job, -ENOSPC,
+				 "pool '%s' has no room for %llu MiB: %llu MiB are free",
+				 pool->name,
+				 (unsigned long long)((size_bytes + MIB(1) - 1) / MIB(1)),
 				 (unsigned long long)pool_units_free(pool));
 			return;
 		}
@@ -333,8 +344,10 @@ void engine_volume_delete(struct engine *e, struct job *job, const char *name)
 		return;
 	}
 	if (volume_mirrors(v) || v->pairing) {
-		job_done(job, -EBUSY, "volume '%s' is mirrored with node '%s', which is connected", name,
-			 v->record.replica_count ? v->record.replicas[0].node_name : v->pairing->peer->name);
+		job_done(job, -EBUSY, "volume '%s' is mirrored with node '%s', which is connected",
+			 name,
+			 v->record.replica_count ? v->record.replicas[0].node_name
+						 : v->pairing->peer->name);
 		return;
 	}
 	op = calloc(1, sizeof(*op));
@@ -367,12 +380,14 @@ void engine_pair(struct engine *e, struct job *job, const char *volume, const ch
 	else if (!v || !v->ready)
 		job_done(job, -ENOENT, "there is no volume '%s' on this node", volume);
 	else if (!peer)
-		job_done(job, -ENOENT, "there is no peer '%s': add it with `lockstep peer add`", peer_name);
+		job_done(job, -ENOENT, "there is no peer '%s': add it with `lockstep peer add`",
+			 peer_name);
 	else if (!name_valid(target, VOLUME_NAME_MAX) ||
 		 (target_pool && target_pool[0] && !name_valid(target_pool, POOL_NAME_MAX)))
 		job_done(job, -EINVAL, "the target's name or pool is not a name");
 	else if (v->record.role != VOLUME_PRIMARY)
-		job_done(job, -EINVAL, "volume '%s' is itself the target of a mirror from node '%s'", volume,
+		job_done(job, -EINVAL,
+			 "volume '%s' is itself the target of a mirror from node '%s'", volume,
 			 v->record.replicas[0].node_name);
 	else
 		pair_request(e, job, v, peer, target, target_pool);

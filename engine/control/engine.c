@@ -45,10 +45,11 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	e->core.volume_by_number = volume_by_number;
 	e->core.engine = e;
 	e->settings.peer_timeout_ns =
-		(config->peer_timeout_ms ? config->peer_timeout_ms : PEER_TIMEOUT_DEFAULT_MS) * NS_PER_MS;
-	e->settings.request_timeout_ns =
-		(config->request_timeout_ms ? config->request_timeout_ms : REQUEST_TIMEOUT_DEFAULT_MS) *
+		(config->peer_timeout_ms ? config->peer_timeout_ms : PEER_TIMEOUT_DEFAULT_MS) *
 		NS_PER_MS;
+	e->settings.request_timeout_ns = (config->request_timeout_ms ? config->request_timeout_ms
+								     : REQUEST_TIMEOUT_DEFAULT_MS) *
+					 NS_PER_MS;
 	snprintf(e->settings.node_name, sizeof(e->settings.node_name), "%s", config->node_name);
 	rc = core_init(&e->core, env);
 	if (rc < 0)
@@ -177,19 +178,21 @@ int engine_peer_add(struct engine *e, const char *name, const char *address, con
 
 	if (!name_valid(name, NODE_NAME_MAX))
 		return err_set(err, -EINVAL,
-			       "'%s' is not a node name: 1 to %d letters, digits, '.', '_' or '-'", name,
-			       NODE_NAME_MAX);
+			       "'%s' is not a node name: 1 to %d letters, digits, '.', '_' or '-'",
+			       name, NODE_NAME_MAX);
 	if (strcmp(name, e->settings.node_name) == 0)
 		return err_set(err, -EINVAL, "'%s' is this node's own name", name);
 	if (strlen(address) > PEER_ADDRESS_MAX)
-		return err_set(err, -EINVAL, "the address is longer than %d characters", PEER_ADDRESS_MAX);
+		return err_set(err, -EINVAL, "the address is longer than %d characters",
+			       PEER_ADDRESS_MAX);
 	if (key_bytes < PEER_KEY_BYTES_MIN || key_bytes > PEER_KEY_BYTES_MAX)
-		return err_set(err, -EINVAL, "the key has %zu bytes; %d to %d are needed", key_bytes,
-			       PEER_KEY_BYTES_MIN, PEER_KEY_BYTES_MAX);
+		return err_set(err, -EINVAL, "the key has %zu bytes; %d to %d are needed",
+			       key_bytes, PEER_KEY_BYTES_MIN, PEER_KEY_BYTES_MAX);
 	p = peer_find(e, name);
 	if (!p) {
 		if (e->peer_count == ENGINE_PEERS_MAX)
-			return err_set(err, -ENOSPC, "this node has %d peers, more are not supported",
+			return err_set(err, -ENOSPC,
+				       "this node has %d peers, more are not supported",
 				       ENGINE_PEERS_MAX);
 		p = &e->peers[e->peer_count];
 		if (channel_init(&p->channel, &e->core, LINK_SLOTS_MAX) < 0)

@@ -28,9 +28,10 @@ struct engine;
 struct engine_config {
 	uint64_t node_address; /* not 0; the identity of this node, for ever */
 	char node_name[NODE_NAME_MAX + 1];
-	uint32_t peer_timeout_ms;   /* silence after which a peer is lost; 0 = 10000 */
-	uint32_t request_timeout_ms; /* age of an unanswered frame after which a peer is lost; 0 = 30000 */
-	bool payload_crc;           /* check CRC32C of payloads on the wire; true by default */
+	uint32_t peer_timeout_ms; /* silence after which a peer is lost; 0 = 10000 */
+	uint32_t request_timeout_ms; /* age of an unanswered frame after which a peer is lost; 0 =
+					30000 */
+	bool payload_crc; /* check CRC32C of payloads on the wire; true by default */
 };
 
 int engine_create(const struct engine_config *config, const struct engine_env *env,
@@ -72,7 +73,10 @@ void engine_pool_create(struct engine *engine, struct job *job, const char *name
 /* Opens an existing pool from its devices, given in any order. */
 void engine_pool_open(struct engine *engine, struct job *job, struct store *const *stores,
 		      unsigned store_count);
-/* @pool may be NULL when there is one pool.  @size_bytes is rounded up to 1 MiB.  @zero: write zeroes first. */
+/*
+ * @pool may be NULL when there is one pool.  @size_bytes is rounded up to 1 MiB.  @zero:
+ * write zeroes first.
+ */
 void engine_volume_create(struct engine *engine, struct job *job, const char *pool,
 			  const char *name, uint64_t size_bytes, bool zero);
 void engine_volume_delete(struct engine *engine, struct job *job, const char *name);
@@ -108,8 +112,8 @@ struct volume_status {
 	uint32_t block_bytes;
 	enum volume_role role;
 	enum mirror_state mirror;
-	bool consistent;                /* secondary: the initial copy is complete */
-	char peer[NODE_NAME_MAX + 1];   /* "" when not paired */
+	bool consistent; /* secondary: the initial copy is complete */
+	char peer[NODE_NAME_MAX + 1]; /* "" when not paired */
 	char peer_volume[VOLUME_NAME_MAX + 1];
 	uint32_t open_count;
 	uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
@@ -129,7 +133,13 @@ struct pool_status {
 	struct store_geometry devices[POOL_DEVICES_MAX];
 };
 
-enum session_state { SESSION_DOWN, SESSION_DIALLING, SESSION_HANDSHAKE, SESSION_UP, SESSION_DRAINING };
+enum session_state {
+	SESSION_DOWN,
+	SESSION_DIALLING,
+	SESSION_HANDSHAKE,
+	SESSION_UP,
+	SESSION_DRAINING
+};
 const char *session_state_name(enum session_state state);
 
 struct peer_status {
@@ -139,7 +149,7 @@ struct peer_status {
 	enum session_state state;
 	uint32_t epoch, version;
 	uint32_t credits, credits_total; /* free slots at the peer */
-	uint64_t sessions;               /* established so far */
+	uint64_t sessions; /* established so far */
 	char link_backend[16], link_device[64], link_detail[160], link_address[96];
 	struct link_stats link;
 	char last_error[200];
@@ -152,14 +162,16 @@ struct engine_status {
 	const char *crc32c; /* implementation in use, or "off" */
 	uint32_t pieces_in_use, pieces_total;
 	uint64_t data_path_allocations; /* since start: always 0 */
-	uint64_t write_ns_sum, write_local_ns_sum, write_remote_ns_sum, write_peer_device_ns_sum, write_count;
+	uint64_t write_ns_sum, write_local_ns_sum, write_remote_ns_sum, write_peer_device_ns_sum,
+		write_count;
 	unsigned pool_count, volume_count, peer_count;
 	struct pool_status pools[ENGINE_POOLS_MAX];
 	struct peer_status peers[ENGINE_PEERS_MAX];
 	/* Volumes one by one: engine_volume_status(engine, i, …) for i < volume_count. */
 };
 void engine_status(const struct engine *engine, struct engine_status *status);
-bool engine_volume_status(const struct engine *engine, unsigned index, struct volume_status *status);
+bool engine_volume_status(const struct engine *engine, unsigned index,
+			  struct volume_status *status);
 
 /* Records the next @count frames that this node sends or receives, decoded. */
 struct captured_frame {
@@ -169,6 +181,7 @@ struct captured_frame {
 };
 #define ENGINE_CAPTURE_MAX 64
 void engine_capture_start(struct engine *engine, unsigned count);
-unsigned engine_capture_read(const struct engine *engine, struct captured_frame *frames, unsigned max);
+unsigned engine_capture_read(const struct engine *engine, struct captured_frame *frames,
+			     unsigned max);
 
 #endif

@@ -236,7 +236,8 @@ static void serve_done(struct leg *leg)
 {
 	struct serve *s = CONTAINER_OF(leg, struct serve, leg);
 	uint64_t now = s->channel->core->now_ns;
-	uint64_t times = (uint64_t)saturate(now - s->landed_ns) << 32 | saturate(now - s->device_ns);
+	uint64_t times =
+		(uint64_t)saturate(now - s->landed_ns) << 32 | saturate(now - s->device_ns);
 
 	channel_answer(s, leg->status, 0, times);
 }

@@ -89,7 +89,8 @@ int channel_init(struct channel *channel, struct core *core, uint32_t slots); /*
 void channel_fini(struct channel *channel);
 
 /* The session is up.  The channel must be idle. */
-void channel_open(struct channel *channel, struct link *link, uint64_t peer_address, uint32_t epoch);
+void channel_open(struct channel *channel, struct link *link, uint64_t peer_address,
+		  uint32_t epoch);
 /* The link is down: ends every call and stops answering. */
 void channel_lost(struct channel *channel);
 /* Nothing of the old session is in a device any more: the link may go, a new one may come. */

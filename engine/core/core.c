@@ -107,7 +107,8 @@ static void request_finish(struct request *r)
 			v->stats.discards++;
 			break;
 		}
-		v->stats.errors += r->status >= LS_LOCAL_IO; /* what was refused is no error of ours */
+		v->stats.errors +=
+			r->status >= LS_LOCAL_IO; /* what was refused is no error of ours */
 	}
 	r->done(r);
 }
@@ -122,8 +123,7 @@ static enum ls_status request_check(const struct core *core, const struct reques
 		return LS_SHUTDOWN;
 	if (!v || !v->ready)
 		return LS_NO_VOLUME;
-	if (r->op < REQUEST_READ || r->op > REQUEST_WRITE_ZEROES ||
-	    r->flags & ~(fua ? LS_FUA : 0u))
+	if (r->op < REQUEST_READ || r->op > REQUEST_WRITE_ZEROES || r->flags & ~(fua ? LS_FUA : 0u))
 		return LS_INVALID;
 	if (v->record.role != VOLUME_PRIMARY)
 		return LS_NOT_PRIMARY;
@@ -269,10 +269,12 @@ static void check_divergence(struct piece *p)
 	if (!p->ranged || !p->remotes || (p->local_status == LS_OK && p->remote_status == LS_OK))
 		return;
 	snprintf(text, sizeof(text), "a write at byte %llu failed on %s: %s",
-		 (unsigned long long)p->offset, p->local_status != LS_OK ? "the local leg" : "the peer's leg",
+		 (unsigned long long)p->offset,
+		 p->local_status != LS_OK ? "the local leg" : "the peer's leg",
 		 ls_status_text(worse(p->local_status, p->remote_status)));
 	if (volume_mirrors(p->volume))
-		core_log(p->core, 3, "volume '%s': %s; the mirror is out of sync", p->volume->record.name, text);
+		core_log(p->core, 3, "volume '%s': %s; the mirror is out of sync",
+			 p->volume->record.name, text);
 	volume_mirror_lost(p->volume, text);
 }
 

@@ -82,7 +82,7 @@ struct core {
 
 	struct piece *pieces;
 	struct list free;
-	struct list ready;   /* pieces whose range was granted meanwhile */
+	struct list ready; /* pieces whose range was granted meanwhile */
 	struct list cutting; /* requests with something left to cut */
 	uint32_t in_use;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The engine's environment: what the pure code asks of its surroundings, besides links and stores. */
+/* What the pure code asks of its surroundings, besides links and stores. */
 #ifndef LS_CORE_ENV_H
 #define LS_CORE_ENV_H
 

@@ -14,8 +14,8 @@
  *      32    4 volume           number of the volume at the target; 0 = none
  *      36    4 length           payload bytes behind the header (requests with payload), or the
  *                               bytes that a discard or write-zeroes covers; completions: 0
- *      40    8 offset           bytes into the volume; completions: (peer total ns << 32 | device ns),
- *                               each saturated to 32 bits; for PAIR: see session.md
+ *      40    8 offset           bytes into the volume; completions: peer's total ns << 32 |
+ *                               device ns, each saturated; for PAIR: see pair_body.h
  *      48    4 status           completions: enum ls_status; requests: 0
  *      52    4 epoch            session epoch; 0 during the handshake
  *      56    4 payload_crc      CRC32C of the payload when FRAME_CRC, else 0
@@ -37,7 +37,7 @@ enum frame_command {
 	FRAME_FLUSH = 2,
 	FRAME_DISCARD = 3,
 	FRAME_WRITE_ZEROES = 4,
-	FRAME_PAIR = 5,   /* payload: struct pair_body */
+	FRAME_PAIR = 5, /* payload: struct pair_body */
 	FRAME_SYNCED = 6, /* the initial copy of the volume is complete */
 	FRAME_PING = 7,
 	/* Handshake: only as messages, before the session is up. */

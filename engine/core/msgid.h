@@ -23,9 +23,9 @@ struct msgid_table {
 	uint32_t epoch;
 	uint32_t slots;
 	uint32_t free_count;
-	uint16_t *tag;    /* of the current or next use */
-	uint16_t *free;   /* stack of free slots */
-	void **owner;     /* NULL = free */
+	uint16_t *tag; /* of the current or next use */
+	uint16_t *free; /* stack of free slots */
+	void **owner; /* NULL = free */
 };
 
 int msgid_init(struct msgid_table *table, uint32_t slots_max); /* -ENOMEM */

@@ -28,7 +28,7 @@ static uint32_t count_overlaps(struct list *head, const struct range *r)
 {
 	uint32_t n = 0;
 
-	LIST_FOR(node, head)
+	LIST_FOR (node, head)
 		n += overlaps(LIST_ENTRY(node, struct range, node), r);
 	return n;
 }
@@ -36,7 +36,7 @@ static uint32_t count_overlaps(struct list *head, const struct range *r)
 /* Everything in @head that overlaps @r came later, or @r would not have been granted. */
 static void unblock(struct list *head, const struct range *r)
 {
-	LIST_FOR_SAFE(node, head) {
+	LIST_FOR_SAFE (node, head) {
 		struct range *later = LIST_ENTRY(node, struct range, node);
 
 		if (!overlaps(later, r))

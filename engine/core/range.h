@@ -20,7 +20,7 @@
 struct range {
 	struct list node;
 	uint64_t offset, end; /* half open */
-	uint32_t blockers;    /* earlier ranges that overlap this one and are not released */
+	uint32_t blockers; /* earlier ranges that overlap this one and are not released */
 	bool wide;
 	/* Called by range_release() of the last blocker.  Must not call back into the set. */
 	void (*granted)(struct range *range);

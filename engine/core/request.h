@@ -28,11 +28,11 @@ enum request_op {
 
 struct request {
 	struct volume *volume; /* NULL is answered with LS_NO_VOLUME */
-	uint16_t op;           /* enum request_op, unchecked */
-	uint16_t flags;        /* LS_FUA, unchecked */
-	uint64_t offset;       /* bytes, unchecked */
-	uint64_t length;       /* bytes, unchecked */
-	void *buf;             /* length bytes inside region, checked by the edge; NULL = LS_BAD_BUFFER */
+	uint16_t op; /* enum request_op, unchecked */
+	uint16_t flags; /* LS_FUA, unchecked */
+	uint64_t offset; /* bytes, unchecked */
+	uint64_t length; /* bytes, unchecked */
+	void *buf; /* length bytes inside region, checked by the edge; NULL = LS_BAD_BUFFER */
 	const struct region *region;
 	void (*done)(struct request *request);
 
@@ -42,10 +42,10 @@ struct request {
 	uint64_t submitted_ns;
 
 	/* The core's own. */
-	struct list node;       /* in the engine's list of requests that still have pieces to cut */
-	uint64_t cut;           /* bytes of it that are cut into pieces so far */
+	struct list node; /* in the engine's list of requests that still have pieces to cut */
+	uint64_t cut; /* bytes of it that are cut into pieces so far */
 	uint32_t pieces_open;
-	bool begun;             /* some piece of it reached a device or the wire */
+	bool begun; /* some piece of it reached a device or the wire */
 };
 
 #endif

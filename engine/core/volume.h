@@ -10,7 +10,7 @@
 struct channel;
 
 enum mirror_state {
-	MIRROR_NONE,    /* not paired */
+	MIRROR_NONE, /* not paired */
 	MIRROR_WAITING, /* pair asked, the peer has not agreed yet; writes are local */
 	MIRROR_COPYING, /* initial copy runs; writes go to both */
 	MIRROR_SYNCED,
@@ -28,7 +28,7 @@ struct volume_stats {
 struct volume {
 	struct volume_record record;
 	struct pool *pool;
-	bool ready;   /* created and committed; not ready = unknown to clients */
+	bool ready; /* created and committed; not ready = unknown to clients */
 	bool deleting;
 	uint32_t open_count;
 

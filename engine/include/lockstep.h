@@ -43,24 +43,24 @@ extern "C" {
 enum ls_status {
 	LS_OK = 0,
 	/* Refused before anything was done. */
-	LS_INVALID = 1,      /* unknown operation or flag, or zero length */
-	LS_UNALIGNED = 2,    /* offset or length is not a multiple of the block size */
+	LS_INVALID = 1, /* unknown operation or flag, or zero length */
+	LS_UNALIGNED = 2, /* offset or length is not a multiple of the block size */
 	LS_OUT_OF_RANGE = 3, /* beyond the end of the volume */
-	LS_TOO_LARGE = 4,    /* longer than ls_volume_info.request_max_bytes */
-	LS_BAD_BUFFER = 5,   /* the buffer is not inside the arena, or not aligned */
-	LS_NO_VOLUME = 6,    /* no such volume, or it was not opened on this connection */
-	LS_NOT_PRIMARY = 7,  /* the volume is the target of a mirror here */
-	LS_NO_PEER = 8,      /* mirrored volume without its peer: nothing was written */
-	LS_BUSY = 9,         /* an administrator's operation holds the volume */
+	LS_TOO_LARGE = 4, /* longer than ls_volume_info.request_max_bytes */
+	LS_BAD_BUFFER = 5, /* the buffer is not inside the arena, or not aligned */
+	LS_NO_VOLUME = 6, /* no such volume, or it was not opened on this connection */
+	LS_NOT_PRIMARY = 7, /* the volume is the target of a mirror here */
+	LS_NO_PEER = 8, /* mirrored volume without its peer: nothing was written */
+	LS_BUSY = 9, /* an administrator's operation holds the volume */
 	/* Tried, and failed. */
-	LS_LOCAL_IO = 16,  /* the local device failed */
-	LS_PEER_IO = 17,   /* the peer's device failed */
-	LS_BOTH_IO = 18,   /* both did */
+	LS_LOCAL_IO = 16, /* the local device failed */
+	LS_PEER_IO = 17, /* the peer's device failed */
+	LS_BOTH_IO = 18, /* both did */
 	LS_PEER_LOST = 19, /* the peer was lost meanwhile: it may or may not have the write */
-	LS_CHECKSUM = 20,  /* the payload did not match its checksum at the peer */
-	LS_PROTOCOL = 21,  /* the peer refused the frame as malformed */
-	LS_NO_SPACE = 22,  /* the device has no room */
-	LS_SHUTDOWN = 23,  /* the engine is stopping */
+	LS_CHECKSUM = 20, /* the payload did not match its checksum at the peer */
+	LS_PROTOCOL = 21, /* the peer refused the frame as malformed */
+	LS_NO_SPACE = 22, /* the device has no room */
+	LS_SHUTDOWN = 23, /* the engine is stopping */
 };
 
 /* A short sentence for @status, never NULL. */
@@ -76,11 +76,11 @@ LS_EXPORT const char *ls_status_text(enum ls_status status);
 struct ls_connection;
 
 struct ls_options {
-	uint32_t size;        /* sizeof(struct ls_options); lets the struct grow */
+	uint32_t size; /* sizeof(struct ls_options); lets the struct grow */
 	uint32_t queue_depth; /* requests in flight, 1..4096, a power of two; 0 = 128 */
 	uint64_t arena_bytes; /* room for buffers, at most 1 GiB; 0 = 32 MiB */
-	const char *socket;   /* engine's client socket; NULL = $LOCKSTEP_SOCKET or the default */
-	uint32_t spin_us;     /* ls_wait() looks this long before it sleeps; 0 = at once */
+	const char *socket; /* engine's client socket; NULL = $LOCKSTEP_SOCKET or the default */
+	uint32_t spin_us; /* ls_wait() looks this long before it sleeps; 0 = at once */
 };
 
 /*
@@ -98,10 +98,10 @@ LS_EXPORT const char *ls_error(const struct ls_connection *connection);
 
 struct ls_volume_info {
 	uint64_t size_bytes;
-	uint32_t block_bytes;       /* 512 or 4096: unit of offset, length and buffer alignment */
+	uint32_t block_bytes; /* 512 or 4096: unit of offset, length and buffer alignment */
 	uint32_t request_max_bytes; /* longest read or write; discard and zeroes have no limit */
-	uint32_t mirrored;          /* 1 when a write goes to a peer, too */
-	uint32_t primary;           /* 0 when the volume is the target of a mirror here */
+	uint32_t mirrored; /* 1 when a write goes to a peer, too */
+	uint32_t primary; /* 0 when the volume is the target of a mirror here */
 };
 
 /*
@@ -135,9 +135,9 @@ LS_EXPORT int ls_submit(struct ls_connection *connection);
 
 struct ls_completion {
 	uint64_t tag;
-	uint32_t status;      /* enum ls_status */
+	uint32_t status; /* enum ls_status */
 	uint32_t failed_legs; /* LS_LEG_* */
-	uint32_t engine_ns;   /* from the engine's fetch to its completion; saturates */
+	uint32_t engine_ns; /* from the engine's fetch to its completion; saturates */
 };
 
 /*

@@ -98,7 +98,8 @@ static uint32_t next_free_run(const struct pool *p, unsigned device, uint32_t fr
 			for (unsigned k = 0; k < r->extent_count; k++) {
 				const struct extent *e = &r->extents[k];
 
-				if (e->device == device && e->start <= from && from < e->start + e->count) {
+				if (e->device == device && e->start <= from &&
+				    from < e->start + e->count) {
 					from = e->start + e->count;
 					moved = true;
 				}
@@ -132,8 +133,8 @@ bool pool_allocate(const struct pool *p, uint64_t units, struct volume_record *r
 		while (units > 0 && n < VOLUME_EXTENTS_MAX &&
 		       (run = next_free_run(p, device, from, &from)) > 0) {
 			run = (uint32_t)min_u64(run, units);
-			record->extents[n++] =
-				(struct extent){.device = (uint16_t)device, .start = from, .count = run};
+			record->extents[n++] = (struct extent){
+				.device = (uint16_t)device, .start = from, .count = run};
 			units -= run;
 			from += run;
 		}

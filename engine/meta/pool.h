@@ -18,7 +18,7 @@ struct pool {
 	unsigned device_count;
 	struct store *stores[POOL_DEVICES_MAX];
 	uint32_t units[POOL_DEVICES_MAX]; /* data units of each device */
-	bool flushes;                     /* some device has a volatile cache */
+	bool flushes; /* some device has a volatile cache */
 
 	/* The records that the next commit writes; they belong to the volumes. */
 	unsigned record_count;
@@ -26,7 +26,7 @@ struct pool {
 
 	/* Table writer. */
 	uint64_t sequence; /* of the last table that was written or read */
-	uint8_t *table;    /* TABLE_BYTES_MAX, page-aligned; also the buffer for reading */
+	uint8_t *table; /* TABLE_BYTES_MAX, page-aligned; also the buffer for reading */
 	struct leg leg;
 	bool busy;
 	struct list committing, waiting; /* struct pool_commit */

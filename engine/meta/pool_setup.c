@@ -94,7 +94,8 @@ static void make_super(struct pool_setup *s)
 	memcpy(super.device_uuid, s->device_uuids[s->device], 16);
 	memcpy(super.pool_name, p->name, sizeof(p->name));
 	super_encode(&super, s->buf);
-	start(s, LEG_WRITE, s->device, SUPER_COPY_OFFSET(s->copy), SUPER_BYTES, s->buf, super_written);
+	start(s, LEG_WRITE, s->device, SUPER_COPY_OFFSET(s->copy), SUPER_BYTES, s->buf,
+	      super_written);
 }
 
 static void read_super(struct pool_setup *s);
@@ -122,16 +123,19 @@ static void sort_devices(struct pool_setup *s)
 
 		if (memcmp(super->pool_uuid, s->supers[0].pool_uuid, 16) != 0 ||
 		    super->device_count != p->device_count || stores[super->device_index]) {
-			snprintf(text, sizeof(text),
-				 "%s: belongs to pool '%s' of %u devices; the devices given are not "
-				 "one whole pool",
-				 p->stores[i]->geometry.path, super->pool_name, super->device_count);
+			snprintf(
+				text, sizeof(text),
+				"%s: belongs to pool '%s' of %u devices; the devices given are not "
+				"one whole pool",
+				p->stores[i]->geometry.path, super->pool_name, super->device_count);
 			finish(s, -EINVAL, text);
 			return;
 		}
 		if (p->stores[i]->geometry.size_bytes < super->device_bytes) {
-			snprintf(text, sizeof(text), "%s: the device has shrunk from %llu to %llu bytes",
-				 p->stores[i]->geometry.path, (unsigned long long)super->device_bytes,
+			snprintf(text, sizeof(text),
+				 "%s: the device has shrunk from %llu to %llu bytes",
+				 p->stores[i]->geometry.path,
+				 (unsigned long long)super->device_bytes,
 				 (unsigned long long)p->stores[i]->geometry.size_bytes);
 			finish(s, -EINVAL, text);
 			return;
@@ -161,7 +165,8 @@ static void super_taken(struct pool_setup *s, const struct super *super)
 
 	if (s->make && !s->force) {
 		snprintf(text, sizeof(text),
-			 "%s: already belongs to Lockstep pool '%s'; nothing was written. To destroy that "
+			 "%s: already belongs to Lockstep pool '%s'; nothing was written. To "
+			 "destroy that "
 			 "pool and its volumes, say --force",
 			 device_path(s), super->pool_name);
 		finish(s, -EEXIST, text);
@@ -280,8 +285,9 @@ void pool_setup_start(struct pool_setup *s)
 
 		if (g->size_bytes >= POOL_DEVICE_BYTES_MIN)
 			continue;
-		snprintf(text, sizeof(text), "%s: too small for a pool: %llu bytes, at least %llu are needed",
-			 g->path, (unsigned long long)g->size_bytes,
+		snprintf(text, sizeof(text),
+			 "%s: too small for a pool: %llu bytes, at least %llu are needed", g->path,
+			 (unsigned long long)g->size_bytes,
 			 (unsigned long long)POOL_DEVICE_BYTES_MIN);
 		finish(s, -ENOSPC, text);
 		return;

@@ -25,8 +25,8 @@ enum volume_role { VOLUME_PRIMARY = 0, VOLUME_SECONDARY = 1 };
 
 struct extent {
 	uint16_t device; /* index in the pool */
-	uint32_t start;  /* in units from the device's data offset */
-	uint32_t count;  /* in units */
+	uint32_t start; /* in units from the device's data offset */
+	uint32_t count; /* in units */
 };
 
 struct replica_record {
@@ -47,7 +47,7 @@ struct volume_record {
 	uint64_t size_bytes;
 	uint32_t block_bytes;
 	enum volume_role role;
-	bool leaving;    /* in memory only: being deleted, so not written to the table any more */
+	bool leaving; /* in memory only: being deleted, so not written to the table any more */
 	bool consistent; /* secondary: the initial copy is complete */
 	unsigned replica_count;
 	struct replica_record replicas[VOLUME_REPLICAS_MAX];
@@ -79,8 +79,12 @@ const char *meta_verdict_name(enum meta_verdict verdict);
 void super_encode(const struct super *super, uint8_t bytes[SUPER_BYTES]);
 enum meta_verdict super_decode(const uint8_t bytes[SUPER_BYTES], struct super *super);
 
-/* Encodes into @bytes (TABLE_BYTES_MAX long); returns the length, a multiple of 4096, or 0 when it does not fit. */
-size_t table_encode(const struct table *table, struct volume_record *const *records, uint8_t *bytes);
+/*
+ * Encodes into @bytes (TABLE_BYTES_MAX long); returns the length, a multiple of 4096, or 0
+ * when it does not fit.
+ */
+size_t table_encode(const struct table *table, struct volume_record *const *records,
+		    uint8_t *bytes);
 /*
  * Reads the head of a table copy of @bytes_available bytes and checks all of it.  The
  * records are then taken one by one with table_record().

@@ -93,7 +93,8 @@ static bool make_mac(const struct session *s, const char *label, const uint8_t *
 	n += s->transcript_bytes;
 	memcpy(text + n, extra, extra_bytes);
 	n += extra_bytes;
-	return HMAC(EVP_sha256(), s->peer->key, (int)s->peer->key_bytes, text, n, mac, &mac_bytes) &&
+	return HMAC(EVP_sha256(), s->peer->key, (int)s->peer->key_bytes, text, n, mac,
+		    &mac_bytes) &&
 	       mac_bytes == HANDSHAKE_MAC_BYTES;
 }
 
@@ -150,10 +151,11 @@ static void on_hello(struct session *s, const struct frame *f, const uint8_t *bo
 	if (body[HELLO_AT_VERSION_MIN] > WIRE_VERSION_MAX ||
 	    body[HELLO_AT_VERSION_MAX] < WIRE_VERSION_MIN) {
 		reject(s,
-		       "wire version mismatch: the dialling node speaks %u to %u, node '%s' speaks %u to "
+		       "wire version mismatch: the dialling node speaks %u to %u, node '%s' speaks "
+		       "%u to "
 		       "%u; upgrade the older one",
-		       body[HELLO_AT_VERSION_MIN], body[HELLO_AT_VERSION_MAX], e->settings.node_name,
-		       WIRE_VERSION_MIN, WIRE_VERSION_MAX);
+		       body[HELLO_AT_VERSION_MIN], body[HELLO_AT_VERSION_MAX],
+		       e->settings.node_name, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
 		return;
 	}
 	s->version = (uint8_t)min_u64(body[HELLO_AT_VERSION_MAX], WIRE_VERSION_MAX);
@@ -188,7 +190,8 @@ static bool open_slots(struct session *s, uint8_t *grant)
 {
 	if (link_grant(s->link, grant) == 0)
 		return true;
-	reject(s, "node '%s' cannot register memory for its receive slots", s->engine->settings.node_name);
+	reject(s, "node '%s' cannot register memory for its receive slots",
+	       s->engine->settings.node_name);
 	return false;
 }
 
@@ -219,11 +222,14 @@ static void on_challenge(struct session *s, const struct frame *f, const uint8_t
 	s->peer_address = f->initiator;
 	s->version = body[CHALLENGE_AT_VERSION];
 	if (strcmp(name, s->peer->name) != 0) {
-		reject(s, "the node at %s is '%s', not '%s'", s->peer->address, name, s->peer->name);
+		reject(s, "the node at %s is '%s', not '%s'", s->peer->address, name,
+		       s->peer->name);
 		return;
 	}
 	if (!challenge_proves(s, body)) {
-		reject(s, "node '%s' does not have the same key as node '%s'; give both the same key file",
+		reject(s,
+		       "node '%s' does not have the same key as node '%s'; give both the same key "
+		       "file",
 		       name, s->engine->settings.node_name);
 		return;
 	}
@@ -249,7 +255,9 @@ static void on_challenge(struct session *s, const struct frame *f, const uint8_t
 static void on_prove(struct session *s, const uint8_t *body)
 {
 	if (!mac_matches(s, "lockstep prove", body, PROVE_AT_MAC, body + PROVE_AT_MAC)) {
-		reject(s, "node '%s' does not have the same key as node '%s'; give both the same key file",
+		reject(s,
+		       "node '%s' does not have the same key as node '%s'; give both the same key "
+		       "file",
 		       s->peer->name, s->engine->settings.node_name);
 		return;
 	}

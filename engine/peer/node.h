@@ -22,14 +22,14 @@ struct peer;
 /* What is true in each state is in engine/doc/protocol.md. */
 enum session_phase {
 	PHASE_FREE,
-	PHASE_SENT_HELLO,   /* we dialled; waits for CHALLENGE */
-	PHASE_SENT_PROVE,   /* waits for ACCEPT */
+	PHASE_SENT_HELLO, /* we dialled; waits for CHALLENGE */
+	PHASE_SENT_PROVE, /* waits for ACCEPT */
 	PHASE_EXPECT_HELLO, /* the peer dialled; we know nothing of it */
-	PHASE_CHALLENGED,   /* waits for PROVE */
-	PHASE_DRAIN,        /* proved; waits until the old session's requests left the devices */
+	PHASE_CHALLENGED, /* waits for PROVE */
+	PHASE_DRAIN, /* proved; waits until the old session's requests left the devices */
 	PHASE_UP,
 	PHASE_CLOSING, /* link_shut() was called; waits for down() */
-	PHASE_DOWN,    /* waits until the devices let go of the link's slots */
+	PHASE_DOWN, /* waits until the devices let go of the link's slots */
 };
 
 struct session {
@@ -58,7 +58,7 @@ struct peer {
 
 	struct channel channel;
 	struct session *session; /* UP or later; NULL = none */
-	uint64_t sessions;       /* established so far */
+	uint64_t sessions; /* established so far */
 
 	bool dialling;
 	uint64_t dial_at_ns;
@@ -72,8 +72,8 @@ struct peer {
 enum pairing_phase {
 	PAIRING_QUEUED,
 	PAIRING_WAIT_PEER, /* the session is not up yet */
-	PAIRING_ASKED,     /* FRAME_PAIR sent */
-	PAIRING_RECORD,    /* the pool's table is being written */
+	PAIRING_ASKED, /* FRAME_PAIR sent */
+	PAIRING_RECORD, /* the pool's table is being written */
 	PAIRING_COPY,
 	PAIRING_FLUSH,
 	PAIRING_SYNCED, /* FRAME_SYNCED sent */

@@ -66,7 +66,8 @@ static void fail_lost(struct pairing *p)
 	const struct volume *v = p->volume;
 
 	finish(p, -EPIPE,
-	       "the peer '%s' was lost while pairing volume '%s' (%s); the copy is not complete. Run "
+	       "the peer '%s' was lost while pairing volume '%s' (%s); the copy is not complete. "
+	       "Run "
 	       "`lockstep pair` again when the peer is back",
 	       p->peer->name, v->record.name,
 	       v->mirror == MIRROR_LOST ? v->mirror_error : p->peer->last_error);
@@ -86,12 +87,15 @@ static void refused(struct pairing *p, enum pair_answer why)
 		int code;
 		const char *text;
 	} answers[] = {
-		[PAIR_NO_POOL] = {-ENOENT, "has no such pool, or several: name one with --target-pool"},
+		[PAIR_NO_POOL] = {-ENOENT,
+				  "has no such pool, or several: name one with --target-pool"},
 		[PAIR_NO_SPACE] = {-ENOSPC, "has no room for it: its pool is full or its table is"},
-		[PAIR_EXISTS] = {-EEXIST, "has a volume of that name that is not this one's target; "
-					  "choose another with --target"},
-		[PAIR_BLOCKS] = {-EINVAL, "has devices with 4096-byte blocks, this volume has 512-byte "
-					  "ones"},
+		[PAIR_EXISTS] = {-EEXIST,
+				 "has a volume of that name that is not this one's target; "
+				 "choose another with --target"},
+		[PAIR_BLOCKS] = {-EINVAL,
+				 "has devices with 4096-byte blocks, this volume has 512-byte "
+				 "ones"},
 		[PAIR_IN_USE] = {-EBUSY, "is stopping"},
 		[PAIR_BAD_REQUEST] = {-EPROTO, "does not understand the request"},
 		[PAIR_IO] = {-EIO, "could not write its volume table; see its log"},
@@ -110,7 +114,8 @@ static void recorded(struct pool_commit *commit, enum ls_status status)
 
 	p->engine->admin_open--;
 	if (status != LS_OK) {
-		finish(p, -EIO, "the volume table could not be written: %s", ls_status_text(status));
+		finish(p, -EIO, "the volume table could not be written: %s",
+		       ls_status_text(status));
 		return;
 	}
 	if (!p->peer->session || p->peer->session->phase != PHASE_UP || p->peer->channel.shut) {
@@ -193,7 +198,8 @@ static void try_ask(struct pairing *p)
 		return;
 	finish(p, -ENOTCONN, "the peer '%s' is not connected: %s", peer->name,
 	       peer->last_error[0] ? peer->last_error
-				   : (peer->address[0] ? "it does not answer" : "it has not dialled this node"));
+				   : (peer->address[0] ? "it does not answer"
+						       : "it has not dialled this node"));
 }
 
 /* --- the copy --- */
@@ -256,11 +262,13 @@ static void copy_ended(struct pairing *p)
 
 	if (p->status == LS_LOCAL_IO) {
 		volume_mirror_lost(v, "a local read of the initial copy failed");
-		finish(p, -EIO, "reading volume '%s' for the initial copy failed on the local device",
+		finish(p, -EIO,
+		       "reading volume '%s' for the initial copy failed on the local device",
 		       v->record.name);
 	} else if (p->status == LS_PEER_IO) {
 		volume_mirror_lost(v, "a write of the initial copy failed at the target");
-		finish(p, -EIO, "writing the initial copy of '%s' failed on the device of node '%s'",
+		finish(p, -EIO,
+		       "writing the initial copy of '%s' failed on the device of node '%s'",
 		       v->record.name, p->peer->name);
 	} else if (p->status != LS_OK || v->mirror != MIRROR_COPYING) {
 		fail_lost(p);
@@ -404,7 +412,8 @@ void pair_run(struct engine *e)
 		try_ask(p);
 }
 
-static bool already_there(struct volume *v, const struct peer *peer, const char *target, struct job *job)
+static bool already_there(struct volume *v, const struct peer *peer, const char *target,
+			  struct job *job)
 {
 	const struct replica_record *r = &v->record.replicas[0];
 
@@ -446,10 +455,12 @@ void pair_request(struct engine *e, struct job *job, struct volume *v, struct pe
 		p->volume = v;
 		p->peer = peer;
 		snprintf(p->target, sizeof(p->target), "%s", target);
-		snprintf(p->target_pool, sizeof(p->target_pool), "%s", target_pool ? target_pool : "");
+		snprintf(p->target_pool, sizeof(p->target_pool), "%s",
+			 target_pool ? target_pool : "");
 		list_init(&p->jobs);
 		for (unsigned i = 0; i < COPY_UNITS; i++)
-			p->units[i].buf = (uint8_t *)e->copy_region->base + (size_t)i * PIECE_BYTES_MAX;
+			p->units[i].buf =
+				(uint8_t *)e->copy_region->base + (size_t)i * PIECE_BYTES_MAX;
 		v->pairing = p;
 		if (v->mirror == MIRROR_NONE)
 			v->mirror = MIRROR_WAITING;

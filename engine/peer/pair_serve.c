@@ -76,7 +76,8 @@ static void committed_admin(struct pool_commit *commit, enum ls_status status)
 		v->channels[0] = c;
 		v->mirror = p->synced ? MIRROR_SYNCED : MIRROR_COPYING;
 		core_log(&e->core, 6, "volume '%s': %s", v->record.name,
-			 p->synced ? "in sync with its source" : "target of a mirror, initial copy begins");
+			 p->synced ? "in sync with its source"
+				   : "target of a mirror, initial copy begins");
 	}
 	channel_answer(p->serve, LS_OK, v->record.number, PAIR_OK);
 	free(p);
@@ -84,7 +85,8 @@ static void committed_admin(struct pool_commit *commit, enum ls_status status)
 
 static void committed(struct pool_commit *commit, enum ls_status status)
 {
-	const struct core *core = CONTAINER_OF(commit, struct pending, commit)->serve->channel->core;
+	const struct core *core =
+		CONTAINER_OF(commit, struct pending, commit)->serve->channel->core;
 
 	core_administer(core, true);
 	committed_admin(commit, status);

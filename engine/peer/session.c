@@ -73,7 +73,8 @@ static void next_dial(struct peer *p)
 
 	/* A random part, so that two nodes do not cross their dials for ever. */
 	e->core.env.random(e->core.env.ctx, &jitter, sizeof(jitter));
-	p->backoff_ms = (uint32_t)min_u64(max_u64(2u * p->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+	p->backoff_ms =
+		(uint32_t)min_u64(max_u64(2u * p->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
 	p->dial_at_ns = e->core.now_ns + (p->backoff_ms + jitter % p->backoff_ms) * NS_PER_MS;
 	e->next_tick_ns = 0;
 }
@@ -123,7 +124,7 @@ void session_fail(struct session *s, const char *reason)
 	note_error(s, reason);
 	if (s->peer && s->peer->session == s) {
 		s->peer->channel.shut = true;
-		/* From now on no write may count on this peer, though its answers may still come. */
+		/* No write may count on this peer any more, though answers may still come. */
 		lose_volumes(s->engine, &s->peer->channel, reason);
 	}
 	s->phase = PHASE_CLOSING;
@@ -195,8 +196,8 @@ void session_established(struct session *s)
 	p->channel.handler = &channel_handler;
 	p->channel.owner = p;
 	channel_open(&p->channel, s->link, s->peer_address, s->epoch);
-	core_log(&e->core, 6, "peer '%s': session %08x is up over %s (%s, %u slots)", p->name, s->epoch,
-		 s->link->backend, s->link->address, s->link->granted_count);
+	core_log(&e->core, 6, "peer '%s': session %08x is up over %s (%s, %u slots)", p->name,
+		 s->epoch, s->link->backend, s->link->address, s->link->granted_count);
 	e->next_tick_ns = 0;
 }
 

@@ -89,7 +89,8 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	if (record->replica_count > 0) {
 		v->mirror = MIRROR_LOST;
 		snprintf(v->mirror_error, sizeof(v->mirror_error),
-			 "the engine was restarted, and this version keeps no durable write-intent map");
+			 "the engine was restarted, and this version keeps no durable write-intent "
+			 "map");
 	}
 	e->volumes[index] = v;
 	e->volume_count++;

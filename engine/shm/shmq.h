@@ -31,8 +31,8 @@ struct shmq_request {
 	uint64_t length;
 	uint64_t buffer; /* offset in the arena; NOT checked against it yet */
 	uint32_t volume; /* the handle that the open reply gave */
-	uint16_t op;     /* enum shmq_op, unchecked */
-	uint16_t flags;  /* LS_FUA, unchecked */
+	uint16_t op; /* enum shmq_op, unchecked */
+	uint16_t flags; /* LS_FUA, unchecked */
 };
 
 struct shmq;

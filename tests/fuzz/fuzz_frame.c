@@ -20,8 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	/* The same bytes with a right checksum reach the checks behind it. */
 	if (frame_decode(bytes, &f) == FRAME_BAD_CRC) {
-		f = (struct frame){
-			.version = bytes[4], .command = bytes[5], .flags = (uint16_t)(bytes[6] | bytes[7] << 8)};
+		f = (struct frame){.version = bytes[4],
+				   .command = bytes[5],
+				   .flags = (uint16_t)(bytes[6] | bytes[7] << 8)};
 		frame_encode(&f, again);
 		(void)frame_decode(again, &f);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Goal: no bytes make the superblock and table decoders misbehave, with right checksums or wrong ones. */
+/* Goal: no bytes make the decoders of what is on disk misbehave, with right checksums or wrong. */
 #include "engine/base/crc32c.h"
 #include "engine/base/wire.h"
 #include "engine/meta/record.h"

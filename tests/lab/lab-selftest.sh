@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # The lab, tested for real: each check boots or uses virtual machines. About four minutes under emulation.
 # usage: lab-selftest.sh [CHECK...]   (all without an argument; the names are those of the check_ functions below)
 # shellcheck disable=SC2016 # what stands in single quotes is for the guest's shell

@@ -183,7 +183,7 @@ static void create(struct sim_node *node)
 			     bytes ? bytes : MIB(1), job->zero);
 }
 
-static void delete(struct sim_node *node, struct sim_volume *volume)
+static void delete (struct sim_node *node, struct sim_volume *volume)
 {
 	struct sim_job *job = job_new(node, SIM_VOLUME_DELETE, volume, volume->name);
 
@@ -252,7 +252,7 @@ void sim_admin_run(struct sim_node *node)
 	} else if (dice < 80) {
 		sim_admin_pair(node, volume);
 	} else if (dice < 84) {
-		delete(node, volume);
+		delete (node, volume);
 	} else if (dice < 90 && !volume->handle) {
 		sim_client_open(node, volume);
 	}

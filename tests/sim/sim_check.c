@@ -69,7 +69,7 @@ static void check_buffer(const struct sim_request *request)
 				 "request %" PRIx64 " ended while its buffer is in a disk's hands",
 				 request->id);
 	}
-	LIST_FOR(entry, &world->wires) {
+	LIST_FOR (entry, &world->wires) {
 		if (sim_wire_reads(LIST_ENTRY(entry, struct sim_wire, node), request->node, base,
 				   bytes))
 			sim_fail(world, "I5",
@@ -336,7 +336,7 @@ void check_nothing_left(struct sim_world *world)
 			sim_fail(world, "once", "%c left %u jobs without an answer", 'A' + i,
 				 node->jobs_open);
 	}
-	LIST_FOR(entry, &world->wires) {
+	LIST_FOR (entry, &world->wires) {
 		const struct sim_wire *wire = LIST_ENTRY(entry, struct sim_wire, node);
 
 		for (unsigned i = 0; i < SIM_NODES; i++) {

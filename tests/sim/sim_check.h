@@ -53,7 +53,7 @@ struct sim_volume *check_partner(struct sim_world *world, const struct sim_volum
 /* sim_pattern.c: the bytes that a write puts in a block; they name the write and the block. */
 void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t block);
 /* What a block holds; false when it is neither zeroes nor the pattern of @block. */
-bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block,
-		  enum sim_value *value, uint64_t *id);
+bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block, enum sim_value *value,
+		  uint64_t *id);
 
 #endif

@@ -85,18 +85,20 @@ static void check_free_range(struct sim_end *end, const struct sim_call *call)
 	for (unsigned i = 0; i < SIM_DISKS_MAX && call->volume; i++) {
 		if (!node->stores[i])
 			continue;
-		LIST_FOR(entry, &node->stores[i]->in_flight) {
+		LIST_FOR (entry, &node->stores[i]->in_flight) {
 			const struct sim_op *op = LIST_ENTRY(entry, struct sim_op, node);
 			enum store_code code = op->op->code;
-			bool same = f->command == FRAME_WRITE
-					    ? code == STORE_WRITE &&
-						      (uintptr_t)op->op->buf - op->volume_offset == base
-					    : code != STORE_WRITE;
+			bool same =
+				f->command == FRAME_WRITE
+					? code == STORE_WRITE &&
+						  (uintptr_t)op->op->buf - op->volume_offset == base
+					: code != STORE_WRITE;
 
 			if (op->volume == call->volume && !same && code != STORE_READ &&
 			    overlap(op->volume_offset, op->op->length, f->offset, f->length))
 				sim_fail(world, "I2",
-					 "%c sends %" PRIx64 " while its disk works on these blocks",
+					 "%c sends %" PRIx64
+					 " while its disk works on these blocks",
 					 'A' + end->side, f->message);
 		}
 	}
@@ -147,9 +149,9 @@ static void check_message_count(struct sim_end *end)
 {
 	unsigned count = 1;
 
-	LIST_FOR(node, &end->queue)
+	LIST_FOR (node, &end->queue)
 		count += !LIST_ENTRY(node, struct sim_item, node)->request;
-	LIST_FOR(node, &end->unposted)
+	LIST_FOR (node, &end->unposted)
 		count += !LIST_ENTRY(node, struct sim_item, node)->request;
 	/* Replays are ours and not the engine's. */
 	if (count > end->link.slot_count + LINK_SPARE_MESSAGES &&
@@ -193,9 +195,9 @@ static void check_answer(struct sim_end *end, const struct sim_frame *frame, uin
 		sim_fail(world, "M3", "the completion of %" PRIx64 " names another command",
 			 frame->message);
 	for (unsigned i = 0; i < SIM_DISKS_MAX; i++) {
-		if (node->stores[i] && sim_store_uses(node->stores[i],
-						      link_slot_payload(&end->link, slot),
-						      end->link.slot_bytes))
+		if (node->stores[i] &&
+		    sim_store_uses(node->stores[i], link_slot_payload(&end->link, slot),
+				   end->link.slot_bytes))
 			sim_fail(world, "I5", "%c answers %" PRIx64 " while its disk uses the slot",
 				 'A' + end->side, frame->message);
 	}
@@ -247,7 +249,7 @@ static void check_drained(struct sim_end *end)
 	struct sim_world *world = end->wire->world;
 	const struct sim_node *node = node_of(end);
 
-	LIST_FOR(entry, &world->wires) {
+	LIST_FOR (entry, &world->wires) {
 		struct sim_wire *wire = LIST_ENTRY(entry, struct sim_wire, node);
 		const struct region *slots = &wire->end[end->side].link.slots;
 
@@ -272,8 +274,7 @@ void check_landed(struct sim_end *end, const struct sim_item *item, uint32_t byt
 		.length = bytes,
 		.seq = end->wire->world->seq++,
 	};
-	serve->readable =
-		sim_frame_read(link_slot_header(&end->link, item->slot), &serve->heard);
+	serve->readable = sim_frame_read(link_slot_header(&end->link, item->slot), &serve->heard);
 	SIM_NOTE(end->wire->world, end->side, "wire %u slot %u: %x has landed", end->wire->number,
 		 item->slot, serve->readable ? serve->heard.message : 0);
 	check_drained(end);

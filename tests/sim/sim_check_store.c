@@ -39,7 +39,7 @@ static void check_disk_overlap(struct sim_store *store, const struct sim_op *op)
 {
 	const struct sim_node *node = &store->world->node[store->node];
 
-	LIST_FOR(entry, &store->in_flight) {
+	LIST_FOR (entry, &store->in_flight) {
 		const struct store_op *a = LIST_ENTRY(entry, struct sim_op, node)->op, *b = op->op;
 
 		if (!overlap(a->offset, a->length, b->offset, b->length))
@@ -47,8 +47,8 @@ static void check_disk_overlap(struct sim_store *store, const struct sim_op *op)
 		if ((changes(a->code) && (changes(b->code) || copies(node, b))) ||
 		    (changes(b->code) && copies(node, a)))
 			sim_fail(store->world, "I2",
-				 "disk %u of %c: %s at %" PRIu64 "+%" PRIu64
-				 " while %s at %" PRIu64 "+%" PRIu64 " is in flight",
+				 "disk %u of %c: %s at %" PRIu64 "+%" PRIu64 " while %s at %" PRIu64
+				 "+%" PRIu64 " is in flight",
 				 store->index, 'A' + store->node, code_name(b->code), b->offset,
 				 b->length, code_name(a->code), a->offset, a->length);
 	}
@@ -63,7 +63,7 @@ static void check_remote_overlap(struct sim_store *store, const struct sim_op *o
 	struct sim_world *world = store->world;
 	uintptr_t base = (uintptr_t)op->op->buf - op->volume_offset;
 
-	LIST_FOR(entry, &world->wires) {
+	LIST_FOR (entry, &world->wires) {
 		struct sim_wire *wire = LIST_ENTRY(entry, struct sim_wire, node);
 		const struct sim_end *end = &wire->end[store->node];
 
@@ -94,7 +94,7 @@ static void check_slot_source(struct sim_store *store, const struct store_op *op
 {
 	struct sim_world *world = store->world;
 
-	LIST_FOR(entry, &world->wires) {
+	LIST_FOR (entry, &world->wires) {
 		struct sim_wire *wire = LIST_ENTRY(entry, struct sim_wire, node);
 		const struct sim_end *end = &wire->end[store->node];
 		const struct sim_serve *serve;
@@ -106,7 +106,8 @@ static void check_slot_source(struct sim_store *store, const struct store_op *op
 		       end->link.slot_stride;
 		serve = &end->serves[slot];
 		if (!serve->busy)
-			sim_fail(world, "I5", "%c writes from slot %" PRIu64 ", which is not in use",
+			sim_fail(world, "I5",
+				 "%c writes from slot %" PRIu64 ", which is not in use",
 				 'A' + store->node, slot);
 		if (serve->payload_damaged)
 			sim_fail(world, "checksum",
@@ -145,15 +146,15 @@ void check_store_submit(struct sim_store *store, struct sim_op *op)
 	if (o->code == STORE_FLUSH)
 		return;
 	op->volume = check_locate(node, store->index, o->offset, &op->volume_offset);
-	if (op->volume && check_locate(node, store->index, o->offset + o->length - 1, &last) !=
-				  op->volume)
+	if (op->volume &&
+	    check_locate(node, store->index, o->offset + o->length - 1, &last) != op->volume)
 		sim_fail(world, "store", "%c: an operation reaches out of volume %s",
 			 'A' + store->node, op->volume->name);
 	check_disk_overlap(store, op);
 	if (op->volume && (changes(o->code) || copies(node, o)))
 		check_remote_overlap(store, op);
 	if (o->code == STORE_READ) {
-		LIST_FOR(entry, &world->wires) {
+		LIST_FOR (entry, &world->wires) {
 			if (sim_wire_reads(LIST_ENTRY(entry, struct sim_wire, node), store->node,
 					   o->buf, o->length))
 				sim_fail(world, "I5", "%c reads into a buffer that its NIC sends",

@@ -106,7 +106,7 @@ static void submit(struct sim_node *node, struct sim_request *request)
 static void choose_range(struct sim_node *node, struct sim_request *request, uint64_t blocks,
 			 uint32_t block_bytes)
 {
-	static const uint16_t longest_kib[] = {1,  1,  1,  1,  1,  1,  1,  4,   4,   4,
+	static const uint16_t longest_kib[] = {1,  1,  1,  1,  1,  1,  1,  4,	4,   4,
 					       16, 16, 16, 16, 64, 64, 64, 256, 256, 1024};
 	uint64_t limit = KIB(longest_kib[draw(node, ARRAY_SIZE(longest_kib))]) / block_bytes, at;
 	uint64_t count = 1 + draw(node, max_u64(limit, 1));
@@ -153,9 +153,10 @@ static bool give_buffer(struct sim_node *node, struct sim_request *request, uint
 
 bool sim_client_one(struct sim_node *node, struct sim_volume *volume)
 {
-	static const uint8_t ops[] = {REQUEST_READ,  REQUEST_READ,  REQUEST_READ,    REQUEST_WRITE,
-				      REQUEST_WRITE, REQUEST_WRITE, REQUEST_WRITE,   REQUEST_WRITE,
-				      REQUEST_WRITE, REQUEST_FLUSH, REQUEST_DISCARD, REQUEST_WRITE_ZEROES};
+	static const uint8_t ops[] = {REQUEST_READ,  REQUEST_READ,    REQUEST_READ,
+				      REQUEST_WRITE, REQUEST_WRITE,   REQUEST_WRITE,
+				      REQUEST_WRITE, REQUEST_WRITE,   REQUEST_WRITE,
+				      REQUEST_FLUSH, REQUEST_DISCARD, REQUEST_WRITE_ZEROES};
 	struct sim_request *request = prepare(node, volume);
 	struct ls_volume_info info;
 	enum mirror_state mirror;

@@ -16,9 +16,9 @@
 #include <stdint.h>
 
 enum sim_value {
-	SIM_DATA,    /* the pattern of one write */
+	SIM_DATA, /* the pattern of one write */
 	SIM_ZERO,
-	SIM_ANY,     /* never written: whatever the device held */
+	SIM_ANY, /* never written: whatever the device held */
 	SIM_DISCARD, /* discarded: anything, and not the same on both legs */
 };
 

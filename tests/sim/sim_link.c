@@ -70,8 +70,8 @@ static uint64_t arrival_ns(struct sim_end *end)
 
 	if (wire->broken)
 		return SIM_NEVER;
-	end->queue_due_ns = max_u64(max_u64(end->queue_due_ns, wire->stalled_until_ns),
-				    world->now_ns + delay);
+	end->queue_due_ns =
+		max_u64(max_u64(end->queue_due_ns, wire->stalled_until_ns), world->now_ns + delay);
 	return end->queue_due_ns;
 }
 
@@ -232,7 +232,7 @@ static void go_down(struct sim_end *end)
 	end->downed = true;
 	drop_all(&end->unposted);
 	drop_all(&sim_other(end)->queue);
-	LIST_FOR_SAFE(node, &end->queue) {
+	LIST_FOR_SAFE (node, &end->queue) {
 		struct sim_item *item = LIST_ENTRY(node, struct sim_item, node);
 
 		if (item->due_ns == SIM_NEVER || !keep) {
@@ -340,9 +340,9 @@ static void end_init(struct sim_wire *wire, unsigned side)
 	link->slots.buffer_first = REGION_NO_BUFFERS;
 	link->fd = -1;
 	link->numa_node = -1;
-	strcpy(link->backend, "sim");
-	strcpy(link->address, side ? "A" : "B");
-	strcpy(link->device, "sim0");
+	snprintf(link->backend, sizeof(link->backend), "%s", "sim");
+	snprintf(link->address, sizeof(link->address), "%s", side ? "A" : "B");
+	snprintf(link->device, sizeof(link->device), "%s", "sim0");
 }
 
 struct sim_wire *sim_wire_create(struct sim_world *world)
@@ -365,10 +365,10 @@ static void cut(struct sim_world *world, struct sim_end *end)
 {
 	uint64_t count = 0, keep;
 
-	LIST_FOR(node, &end->queue)
+	LIST_FOR (node, &end->queue)
 		count++;
 	keep = rng_below(&world->rng, 3) ? rng_below(&world->rng, count + 1) : count;
-	LIST_FOR(node, &end->queue) {
+	LIST_FOR (node, &end->queue) {
 		if (keep)
 			keep--;
 		else
@@ -398,7 +398,7 @@ void sim_wire_stall(struct sim_wire *wire, uint64_t until_ns)
 {
 	wire->stalled_until_ns = max_u64(wire->stalled_until_ns, until_ns);
 	for (unsigned i = 0; i < 2; i++) {
-		LIST_FOR(node, &wire->end[i].queue) {
+		LIST_FOR (node, &wire->end[i].queue) {
 			struct sim_item *item = LIST_ENTRY(node, struct sim_item, node);
 
 			item->due_ns = max_u64(item->due_ns, until_ns);
@@ -422,7 +422,7 @@ uint64_t sim_wire_due_ns(const struct sim_wire *wire, unsigned side)
 
 static bool item_reads(const struct list *items, const uint8_t *first, uint64_t bytes)
 {
-	LIST_FOR(node, items) {
+	LIST_FOR (node, items) {
 		const struct sim_item *item = LIST_ENTRY(node, struct sim_item, node);
 
 		if (item->request && item->length && item->payload < first + bytes &&

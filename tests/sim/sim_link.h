@@ -46,7 +46,7 @@ struct sim_item {
 	uint64_t due_ns; /* UINT64_MAX = lost */
 	bool request;
 	bool genuine; /* not a replay */
-	bool placed;  /* the payload is in the slot already */
+	bool placed; /* the payload is in the slot already */
 	bool header_damaged, payload_damaged;
 	uint8_t command; /* of a request */
 	uint32_t slot, length;
@@ -64,12 +64,12 @@ struct sim_end {
 	char reason[96];
 
 	struct list unposted; /* struct sim_item, until flush() */
-	struct list queue;    /* posted by this end, not arrived at the other */
+	struct list queue; /* posted by this end, not arrived at the other */
 	uint64_t queue_due_ns; /* of the last of them */
 	struct sim_call calls[SIM_SLOTS_MAX]; /* requests of this end */
 	struct sim_serve serves[SIM_SLOTS_MAX]; /* requests of the other end, by own slot */
 	uint32_t epoch; /* of the frames that it sends; 0 = none seen */
-	uint64_t *ids;  /* message IDs that this end has used: open addressing */
+	uint64_t *ids; /* message IDs that this end has used: open addressing */
 	uint32_t id_count;
 };
 

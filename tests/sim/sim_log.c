@@ -37,7 +37,9 @@ static void print_args(FILE *out, const char *fmt, const uint64_t *args)
 static void print_event(const struct sim_event *event, FILE *out)
 {
 	fprintf(out, "%14.3f us  %s  ", (double)event->at_ns / 1000,
-		event->node < 0 ? "-" : event->node ? "B" : "A");
+		event->node < 0 ? "-"
+		: event->node	? "B"
+				: "A");
 	if (event->fmt)
 		print_args(out, event->fmt, event->args);
 	else

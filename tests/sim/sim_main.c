@@ -122,8 +122,7 @@ static void run_lane(const struct options *o, struct lane *lane, unsigned number
 
 static void report(const struct options *o, const struct lane *lane, int status)
 {
-	printf("\nFAILED  seed %" PRIu64 " after %" PRIu64 " seeds\n", lane->log.seed,
-	       lane->done);
+	printf("\nFAILED  seed %" PRIu64 " after %" PRIu64 " seeds\n", lane->log.seed, lane->done);
 	if (lane->log.invariant)
 		printf("broken  %s: %s\n", lane->log.invariant, lane->log.failure);
 	else if (lane->finished)
@@ -203,8 +202,8 @@ static struct lane *wait_for(struct lane *lanes, unsigned jobs, int *failed_stat
 static int run_all(const struct options *o)
 {
 	size_t bytes = o->jobs * sizeof(struct lane);
-	struct lane *lanes = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				  -1, 0);
+	struct lane *lanes =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	double start = now_s();
 	struct lane *failed;
 	int status = 0;
@@ -240,9 +239,13 @@ int main(int argc, char **argv)
 		.command = argv[0],
 	};
 	const struct argp argp = {
-		option_table, parse, NULL,
+		option_table,
+		parse,
+		NULL,
 		"Two engines in a simulated world with faults; one seed decides everything.",
-		NULL, NULL, NULL};
+		NULL,
+		NULL,
+		NULL};
 
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
 		return 2;

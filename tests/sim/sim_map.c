@@ -15,7 +15,8 @@ static void take_status(struct sim_node *node, const struct volume_status *statu
 		/* The peer's pair request made it. */
 		v = sim_volume_new(node, status->name);
 		if (!v)
-			sim_fail(node->world, "sim", "more volumes than the simulator has room for");
+			sim_fail(node->world, "sim",
+				 "more volumes than the simulator has room for");
 		v->wild = true;
 	}
 	if (status->role == VOLUME_SECONDARY)

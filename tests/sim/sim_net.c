@@ -109,7 +109,7 @@ uint64_t sim_net_due_ns(const struct sim_node *node)
 		if (node->openings[i].used)
 			due = min_u64(due, node->openings[i].due_ns);
 	}
-	LIST_FOR(entry, &node->world->wires)
+	LIST_FOR (entry, &node->world->wires)
 		due = min_u64(due, sim_wire_due_ns(LIST_ENTRY(entry, struct sim_wire, node),
 						   node->number));
 	return due;
@@ -117,7 +117,7 @@ uint64_t sim_net_due_ns(const struct sim_node *node)
 
 bool sim_net_linked(const struct sim_world *world)
 {
-	LIST_FOR(entry, &world->wires) {
+	LIST_FOR (entry, &world->wires) {
 		if (!LIST_ENTRY(entry, struct sim_wire, node)->broken)
 			return true;
 	}
@@ -129,7 +129,7 @@ static struct sim_wire *some_wire(struct sim_world *world)
 	struct sim_wire *pick = NULL;
 	unsigned count = 0;
 
-	LIST_FOR(entry, &world->wires) {
+	LIST_FOR (entry, &world->wires) {
 		struct sim_wire *wire = LIST_ENTRY(entry, struct sim_wire, node);
 
 		if (!wire->broken && rng_below(&world->rng, ++count) == 0)

@@ -21,8 +21,8 @@ void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t bl
 		words[i] = base + i;
 }
 
-bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block,
-		  enum sim_value *value, uint64_t *id)
+bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block, enum sim_value *value,
+		  uint64_t *id)
 {
 	const uint64_t *words = (const uint64_t *)(const void *)bytes;
 	uint64_t base, bad = 0;

@@ -23,8 +23,7 @@ static void *map(size_t bytes)
 void sim_disk_init(struct sim_disk *disk)
 {
 	disk->bytes = map(SIM_DISK_BYTES_MAX);
-	disk->written_seq =
-		map(SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES * sizeof(*disk->written_seq));
+	disk->written_seq = map(SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES * sizeof(*disk->written_seq));
 }
 
 void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry)
@@ -91,7 +90,7 @@ static void check_contract(const struct sim_store *store, const struct store_op 
 	struct sim_world *world = store->world;
 	const uint8_t *buf = op->buf;
 
-	LIST_FOR(node, &store->in_flight) {
+	LIST_FOR (node, &store->in_flight) {
 		if (LIST_ENTRY(node, struct sim_op, node)->op == op)
 			sim_fail(world, "I5", "a store operation was submitted while in flight");
 	}
@@ -186,7 +185,7 @@ unsigned sim_store_poll(struct sim_store *store)
 	struct sim_op *due[OPS_MAX];
 	unsigned count = 0, left;
 
-	LIST_FOR(node, &store->in_flight) {
+	LIST_FOR (node, &store->in_flight) {
 		struct sim_op *flight = LIST_ENTRY(node, struct sim_op, node);
 
 		if (flight->due_ns <= store->world->now_ns && count < OPS_MAX)
@@ -206,14 +205,14 @@ uint64_t sim_store_due_ns(const struct sim_store *store)
 {
 	uint64_t due = SIM_NEVER;
 
-	LIST_FOR(node, &store->in_flight)
+	LIST_FOR (node, &store->in_flight)
 		due = min_u64(due, LIST_ENTRY(node, struct sim_op, node)->due_ns);
 	return due;
 }
 
 void sim_store_hurry(struct sim_store *store, uint64_t due_ns_max)
 {
-	LIST_FOR(node, &store->in_flight) {
+	LIST_FOR (node, &store->in_flight) {
 		struct sim_op *flight = LIST_ENTRY(node, struct sim_op, node);
 
 		flight->due_ns = min_u64(flight->due_ns, due_ns_max);
@@ -224,7 +223,7 @@ const struct sim_op *sim_store_uses(const struct sim_store *store, const void *b
 {
 	const uint8_t *first = base;
 
-	LIST_FOR(node, &store->in_flight) {
+	LIST_FOR (node, &store->in_flight) {
 		const struct sim_op *flight = LIST_ENTRY(node, struct sim_op, node);
 		const uint8_t *buf = flight->op->buf;
 

@@ -99,7 +99,7 @@ static void engine_begin(struct sim_node *node)
 	char key[32] = "0123456789abcdef0123456789abcde";
 	struct err err = {0};
 
-	strcpy(config.node_name, node->number ? "B" : "A");
+	snprintf(config.node_name, sizeof(config.node_name), "%s", node->number ? "B" : "A");
 	if (node->number && profile->faults.wrong_key)
 		key[3] ^= 1;
 	if (engine_create(&config, &env, &node->engine, &err) < 0)
@@ -107,8 +107,10 @@ static void engine_begin(struct sim_node *node)
 	engine_tick(node->engine, node->world->now_ns);
 	engine_capture_start(node->engine, ENGINE_CAPTURE_MAX);
 	if (engine_peer_add(node->engine, peer,
-			    !profile->dials[node->number] ? "" : node->number ? "A:1" : "B:1", key,
-			    sizeof(key), &err) < 0)
+			    !profile->dials[node->number] ? ""
+			    : node->number		  ? "A:1"
+							  : "B:1",
+			    key, sizeof(key), &err) < 0)
 		sim_fail(node->world, "sim", "engine_peer_add: %s", err.text);
 	sim_admin_start(node);
 }
@@ -430,7 +432,7 @@ static void stop(struct sim_world *world)
 
 static void world_end(struct sim_world *world)
 {
-	LIST_FOR_SAFE(entry, &world->wires)
+	LIST_FOR_SAFE (entry, &world->wires)
 		sim_wire_destroy(LIST_ENTRY(entry, struct sim_wire, node));
 	for (unsigned i = 0; i < SIM_NODES; i++) {
 		struct sim_node *node = &world->node[i];

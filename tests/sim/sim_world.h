@@ -37,25 +37,25 @@
 #define SIM_NEVER UINT64_MAX
 #define SIM_EXIT_BROKEN 3
 
-#define MS(n) ((uint64_t)(n) * 1000000u)
-#define US(n) ((uint64_t)(n) * 1000u)
+#define MS(n) ((uint64_t)(n)*1000000u)
+#define US(n) ((uint64_t)(n)*1000u)
 
 /* What goes wrong, in parts of 10000 of each occasion; drawn from the seed. */
 struct sim_faults {
 	uint32_t disk_error;
-	uint32_t disk_stall;      /* an operation that takes seconds */
-	uint32_t echo;            /* a completion message comes again in the same session */
-	uint32_t stale;           /* a message of any session comes again */
-	uint32_t message_damage;  /* bits of a message change */
+	uint32_t disk_stall; /* an operation that takes seconds */
+	uint32_t echo; /* a completion message comes again in the same session */
+	uint32_t stale; /* a message of any session comes again */
+	uint32_t message_damage; /* bits of a message change */
 	uint32_t header_damage;
 	uint32_t payload_damage;
-	uint32_t truncation;      /* less arrives than the header says */
-	uint32_t forgery;         /* a header with a valid checksum that makes no sense */
+	uint32_t truncation; /* less arrives than the header says */
+	uint32_t forgery; /* a header with a valid checksum that makes no sense */
 	uint32_t dial_failure;
-	uint32_t link_loss;       /* these three: of each time that a fault is due */
+	uint32_t link_loss; /* these three: of each time that a fault is due */
 	uint32_t link_stall;
-	uint32_t pause;           /* a node does not run for a while */
-	bool wrong_key;           /* the nodes do not share the key */
+	uint32_t pause; /* a node does not run for a while */
+	bool wrong_key; /* the nodes do not share the key */
 };
 
 struct sim_profile {
@@ -71,8 +71,8 @@ struct sim_profile {
 	uint64_t client_gap_ns, store_ns_max;
 	unsigned fault_gap, admin_gap; /* in steps */
 	unsigned hot_blocks; /* most requests hit these: overlaps */
-	uint32_t wire_late;  /* in 10000: the NIC reads a payload only when it arrives */
-	uint32_t batch;      /* in 10000: a pass waits for more to do */
+	uint32_t wire_late; /* in 10000: the NIC reads a payload only when it arrives */
+	uint32_t batch; /* in 10000: a pass waits for more to do */
 };
 
 /* One volume at one node, as far as the simulator knows it. */
@@ -102,8 +102,8 @@ struct sim_request {
 	bool open;
 	bool hostile; /* must be refused */
 	bool primary, mirrored; /* at submission */
-	bool synced;            /* the initial copy was over by then */
-	bool must_succeed;      /* nothing is wrong any more */
+	bool synced; /* the initial copy was over by then */
+	bool must_succeed; /* nothing is wrong any more */
 	bool touched; /* something of it reached a store or a link */
 	unsigned node, index;
 	uint64_t id, seq;
@@ -195,8 +195,8 @@ struct sim_world {
 	struct sim_totals totals;
 };
 
-#define SIM_NOTE(world, node, fmt, ...)                                                        \
-	sim_log_add((world)->log, (world)->now_ns, (int)(node), fmt,                           \
+#define SIM_NOTE(world, node, fmt, ...)                                                            \
+	sim_log_add((world)->log, (world)->now_ns, (int)(node), fmt,                               \
 		    (const uint64_t[SIM_LOG_ARGS]){__VA_ARGS__})
 
 /* An invariant is broken: notes it and ends this process. */

@@ -4,11 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 
 need rdma root setpriv
-# Root may lock what it likes, so without that capability.
+# Root may lock what it likes, so without the capabilities to lock more, and to raise the limit.
 limited() {
 	(
 		ulimit -l 64
-		exec timeout "$LS_LIMIT" setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock \
+		exec timeout "$LS_LIMIT" setpriv --bounding-set=-ipc_lock,-sys_resource --inh-caps=-ipc_lock,-sys_resource \
 			"$lockstepd" --node a --state "$work/a/state" --run "$work/a/run" --listen "rdma://$LS_HOST:7610"
 	)
 }

@@ -88,7 +88,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_id_finds_its_owner, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_released_id_misses_the_next_owner, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_released_id_misses_the_next_owner, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_id_of_another_session_misses, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_invented_id_misses, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_tag_wraps, setup, teardown),

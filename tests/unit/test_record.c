@@ -18,14 +18,15 @@ static struct volume_record sample(unsigned i)
 		.consistent = i % 3,
 		.replica_count = i % 2,
 		.extent_count = 2,
-		.extents = {{.device = 0, .start = i * 10, .count = 1}, {.device = 1, .start = 7, .count = 2}},
+		.extents = {{.device = 0, .start = i * 10, .count = 1},
+			    {.device = 1, .start = 7, .count = 2}},
 	};
 
 	snprintf(r.name, sizeof(r.name), "volume-%u", i);
 	r.replicas[0].node_address = 0x1234;
 	r.replicas[0].volume_number = 77;
-	strcpy(r.replicas[0].node_name, "b");
-	strcpy(r.replicas[0].volume_name, "copy");
+	r.replicas[0].node_name[0] = 'b';
+	r.replicas[0].volume_name[0] = 'c';
 	if (!r.replica_count)
 		memset(r.replicas, 0, sizeof(r.replicas));
 	return r;
@@ -34,8 +35,13 @@ static struct volume_record sample(unsigned i)
 static void super_round_trip_and_damage(void **state)
 {
 	struct super s = {
-		.sequence = 9, .device_index = 1, .device_count = 3, .device_bytes = GIB(1),
-		.block_bytes = 512, .node_address = 42, .pool_name = "fast",
+		.sequence = 9,
+		.device_index = 1,
+		.device_count = 3,
+		.device_bytes = GIB(1),
+		.block_bytes = 512,
+		.node_address = 42,
+		.pool_name = "fast",
 	};
 	uint8_t bytes[SUPER_BYTES];
 	struct super out;
@@ -58,7 +64,10 @@ static void super_round_trip_and_damage(void **state)
 static void a_count_inside_a_valid_checksum_is_not_trusted(void **state)
 {
 	struct super s = {
-		.device_index = 1, .device_count = 3, .device_bytes = GIB(1), .block_bytes = 512,
+		.device_index = 1,
+		.device_count = 3,
+		.device_bytes = GIB(1),
+		.block_bytes = 512,
 		.pool_name = "fast",
 	};
 	uint8_t bytes[SUPER_BYTES];
