@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *argp_program_version = "lockstepd 0.1.0";
+/* Found by libc by its name: it must be exported. */
+__attribute__((visibility("default"))) const char *argp_program_version = "lockstepd 0.1.0";
 
 enum {
 	KEY_SPIN = 1000,

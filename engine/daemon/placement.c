@@ -62,7 +62,7 @@ int placement_apply(struct daemon *d, struct err *err)
 
 	d->bind_error[0] = '\0';
 	if (d->pick.core < 0) {
-		log_line(LOG_LEVEL_INFO, "shard 0: %s", d->pick.why);
+		log_line(LOG_LEVEL_INFO, "shard 0 is not pinned: %s", d->pick.why);
 		return 0;
 	}
 	rc = topo_bind(d->topo, shard_thread(d->shard), d->pick.core, err);

@@ -272,7 +272,7 @@ static void say_why(struct topo_pick *pick, const struct topo_wish *wish, int ni
 			 nic < 0 && devices < 0 ? ": highest free core" : "");
 	else
 		snprintf(pick->why, sizeof(pick->why),
-			 "not pinned: other lockstepd have every core that would do (%s)", where);
+			 "other lockstepd have every core that would do (%s)", where);
 }
 
 int topo_choose(struct topo *t, const struct topo_wish *wish, struct topo_pick *pick,
@@ -285,7 +285,7 @@ int topo_choose(struct topo *t, const struct topo_wish *wish, struct topo_pick *
 
 	*pick = (struct topo_pick){.core = -1, .numa_node = NODE_UNKNOWN};
 	if (wish->core == CORE_NONE) {
-		snprintf(pick->why, sizeof(pick->why), "not pinned: asked for with --core none");
+		snprintf(pick->why, sizeof(pick->why), "asked for with --core none");
 		return 0;
 	}
 	if (wish->core != CORE_CHOOSE)

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *argp_program_version = "lockstep 0.1.0";
+/* Found by libc by its name: it must be exported. */
+__attribute__((visibility("default"))) const char *argp_program_version = "lockstep 0.1.0";
 
 static const struct command {
 	const char *group; /* first word, or NULL */
