@@ -31,7 +31,8 @@ static int config_check(const struct fabric_config *config, struct err *err)
 			       config->slot_count, LINK_SLOTS_MAX);
 	if (config->slot_bytes == 0 || config->slot_bytes % 4096 != 0 ||
 	    config->slot_bytes > FABRIC_SLOT_BYTES_MAX)
-		return err_set(err, -EINVAL, "slots of %u bytes: must be a multiple of 4096, up to %u",
+		return err_set(err, -EINVAL,
+			       "slots of %u bytes: must be a multiple of 4096, up to %u",
 			       config->slot_bytes, FABRIC_SLOT_BYTES_MAX);
 	if (config->timeout_ms == 0)
 		return err_set(err, -EINVAL, "a time limit of 0 ms lets no connection be made");

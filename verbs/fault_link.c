@@ -254,7 +254,7 @@ static const struct link_ops fault_link_ops = {
 	.destroy = fault_destroy,
 };
 
-int fault_link_wrap(struct link *below, const struct fault_plan *plan, struct link **wrapped)
+int fault_link_create(struct link *below, const struct fault_plan *plan, struct link **wrapped)
 {
 	struct fault_link *fault = calloc(1, sizeof(*fault));
 

@@ -47,7 +47,7 @@ int fault_plan_parse(const char *text, struct fault_plan *plan, struct err *err)
  * Takes @below over, which must not be attached yet; link_destroy() of the wrapped link
  * destroys it, too.  0 or -ENOMEM.
  */
-int fault_link_wrap(struct link *below, const struct fault_plan *plan,
+int fault_link_create(struct link *below, const struct fault_plan *plan,
 		    struct link **wrapped) MUST_CHECK;
 
 #endif

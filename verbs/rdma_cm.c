@@ -164,7 +164,8 @@ static void on_address(struct rdma_conn *conn)
 		snprintf(why, sizeof(why),
 			 "it is reached over %s, but this fabric uses %s: listen on an address of "
 			 "the device that leads there",
-			 conn->id->verbs ? ibv_get_device_name(conn->id->verbs->device) : "no device",
+			 conn->id->verbs ? ibv_get_device_name(conn->id->verbs->device)
+					 : "no device",
 			 conn->fabric->device.name);
 		conn_step_failed(conn, why);
 		return;

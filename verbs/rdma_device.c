@@ -132,8 +132,8 @@ int rdma_device_memory_error(struct err *err, int code, const char *what)
 	    limit.rlim_cur == RLIM_INFINITY)
 		return err_set(err, -code, "cannot make the %s: %s", what, strerror(code));
 	return err_set(err, -code,
-		       "cannot make the %s: no memory that may be locked; the limit is %llu KiB: set "
-		       "LimitMEMLOCK=infinity in the unit, or `ulimit -l unlimited`",
+		       "cannot make the %s: no memory that may be locked; the limit is %llu KiB: "
+		       "set LimitMEMLOCK=infinity in the unit, or `ulimit -l unlimited`",
 		       what, (unsigned long long)limit.rlim_cur / 1024);
 }
 

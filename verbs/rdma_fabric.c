@@ -190,8 +190,9 @@ static int channel_open(struct rdma_fabric *rdma, struct err *err)
 	rdma->channel = rdma_create_event_channel();
 	if (!rdma->channel)
 		return err_set(err, -errno,
-			       "cannot open the RDMA connection manager: %s; `modprobe rdma_ucm`, and "
-			       "look at the permissions of /dev/infiniband/rdma_cm", strerror(errno));
+			       "cannot open the RDMA connection manager: %s; `modprobe rdma_ucm`, "
+			       "and look at the permissions of /dev/infiniband/rdma_cm",
+			       strerror(errno));
 	flags = fcntl(rdma->channel->fd, F_GETFL);
 	if (flags < 0 || fcntl(rdma->channel->fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return err_set(err, -errno, "cannot set up the connection manager: %s",

@@ -142,7 +142,8 @@ static void rdma_write(struct link *link, uint32_t slot, const uint8_t header[LI
 	if (rdma->failed)
 		return;
 	if (rdma->tx.waiting[slot]) {
-		rdma_fail(rdma, "the peer answered the request in slot %u before it was sent", slot);
+		rdma_fail(rdma, "the peer answered the request in slot %u before it was sent",
+			  slot);
 		return;
 	}
 	op = tx_op_add(rdma);

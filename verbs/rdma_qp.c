@@ -82,7 +82,8 @@ static int events_create(struct rdma_link *link, struct err *err)
 
 	link->channel = ibv_create_comp_channel(context);
 	if (!link->channel)
-		return err_set(err, -errno, "cannot make a completion channel: %s", strerror(errno));
+		return err_set(err, -errno, "cannot make a completion channel: %s",
+			       strerror(errno));
 	flags = fcntl(link->channel->fd, F_GETFL);
 	link->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	link->link.fd = epoll_create1(EPOLL_CLOEXEC);
@@ -207,8 +208,9 @@ int rdma_link_ready(struct rdma_link *link, struct err *err)
 	if (rc < 0)
 		return rc;
 	snprintf(link->link.detail, sizeof(link->link.detail),
-		 "RC%s, path MTU %u, GID %u, inline %u", link->fabric->device.soft ? " soft-RoCE" : "",
-		 128u << attr.path_mtu, attr.ah_attr.grh.sgid_index, link->tx.inline_max);
+		 "RC%s, path MTU %u, GID %u, inline %u",
+		 link->fabric->device.soft ? " soft-RoCE" : "", 128u << attr.path_mtu,
+		 attr.ah_attr.grh.sgid_index, link->tx.inline_max);
 	return qp_move(link, IBV_QPS_RTS, &attr, err);
 }
 

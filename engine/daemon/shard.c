@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/daemon/shard_internal.h"
+#include "engine/daemon/log.h"
 #include "engine/daemon/watch.h"
 
 #include <assert.h>
@@ -410,9 +411,22 @@ static void handle_failed(void *owner, void *cookie, const char *reason)
 	post_link(owner, &event);
 }
 
+/* Strangers can cause these at will: one line a second says enough. */
+static void handle_refused(void *owner, const char *reason)
+{
+	struct shard *s = owner;
+	uint64_t now = clock_ns();
+
+	if (now - s->refused_said_ns < UINT64_C(1000000000))
+		return;
+	s->refused_said_ns = now;
+	log_line(LOG_LEVEL_WARNING, "a connection from outside came to nothing: %s", reason);
+}
+
 const struct fabric_handler shard_fabric_handler = {
 	.opened = handle_opened,
 	.failed = handle_failed,
+	.refused = handle_refused,
 };
 
 void shard_drop_links(struct shard *s)

@@ -23,6 +23,7 @@ struct shard {
 	struct note_box *notes_out;
 	sem_t started;
 	struct err start_err;
+	uint64_t refused_said_ns; /* the CM thread's */
 	/* CM thread: inside a handler; the control thread: no more links are wanted. */
 	atomic_int handlers;
 	atomic_bool closing;

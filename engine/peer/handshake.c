@@ -76,8 +76,7 @@ static void PRINTF_LIKE(2, 3) reject(struct session *s, const char *fmt, ...)
 	va_end(ap);
 	put_name(body, text, sizeof(body) - 1);
 	send_frame(s, FRAME_REJECT, body, sizeof(body), false);
-	link_flush(s->link);
-	session_fail(s, text);
+	session_rejected(s, text);
 }
 
 /* HMAC-SHA-256 over label, transcript and @extra. */

@@ -27,6 +27,7 @@ enum session_phase {
 	PHASE_EXPECT_HELLO, /* the peer dialled; we know nothing of it */
 	PHASE_CHALLENGED, /* waits for PROVE */
 	PHASE_DRAIN, /* proved; waits until the old session's requests left the devices */
+	PHASE_REJECTED, /* we said REJECT: the dialler closes, so that it has read why */
 	PHASE_UP,
 	PHASE_CLOSING, /* link_shut() was called; waits for down() */
 	PHASE_DOWN, /* waits until the devices let go of the link's slots */
@@ -142,6 +143,8 @@ void session_flush(struct engine *engine);
 bool session_arm(struct engine *engine);
 void session_opened(struct engine *engine, struct link *link, struct peer *dialled);
 void session_dial_failed(struct peer *peer, const char *reason);
+/* After REJECT was sent: leaves the closing to the other side, for a while. */
+void session_rejected(struct session *session, const char *reason);
 /* Ends a session; @reason is a sentence that status and events show. */
 void session_fail(struct session *session, const char *reason);
 /* Lets go of links whose last request has left the devices. */

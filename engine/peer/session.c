@@ -12,6 +12,7 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 #define TICK_NS (100 * NS_PER_MS)
+#define REJECT_LINGER_NS (1000 * NS_PER_MS)
 #define BACKOFF_MIN_MS 100u
 #define BACKOFF_MAX_MS 5000u
 
@@ -34,6 +35,7 @@ static void on_message(void *owner, const uint8_t *bytes, uint32_t length)
 		channel_message(&s->peer->channel, bytes, length);
 		break;
 	case PHASE_FREE:
+	case PHASE_REJECTED:
 	case PHASE_CLOSING:
 	case PHASE_DOWN:
 		break;
@@ -96,7 +98,7 @@ static void on_down(void *owner, const char *reason)
 	struct session *s = owner;
 	struct peer *p = s->peer;
 
-	if (s->phase != PHASE_CLOSING)
+	if (s->phase != PHASE_CLOSING && s->phase != PHASE_REJECTED)
 		note_error(s, reason);
 	s->phase = PHASE_DOWN;
 	s->engine->next_tick_ns = 0;
@@ -117,18 +119,33 @@ static const struct channel_handler channel_handler = {
 	.control = pair_control,
 };
 
+static void session_close(struct session *s, const char *reason)
+{
+	s->phase = PHASE_CLOSING;
+	link_shut(s->link, reason);
+}
+
 void session_fail(struct session *s, const char *reason)
 {
 	if (s->phase == PHASE_CLOSING || s->phase == PHASE_DOWN)
 		return;
-	note_error(s, reason);
+	if (s->phase != PHASE_REJECTED)
+		note_error(s, reason);
 	if (s->peer && s->peer->session == s) {
 		s->peer->channel.shut = true;
 		/* No write may count on this peer any more, though answers may still come. */
 		lose_volumes(s->engine, &s->peer->channel, reason);
 	}
-	s->phase = PHASE_CLOSING;
-	link_shut(s->link, reason);
+	session_close(s, reason);
+}
+
+/* A shut may lose what was sent last: the other side reads REJECT and closes. */
+void session_rejected(struct session *s, const char *reason)
+{
+	note_error(s, reason);
+	s->phase = PHASE_REJECTED;
+	s->deadline_ns = s->engine->core.now_ns + REJECT_LINGER_NS;
+	s->engine->next_tick_ns = 0;
 }
 
 /* --- coming and going --- */
@@ -299,6 +316,8 @@ void session_tick(struct engine *e)
 		any |= s->phase != PHASE_FREE;
 		if (s->phase == PHASE_UP && !s->peer->channel.shut)
 			keep_alive(s);
+		else if (s->phase == PHASE_REJECTED && now > s->deadline_ns)
+			session_close(s, "rejected");
 		else if (s->phase != PHASE_FREE && s->phase < PHASE_UP && now > s->deadline_ns)
 			session_fail(s, "the handshake took too long");
 	}

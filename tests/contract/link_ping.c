@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PING_PAYLOAD 4096u
 
@@ -26,6 +27,7 @@ struct pinger {
 	uint32_t expected[LINK_SLOTS_MAX];
 	unsigned long allocs;
 	bool spins; /* never sleeps */
+	int cpu;    /* to run on; -1 = any */
 	atomic_bool stop;
 	const char *wrong;
 };
@@ -166,6 +168,13 @@ static void *ping_loop(void *arg)
 	struct link *link = ping->end->link;
 	unsigned long before = alloc_count();
 
+	if (ping->cpu >= 0) {
+		cpu_set_t cpus;
+
+		CPU_ZERO(&cpus);
+		CPU_SET(ping->cpu, &cpus);
+		(void)pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	}
 	while (!ping->wrong && ping->end->down_count == 0 &&
 	       !(ping->wanted && ping->answered >= ping->wanted) && !atomic_load(&ping->stop)) {
 		struct pollfd fd = {.fd = link->fd, .events = POLLIN};
@@ -207,6 +216,7 @@ static uint64_t ping_run(struct world *world, struct pinger *ping, uint32_t dept
 	ping->end = &world->b;
 	pong->end = &world->a;
 	pong->spins = ping->spins;
+	pong->cpu = ping->cpu >= 0 ? ping->cpu + 1 : -1;
 	link_take(world->a.link, &handler_a, &owner_a);
 	link_take(world->b.link, &handler_b, &owner_b);
 	ping->depth = depth;
@@ -245,6 +255,7 @@ static void requests_and_answers_with_all_slots_in_flight(void **state)
 	uint64_t wanted = 100000;
 
 	assert_non_null(ping);
+	ping->cpu = -1;
 	world_grant(world);
 	ping_run(world, ping, world->config.slot_count, PING_PAYLOAD, wanted);
 	assert_int_equal(ping->allocs, 0);
@@ -264,6 +275,7 @@ static void requests_one_at_a_time_lose_no_wake(void **state)
 	struct pinger *ping = calloc(1, sizeof(*ping));
 
 	assert_non_null(ping);
+	ping->cpu = -1;
 	world_grant(world);
 	ping_run(world, ping, 1, PING_PAYLOAD, 5000);
 	free(ping);
@@ -275,6 +287,7 @@ static void long_payloads_survive_full_buffers(void **state)
 	struct pinger *ping = calloc(1, sizeof(*ping));
 
 	assert_non_null(ping);
+	ping->cpu = -1;
 	world_grant(world);
 	ping_run(world, ping, world->config.slot_count, world->config.slot_bytes, 2000);
 	free(ping);
@@ -297,6 +310,7 @@ static void bench_one(struct world *world, bool spins, uint32_t depth, uint32_t 
 	ping->latency_ns = calloc(wanted, sizeof(*ping->latency_ns));
 	assert_non_null(ping->latency_ns);
 	ping->spins = spins;
+	ping->cpu = sysconf(_SC_NPROCESSORS_ONLN) >= 2 ? 0 : -1;
 	took_ns = ping_run(world, ping, depth, payload_bytes, wanted);
 	qsort(ping->latency_ns, wanted, sizeof(*ping->latency_ns), compare_u32);
 	printf("%s %s depth %2u payload %6u: %8.0f req/s %8.1f MB/s p50 %7.1f us p99 %7.1f us\n",

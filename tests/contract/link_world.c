@@ -196,7 +196,7 @@ static void end_take_link(struct end *from, struct end *to, const char *plan)
 	pthread_mutex_unlock(&from->lock);
 	if (plan) {
 		assert_int_equal(fault_plan_parse(plan, &faults, NULL), 0);
-		assert_int_equal(fault_link_wrap(to->link, &faults, &to->link), 0);
+		assert_int_equal(fault_link_create(to->link, &faults, &to->link), 0);
 	}
 	link_attach(to->link, &end_handler, to);
 }

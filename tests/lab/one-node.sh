@@ -16,7 +16,7 @@ verb=$1
 shift
 lockstep=("$LS_BUILD/tools/lockstep/lockstep" --run "$run")
 
-where() { "${lockstep[@]}" --json volume list | "$here/../system/extents.py" "$1"; }
+where() { "${lockstep[@]}" --json volume list | "$here/../system/extents" "$1"; }
 
 case $verb in
 start)

@@ -9,11 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 : "${LS_BUILD:=$PWD/build/release}"
 export LS_BUILD
 seconds=${1:-60}
-name=two-nodes
+name=two-$(cksum <<<"$LS_BUILD" | cut -d' ' -f1)
 node() { # NODE VERB...
 	local where=$1
 	shift
-	tools/lab exec --quiet --name $name --node "$where" --timeout 240 --env LS_BUILD -- tests/lab/one-node.sh "$@"
+	tools/lab exec --quiet --name "$name" --node "$where" --timeout 240 --env LS_BUILD -- tests/lab/one-node.sh "$@"
 }
 fail() {
 	echo "two-nodes: FAILED: $*"
@@ -28,7 +28,7 @@ cleanup() {
 			node $n log 2>/dev/null | tail -n 40 || true
 		done
 	fi
-	tools/lab down --quiet --name $name || true
+	tools/lab down --quiet --name "$name" || true
 	exit $rc
 }
 legs_equal() {
@@ -39,12 +39,12 @@ legs_equal() {
 	echo "two-nodes: $1: both devices are equal ($a)"
 }
 
-tools/lab up --name $name --nodes 2 --fresh --disk-size 256M --lba 4096
+tools/lab up --name "$name" --nodes 2 --fresh --disk-size 256M --lba 4096
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-share=$(tools/lab exec --quiet --name $name -- bash -c 'echo $LAB_SHARE')
+share=$(tools/lab exec --quiet --name "$name" -- bash -c 'echo $LAB_SHARE')
 node a start
 node b start
 node a lockstep pool create pool /dev/nvme0n1
@@ -60,7 +60,7 @@ legs_equal "after the initial copy"
 
 node a ops vol write:0:8M:2 write:32M:1M:3:fua zeroes:40M:1M discard:48M:1M flush read:0:8M:2
 read -r path offset _ < <(node b where vol)
-tools/lab exec --quiet --name $name --node b -- "$LS_BUILD/tests/system/ops" --raw "$path:$offset" \
+tools/lab exec --quiet --name "$name" --node b -- "$LS_BUILD/tests/system/ops" --raw "$path:$offset" \
 	read:0:8M:2 read:8M:8M:1 read:32M:1M:3 iszero:40M:1M
 legs_equal "after writes, zeroes, discard and flush"
 

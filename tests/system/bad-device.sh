@@ -12,7 +12,7 @@ refuses any "too small|at least" on a pool create p "$work/tiny"
 refuses any "no such|not exist|No such" on a pool create p "$work/absent/disk"
 refuses any "directory|device" on a pool create p "$work"
 refuses any "twice|once|more than" on a pool create p "$work/one" "$work/one" --size 64M
-same 0 "$(ask a "pool list" "len(d['pools'])")" "pools after refusals"
+same 0 "$(ask a "pool list" '.pools | length')" "pools after refusals"
 
 # Somebody else's file system: nothing of it changes without --force.
 truncate -s 64M "$work/theirs"
@@ -28,7 +28,7 @@ on a pool create p "$work/theirs" --force
 refuses any "belongs to pool" on a pool create q "$work/theirs"
 start b
 refuses any "in use|used|locked" on b pool create q "$work/theirs" --force
-same 0 "$(ask b "pool list" "len(d['pools'])")" "pools at b"
+same 0 "$(ask b "pool list" '.pools | length')" "pools at b"
 
 # Ours, but of a pool that is not open here.
 on a volume create keep --size 4M >/dev/null

@@ -18,7 +18,7 @@ on a volume create vol --size 8M >/dev/null
 on b peer add a --address "${node_uri[a]#*://}" --key-file "$work/key" >/dev/null
 on a peer add b --address "${node_uri[b]#*://}" --key-file "$work/other" >/dev/null
 LIMIT=40 refuses any "key" on a pair vol --peer b
-same 0 "$(ask b "volume list" "len(d['volumes'])")" "volumes at b"
+same 0 "$(ask b "volume list" '.volumes | length')" "volumes at b"
 matches "key" "$(peer_field a b last_error)" "what a says of b"
 # Nothing is lost, and the volume works on.
 "$ops" "$(socket_of a)" vol read:0:1M:1 write:1M:4K:2

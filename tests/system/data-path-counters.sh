@@ -7,7 +7,7 @@
 declare -A allocations locks
 two_nodes
 mirrored vol 16M
-shard() { ask "$1" status "d['shard']['$2']"; }
+shard() { ask "$1" status ".shard.$2"; }
 for node in a b; do
 	allocations[$node]=$(shard $node data_path_allocations)
 	locks[$node]=$(shard $node data_path_locks)
@@ -16,7 +16,7 @@ on a load vol --time 2 --seed 3
 "$ops" "$(socket_of a)" vol write:0:4M:1 flush read:0:4M:1 zeroes:4M:1M discard:6M:1M
 legs_equal vol
 for node in a b; do
-	served=$(ask $node status "d['shard']['per_io']['ios']")
+	served=$(ask $node status .shard.per_io.ios)
 	((served > 100)) || fail "node $node served $served requests only"
 	# Sessions begin with a few, of the handshake; no I/O adds one.
 	same "${allocations[$node]}" "$(shard $node data_path_allocations)" "allocations on the data path of $node"
@@ -25,7 +25,7 @@ for node in a b; do
 		same 0 "$(shard $node copied_payload_bytes)" "payload bytes that node $node copied"
 	fi
 	# The receiver was always ready: credits keep the sender from overrunning it.
-	same 0 "$(ask $node "peer list" "d['peers'][0]['link']['rnr']")" "receiver-not-ready events at $node"
+	same 0 "$(ask $node "peer list" '.peers[0].link.rnr')" "receiver-not-ready events at $node"
 	explain "node $node: $served requests, no lock, no allocation, $(shard $node copied_payload_bytes) bytes copied"
 done
 passed

@@ -171,18 +171,15 @@ on() {
 }
 socket_of() { echo "$work/$1/run/client.sock"; }
 
-# ask NODE 'ARGS' EXPRESSION: Python over the JSON answer, which is `d`.
+# ask NODE 'ARGS' FILTER: jq over the JSON answer.
 ask() {
 	# shellcheck disable=SC2086 # words
-	on "$1" --json $2 | python3 -c 'import json, sys
-d = json.load(sys.stdin)
-v = eval(sys.argv[1])
-print(" ".join(map(str, v)) if isinstance(v, (list, tuple)) else v)' "$3"
+	on "$1" --json $2 | jq -r "$3"
 }
 # One value of what a node says about itself, a volume, a peer.
-node_address() { ask "$1" status "d['address']"; }
-volume_field() { ask "$1" "volume list" "[v for v in d['volumes'] if v['name'] == '$2'][0]['$3']"; }
-peer_field() { ask "$1" "peer list" "[p for p in d['peers'] if p['name'] == '$2'][0]['$3']"; }
+node_address() { ask "$1" status .address; }
+volume_field() { ask "$1" "volume list" ".volumes[] | select(.name == \"$2\") | .$3"; }
+peer_field() { ask "$1" "peer list" ".peers[] | select(.name == \"$2\") | .$3"; }
 
 # pool NODE NAME [HOW MANY DEVICES]
 pool() {
@@ -241,9 +238,7 @@ refuses() {
 }
 
 # extents NODE VOLUME: "PATH OFFSET LENGTH" lines, where its bytes lie on the devices.
-extents() {
-	on "$1" --json volume list | python3 "$here/extents.py" "$2"
-}
+extents() { on "$1" --json volume list | "$here/extents" "$2"; }
 
 # raw NODE VOLUME: all of its bytes, read from the devices past the engine and the page cache.
 raw() {

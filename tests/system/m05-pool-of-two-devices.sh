@@ -10,7 +10,7 @@ pool a pool-a 2
 pool b pool-b 2
 introduce
 # More than either device has, so that it must lie on both, whatever their size.
-size=$(ask a "pool list" "max(x['size_bytes'] for x in d['pools'][0]['devices'])")
+size=$(ask a "pool list" '[.pools[0].devices[].size_bytes] | max')
 largest=$(((size >> 20) + 8))M
 on a volume create vol --size "$largest"
 on a volume list

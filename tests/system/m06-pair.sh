@@ -9,7 +9,7 @@ on a volume create vol --size 16M >/dev/null
 # Refusals first: nothing is left behind by them.
 refuses 1 "no volume.*nothing" on a pair nothing --peer b
 refuses 1 "no peer.*nobody|nobody" on a pair vol --peer nobody
-same 0 "$(ask b "volume list" "len(d['volumes'])")" "volumes at b after refusals"
+same 0 "$(ask b "volume list" '.volumes | length')" "volumes at b after refusals"
 
 # The target is made when it is not there, under the name that was asked for.
 on a pair vol --peer b --target copy-of-vol
@@ -24,7 +24,7 @@ legs_equal vol copy-of-vol
 on a pair vol --peer b --target copy-of-vol
 same synced "$(volume_field a vol mirror)" "the mirror after asking twice"
 refuses 1 "copy-of-vol" on a pair vol --peer b --target other
-same 1 "$(ask b "volume list" "len(d['volumes'])")" "volumes at b"
+same 1 "$(ask b "volume list" '.volumes | length')" "volumes at b"
 
 # A volume that is there already is somebody's: it is not taken as a target, and not touched.
 on b volume create theirs --size 16M >/dev/null

@@ -11,9 +11,9 @@ mirrored vol 16M
 if [[ $LS_TRANSPORT == rdma ]]; then store=nvme; else store=file; fi
 for node in a b; do
 	peer=$([[ $node == a ]] && echo b || echo a)
-	same "$LS_TRANSPORT" "$(peer_field $node $peer "link']['backend")" "the link at $node"
+	same "$LS_TRANSPORT" "$(peer_field $node $peer link.backend)" "the link at $node"
 	[[ -z $LS_DEVS_A ]] ||
-		same $store "$(ask $node "pool list" "d['pools'][0]['devices'][0]['backend']")" "the store at $node"
+		same $store "$(ask $node "pool list" '.pools[0].devices[0].backend')" "the store at $node"
 	on $node status | tee "$work/status"
 	grep -qiE 'polling' "$work/status" || fail "status does not say how the engine of $node waits"
 	grep -qiE 'core|cpu' "$work/status" || fail "status does not say where the engine of $node runs"

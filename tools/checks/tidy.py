@@ -36,6 +36,7 @@ ALLOCATES_AT_SETUP = {
     "nvme_facts_read": "called when a store is opened",
     "direct_works": "called when a store is opened",
     "store_fault_wrap": "puts a fault in front of a store, for tests",
+    "fault_link_wrap": "puts a fault in front of a link, for tests",
 }
 # A script whose subject is things that hang.
 MAY_SLEEP = ("tests/lab/lab-selftest.sh",)
