@@ -15,7 +15,7 @@
 #include "engine/base/list.h"
 
 #define RANGE_CHUNK_BYTES (128u << 10)
-#define RANGE_BUCKETS 64u
+#define RANGE_BUCKETS 256u
 
 struct range {
 	struct list node;

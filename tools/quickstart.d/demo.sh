@@ -119,8 +119,9 @@ say "how fast: random writes through the shared queue, $DEMO_TIME s each, local 
 for row in "${rows[@]}"; do
 	read -r bs qd <<<"$row"
 	for volume in local mirrored; do
-		on a --json bench --volume "$volume" --rw randwrite --bs "$bs" --qd "$qd" --time "$DEMO_TIME" >"$work/bench"
-		report bench "$work/bench" "$([[ $volume == local ]] && echo "lockstep, local only" || echo "lockstep, mirrored")" >>"$work/table"
+		what="lockstep, mirrored"
+		[[ $volume == mirrored ]] || what="lockstep, local only"
+		on a --json bench --name "$what" --volume "$volume" --rw randwrite --bs "$bs" --qd "$qd" --time "$DEMO_TIME" >>"$work/table"
 	done
 done
 report table "$work/table"

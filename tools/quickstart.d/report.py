@@ -3,9 +3,8 @@
 """Formats what the demo found out.
 
   report.py fio FILE SYSTEM            fio's JSON -> rows of the table, one a line
-  report.py bench FILE SYSTEM          `lockstep --json bench` -> the same
   report.py wire FILE                  "tool bytes min typical p99" lines -> sentences
-  report.py table FILE                 rows, one a line -> the table
+  report.py table FILE                 rows, one a line, as `lockstep --json bench` prints them -> the table
   report.py machine STATUS-A STATUS-B  `lockstep --json status` of both nodes
   report.py frames FILE                `lockstep --json capture` -> one request with its completion
 """
@@ -27,23 +26,6 @@ def fio(path, system):
             "system": system, "rw": "randwrite", "bs": bs, "qd": int(qd), "iops": did["iops"],
             "p50_us": percentile["50.000000"] / 1e3, "p99_us": percentile["99.000000"] / 1e3,
             "mbps": did["bw_bytes"] / 1e6}))
-
-
-def bench(path, system):
-    with open(path, encoding="utf-8") as file:
-        for row in objects(file.read()):
-            row["system"] = system
-            print(json.dumps(row))
-
-
-def objects(text):
-    """JSON values that follow each other, or one list of them."""
-    decoder, at, found = json.JSONDecoder(), 0, []
-    while text[at:].strip():
-        at += len(text[at:]) - len(text[at:].lstrip())
-        value, at = decoder.raw_decode(text, at)
-        found += value if isinstance(value, list) else value.get("jobs", [value])
-    return found
 
 
 def wire(path):
@@ -108,5 +90,5 @@ def frames(path):
 
 
 if __name__ == "__main__":
-    commands = {"fio": fio, "bench": bench, "wire": wire, "table": table, "machine": machine, "frames": frames}
+    commands = {"fio": fio, "wire": wire, "table": table, "machine": machine, "frames": frames}
     sys.exit(commands[sys.argv[1]](*sys.argv[2:]) or 0)
