@@ -60,7 +60,9 @@ static void violation(struct channel *c, const char *what)
 	snprintf(text, sizeof(text), "the peer broke the protocol: %s", what);
 	core_log(c->core, 3, "session %08x: %s; ending the session", c->epoch, text);
 	c->shut = true;
+	core_administer(c->core, true);
 	link_shut(c->link, text);
+	core_administer(c->core, false);
 }
 
 /* --- requests that we send --- */

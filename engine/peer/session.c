@@ -40,7 +40,9 @@ static void on_message(void *owner, const uint8_t *bytes, uint32_t length)
 	case PHASE_DOWN:
 		break;
 	default:
+		core_administer(&s->engine->core, true);
 		handshake_message(s, bytes, length);
+		core_administer(&s->engine->core, false);
 	}
 }
 
@@ -122,7 +124,9 @@ static const struct channel_handler channel_handler = {
 static void session_close(struct session *s, const char *reason)
 {
 	s->phase = PHASE_CLOSING;
+	core_administer(&s->engine->core, true);
 	link_shut(s->link, reason);
+	core_administer(&s->engine->core, false);
 }
 
 void session_fail(struct session *s, const char *reason)
@@ -238,8 +242,11 @@ void session_reap(struct engine *e)
 		for (unsigned k = 0; k < SESSIONS_MAX; k++) {
 			struct session *next = &e->sessions[k];
 
-			if (next->phase == PHASE_DRAIN && next->peer == p && !p->session)
-				handshake_drained(next);
+			if (next->phase != PHASE_DRAIN || next->peer != p || p->session)
+				continue;
+			core_administer(&e->core, true);
+			handshake_drained(next);
+			core_administer(&e->core, false);
 		}
 	}
 }

@@ -102,8 +102,7 @@ legs_equal mirrored
 held "the two devices are equal, byte by byte, over all $volume_size of the volume"
 
 say "what it runs on"
-on a --json status >"$work/status.a"
-on b --json status >"$work/status.b"
+for node in a b; do on $node --json status >"$work/status.$node"; done
 report machine "$work/status.a" "$work/status.b"
 
 say "one write on the wire: the request, and the completion that carries the same identification"
@@ -125,6 +124,8 @@ for row in "${rows[@]}"; do
 	done
 done
 report table "$work/table"
+for node in a b; do on $node --json status >"$work/status.$node.after"; done
+report proof "$work"/status.[ab] "$work"/status.[ab].after
 legs_equal mirrored
 held "after all these writes the two devices are equal"
 stop a

@@ -6,6 +6,7 @@
   report.py wire FILE                  "tool bytes min typical p99" lines -> sentences
   report.py table FILE                 rows, one a line, as `lockstep --json bench` prints them -> the table
   report.py machine STATUS-A STATUS-B  `lockstep --json status` of both nodes
+  report.py proof BEFORE-A BEFORE-B AFTER-A AFTER-B   what the data path did between two of those
   report.py frames FILE                `lockstep --json capture` -> one request with its completion
 """
 import json
@@ -70,8 +71,15 @@ def machine(path_a, path_b):
         shard = status["shard"]
         print(f"     polling    {shard['polling']} ({shard['polling_why']})")
         print(f"     core       {shard['core']} ({shard['core_why']})")
-        print(f"     so far     {shard['copied_payload_bytes']} payload bytes copied, {shard['data_path_allocations']} "
-              f"allocations and {shard['data_path_locks']} locks on the data path")
+
+
+def proof(*paths):
+    before, after = ([load(p)["shard"] for p in half] for half in (paths[:2], paths[2:]))
+    for name, was, now in zip("AB", before, after):
+        requests = now["per_io"]["ios"] - was["per_io"]["ios"]
+        grown = {k: now[k] - was[k] for k in ("copied_payload_bytes", "data_path_allocations", "data_path_locks")}
+        print(f"  {name} served {requests} requests meanwhile: {grown['copied_payload_bytes']} payload bytes copied, "
+              f"{grown['data_path_allocations']} allocations, {grown['data_path_locks']} locks")
 
 
 def frames(path):
@@ -90,5 +98,5 @@ def frames(path):
 
 
 if __name__ == "__main__":
-    commands = {"fio": fio, "wire": wire, "table": table, "machine": machine, "frames": frames}
+    commands = {"fio": fio, "wire": wire, "table": table, "machine": machine, "proof": proof, "frames": frames}
     sys.exit(commands[sys.argv[1]](*sys.argv[2:]) or 0)
