@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Where the engines say that volumes lie.  The map is read again when a job ended or when
- * something is not found in it; between those it cannot have changed.
+ * Where the engines say that volumes lie.  The map is read again when a job ended, when an
+ * operation failed, or when something is not found in it; between those it cannot have
+ * changed.
  */
 #include "tests/sim/sim_check.h"
 
