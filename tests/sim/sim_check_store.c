@@ -236,7 +236,7 @@ void check_store_done(struct sim_store *store, const struct sim_op *op)
 	SIM_NOTE(store->world, store->node, "disk %u: %s %u+%u ended, status %u", store->index,
 		 SIM_STR(code_name(op->op->code)), op->op->offset, op->op->length, op->fate);
 	if (op->fate != LS_OK) {
-		/* It may have been the table's: then a volume that the peer asked for goes again. */
+		/* The table's, perhaps: then a volume that the peer asked for goes again. */
 		store->world->node[store->node].map_stale = true;
 		return;
 	}
