@@ -211,8 +211,11 @@ static void check_ok(struct sim_request *request)
 			check_flushed(request, other);
 	} else if (r->flags & LS_FUA && r->op == REQUEST_WRITE) {
 		check_durable(request, volume);
-		/* A copy that comes later puts the same bytes there without FUA: no harm. */
-		if (other && request->synced)
+		/*
+		 * A copy that comes later puts the same bytes there without FUA: no harm, it is
+		 * flushed before the target counts as in sync again.
+		 */
+		if (other && request->synced && check_mirror(volume) == MIRROR_SYNCED)
 			check_durable(request, other);
 	}
 	world->totals.acked_writes++;
