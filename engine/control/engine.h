@@ -161,7 +161,6 @@ struct engine_status {
 	uint64_t now_ns;
 	const char *crc32c; /* implementation in use, or "off" */
 	uint32_t pieces_in_use, pieces_total;
-	uint64_t data_path_allocations; /* since start: always 0 */
 	uint64_t write_ns_sum, write_local_ns_sum, write_remote_ns_sum, write_peer_device_ns_sum,
 		write_count;
 	unsigned pool_count, volume_count, peer_count;

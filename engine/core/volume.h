@@ -40,10 +40,9 @@ struct volume {
 	/* Same index as record.replicas; NULL = not connected.  Used while COPYING or SYNCED. */
 	struct channel *channels[VOLUME_REPLICAS_MAX];
 
-	/* Writes that were accepted and not completed: quiesced before the mirror changes shape. */
 	struct volume_stats stats;
 
-	/* The initial copy and the jobs that wait for it: peer/pair.h. */
+	/* The initial copy and the jobs that wait for it; NULL = none. */
 	struct pairing *pairing;
 };
 

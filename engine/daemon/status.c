@@ -295,8 +295,7 @@ static struct json_object *shard_json(struct daemon *d, const struct snapshot *s
 	json_set_u64(json, "pieces_in_use", e->pieces_in_use);
 	json_set_u64(json, "pieces_total", e->pieces_total);
 	json_set_u64(json, "copied_payload_bytes", links.copied + s->status.store.bounced);
-	json_set_u64(json, "data_path_allocations",
-		     e->data_path_allocations + s->status.data_path_allocations);
+	json_set_u64(json, "data_path_allocations", s->status.data_path_allocations);
 	json_set_u64(json, "data_path_locks", s->status.data_path_locks);
 	return json;
 }

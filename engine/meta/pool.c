@@ -27,7 +27,6 @@ int pool_create(const char *name, const uint8_t uuid[16], struct store *const *s
 
 		p->stores[i] = stores[i];
 		p->block_bytes = (uint32_t)max_u64(p->block_bytes, g->block_bytes);
-		p->flushes |= g->volatile_cache;
 		if (g->size_bytes > POOL_DATA_OFFSET)
 			p->units[i] = (uint32_t)min_u64(
 				(g->size_bytes - POOL_DATA_OFFSET) / POOL_UNIT_BYTES, UINT32_MAX);

@@ -18,7 +18,6 @@ struct pool {
 	unsigned device_count;
 	struct store *stores[POOL_DEVICES_MAX];
 	uint32_t units[POOL_DEVICES_MAX]; /* data units of each device */
-	bool flushes; /* some device has a volatile cache */
 
 	/* The records that the next commit writes; they belong to the volumes. */
 	unsigned record_count;
