@@ -3,7 +3,7 @@
 #include "bench/micro/bench_c.h"
 #include "engine/base/crc32c.h"
 #include "engine/core/frame.h"
-#include "engine/core/intent.h"
+#include "engine/meta/intent.h"
 #include "engine/core/msgid.h"
 #include "engine/core/range.h"
 
@@ -77,11 +77,11 @@ static void intent_mark_random(struct bench *b)
 	uint64_t at = 0, volume = (uint64_t)bench_arg(b) << 30;
 	struct intent m;
 
-	if (intent_init(&m, volume) < 0)
+	if (intent_init(&m, volume, intent_shift_for(volume, INTENT_SHIFT_DEFAULT)) < 0)
 		abort();
 	while (bench_next(b)) {
 		at = at * 6364136223846793005u + 1442695040888963407u;
-		intent_mark(&m, (at >> 16) % (volume / 4096) * 4096, 4096);
+		intent_dirty(&m, (at >> 16) % (volume / 4096) * 4096, 4096);
 	}
 	bench_sink(m.marked);
 	intent_fini(&m);

@@ -2,6 +2,7 @@
 #include "engine/base/crc32c.h"
 
 #include <isa-l/crc.h>
+#include <isa-l/crc64.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -110,4 +111,9 @@ const char *crc32c_name(void)
 uint32_t crc32c(const void *bytes, size_t length)
 {
 	return chosen(bytes, length);
+}
+
+uint64_t checksum64(const void *bytes, size_t length)
+{
+	return crc64_ecma_refl(0, bytes, length);
 }

@@ -22,6 +22,12 @@ uint32_t crc32c(const void *bytes, size_t length);
 uint32_t crc32c_join(const void *a, size_t a_length, const void *b, size_t b_length, const void *c,
 		     size_t c_length);
 
+/*
+ * A 64-bit checksum (CRC-64 of ECMA-182, isa-l's), by which a resync tells whether two
+ * replicas differ: two different blocks look alike once in 2^64.
+ */
+uint64_t checksum64(const void *bytes, size_t length);
+
 /* Each implementation by itself, for tests and benchmarks. */
 uint32_t crc32c_table(const void *bytes, size_t length);
 uint32_t crc32c_isal(const void *bytes, size_t length);

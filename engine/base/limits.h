@@ -11,7 +11,7 @@
 /* A volume's number carries its index in the low ten bits; see record.h. */
 #define ENGINE_VOLUMES_MAX 1024
 #define ENGINE_PEERS_MAX 8
-#define VOLUME_EXTENTS_MAX 64
+#define VOLUME_EXTENTS_MAX 60
 /* Replicas besides the local one.  The formats have room; one is what this version pairs. */
 #define VOLUME_REPLICAS_MAX 3
 #define PEER_KEY_BYTES_MIN 16

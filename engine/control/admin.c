@@ -16,6 +16,9 @@ struct pool_op {
 	struct pool_setup setup;
 	struct engine *engine;
 	struct job *job;
+	unsigned next; /* volume of which the map is read next */
+	struct volume *volume;
+	struct leg leg;
 };
 
 static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
@@ -40,7 +43,6 @@ static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
 				 r.name);
 			return false;
 		}
-		v->ready = true;
 	}
 	return true;
 }
@@ -53,12 +55,80 @@ static void drop_pool(struct engine *e, struct pool *pool)
 	pool_destroy(pool);
 }
 
+static void pool_ended(struct pool_op *op, int code, const char *why)
+{
+	struct engine *e = op->engine;
+	struct pool *pool = op->setup.pool;
+	struct job *job = op->job;
+	char name[POOL_NAME_MAX + 1];
+
+	e->admin_open--;
+	free(op);
+	if (code < 0) {
+		memcpy(name, pool->name, sizeof(name));
+		drop_pool(e, pool);
+		job_done(job, code, name[0] ? "pool '%s': %s" : "%s%s", name, why);
+		return;
+	}
+	e->pools[e->pool_count++] = pool;
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++)
+		if (e->volumes[i] && e->volumes[i]->pool == pool)
+			e->volumes[i]->ready = true;
+	/* A session that is up already has not heard of these volumes. */
+	for (unsigned i = 0; i < e->peer_count; i++)
+		if (peer_up(&e->peers[i]))
+			mirror_connect(e, &e->peers[i]);
+	job_done(job, 0, "pool '%s' is ready: %u device%s, %llu MiB free", pool->name,
+		 pool->device_count, pool->device_count == 1 ? "" : "s",
+		 (unsigned long long)pool_units_free(pool));
+}
+
+static void read_next_map(struct pool_op *op);
+
+static void map_read(struct leg *leg)
+{
+	struct pool_op *op = CONTAINER_OF(leg, struct pool_op, leg);
+	struct volume *v = op->volume;
+	const struct core *core = &op->engine->core;
+
+	core_administer(core, true);
+	/* A page that cannot be read is a page of which nothing is whole: all dirty. */
+	if (leg->status != LS_OK)
+		memset(v->map.page, 0, MAP_PAGE_BYTES);
+	intent_decode(&v->map.intent, v->record.number, v->map.page);
+	read_next_map(op);
+	core_administer(core, false);
+}
+
+/* The write-intent maps of the volumes that are, or were, mirrored. */
+static void read_next_map(struct pool_op *op)
+{
+	struct pool *pool = op->setup.pool;
+
+	while (op->next < ENGINE_VOLUMES_MAX) {
+		struct volume *v = op->engine->volumes[op->next++];
+
+		if (!v || v->pool != pool || !volume_tracks(v))
+			continue;
+		op->volume = v;
+		op->leg = (struct leg){
+			.code = LEG_READ,
+			.offset = MAP_PAGE_OFFSET(v->record.number),
+			.length = MAP_PAGE_BYTES,
+			.buf = v->map.page,
+			.done = map_read,
+		};
+		leg_start_raw(&op->leg, pool->stores);
+		return;
+	}
+	pool_ended(op, 0, "");
+}
+
 static void pool_ready_admin(struct pool_setup *setup, int code, const char *text)
 {
 	struct pool_op *op = CONTAINER_OF(setup, struct pool_op, setup);
 	struct engine *e = op->engine;
 	struct pool *pool = setup->pool;
-	struct job *job = op->job;
 	char why[300];
 
 	snprintf(why, sizeof(why), "%s", text);
@@ -70,21 +140,10 @@ static void pool_ready_admin(struct pool_setup *setup, int code, const char *tex
 	}
 	if (code == 0 && !setup->make && !adopt_records(op, why, sizeof(why)))
 		code = -EINVAL;
-	e->admin_open--;
-	if (code < 0) {
-		char name[POOL_NAME_MAX + 1];
-
-		memcpy(name, pool->name, sizeof(name));
-		free(op);
-		drop_pool(e, pool);
-		job_done(job, code, name[0] ? "pool '%s': %s" : "%s%s", name, why);
-		return;
-	}
-	e->pools[e->pool_count++] = pool;
-	free(op);
-	job_done(job, 0, "pool '%s' is ready: %u device%s, %llu MiB free", pool->name,
-		 pool->device_count, pool->device_count == 1 ? "" : "s",
-		 (unsigned long long)pool_units_free(pool));
+	if (code < 0)
+		pool_ended(op, code, why);
+	else
+		read_next_map(op);
 }
 
 static void pool_ready(struct pool_setup *setup, int code, const char *text)
@@ -280,7 +339,8 @@ void engine_volume_create(struct engine *e, struct job *job, const char *pool_na
 	} else {
 		op = calloc(1, sizeof(*op));
 		if (op)
-			op->volume = volume_make(e, pool, name, size_bytes, &status);
+			op->volume = volume_make(e, pool, name, size_bytes,
+						 e->settings.region_shift, &status);
 		if (!op || !op->volume) {
 			free(op);
 			job_done(job, -ENOSPC,
@@ -344,10 +404,18 @@ void engine_volume_delete(struct engine *e, struct job *job, const char *name)
 		return;
 	}
 	if (volume_mirrors(v) || v->pairing) {
-		job_done(job, -EBUSY, "volume '%s' is mirrored with node '%s', which is connected",
+		job_done(job, -EBUSY,
+			 "volume '%s' is mirrored with node '%s', which is connected; unpair it "
+			 "first",
 			 name,
 			 v->record.replica_count ? v->record.replicas[0].node_name
 						 : v->pairing->peer->name);
+		return;
+	}
+	if (v->map.busy ||
+	    (v->peering && (mirror_busy(v->peering) || v->peering->op || v->peering->round_open ||
+			    !list_empty(&v->peering->ops)))) {
+		job_done(job, -EBUSY, "volume '%s' is busy with its mirror; try again", name);
 		return;
 	}
 	op = calloc(1, sizeof(*op));
@@ -359,6 +427,8 @@ void engine_volume_delete(struct engine *e, struct job *job, const char *name)
 	op->job = job;
 	op->volume = v;
 	op->commit.done = volume_deleted;
+	if (v->peering)
+		mirror_jobs_done(v->peering, -ECANCELED, "the volume is being deleted");
 	v->ready = false;
 	v->deleting = true;
 	e->admin_open++;
@@ -391,4 +461,68 @@ void engine_pair(struct engine *e, struct job *job, const char *volume, const ch
 			 v->record.replicas[0].node_name);
 	else
 		pair_request(e, job, v, peer, target, target_pool);
+}
+
+/* NULL, and the job has ended, when there is no such volume. */
+static struct volume *volume_for(struct engine *e, struct job *job, const char *name)
+{
+	struct volume *v = volume_find(e, name);
+
+	if (e->stopping)
+		job_done(job, -ESHUTDOWN, "this node is stopping");
+	else if (!v || !v->ready || v->deleting)
+		job_done(job, -ENOENT, "there is no volume '%s' on this node", name);
+	else
+		return v;
+	return NULL;
+}
+
+static void operate(struct engine *e, struct job *job, const char *name,
+		    void (*run)(struct mirror *, struct mirror_op *), enum wish wish, bool force)
+{
+	struct volume *v = volume_for(e, job, name);
+
+	if (v)
+		operation_add(e, job, v, run, wish, force);
+}
+
+void engine_break(struct engine *e, struct job *job, const char *volume)
+{
+	operate(e, job, volume, operation_break, WISH_NONE, false);
+}
+
+static enum wish wish_of(enum engine_keep keep)
+{
+	static const enum wish wishes[] = {
+		[ENGINE_KEEP_AHEAD] = WISH_NONE,
+		[ENGINE_KEEP_LOCAL] = WISH_KEEP,
+		[ENGINE_KEEP_PEER] = WISH_YIELD,
+	};
+
+	return wishes[keep];
+}
+
+void engine_resume(struct engine *e, struct job *job, const char *volume, enum engine_keep keep)
+{
+	operate(e, job, volume, operation_resume, wish_of(keep), false);
+}
+
+void engine_unpair(struct engine *e, struct job *job, const char *volume)
+{
+	operate(e, job, volume, operation_unpair, WISH_NONE, false);
+}
+
+void engine_promote(struct engine *e, struct job *job, const char *volume, bool force)
+{
+	operate(e, job, volume, operation_promote, WISH_NONE, force);
+}
+
+void engine_demote(struct engine *e, struct job *job, const char *volume)
+{
+	operate(e, job, volume, operation_demote, WISH_NONE, false);
+}
+
+void engine_set_policy(struct engine *e, struct job *job, const char *volume, bool fail_closed)
+{
+	operate(e, job, volume, operation_policy, WISH_NONE, fail_closed);
 }

@@ -14,7 +14,9 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define PEER_TIMEOUT_DEFAULT_MS 10000u
 #define REQUEST_TIMEOUT_DEFAULT_MS 30000u
-#define COPY_REGION_BYTES (4096u + COPY_UNITS * PIECE_BYTES_MAX)
+/* Chunks of resyncs, a page of checksums for each, and bodies of control requests. */
+#define COPY_REGION_BYTES                                                                          \
+	(COPY_UNITS * (PIECE_BYTES_MAX + 4096u) + CONTROL_BUFFERS * CONTROL_BUFFER_BYTES)
 
 static int take_memory(struct engine *e, struct err *err)
 {
@@ -40,6 +42,11 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	if (!e)
 		return err_set(err, -ENOMEM, "out of memory");
 	list_init(&e->pairings);
+	list_init(&e->resyncs);
+	e->core.writes_held = mirror_writes_held;
+	e->core.leg_failed = mirror_leg_failed;
+	e->settings.region_shift =
+		config->region_shift ? config->region_shift : INTENT_SHIFT_DEFAULT;
 	e->core.own_address = config->node_address;
 	e->core.payload_crc = config->payload_crc;
 	e->core.volume_by_number = volume_by_number;
@@ -88,9 +95,48 @@ void engine_stop(struct engine *e)
 	e->next_tick_ns = 0;
 }
 
+static void stop_mirrors(struct engine *e)
+{
+	struct list *node;
+
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		struct volume *v = e->volumes[i];
+		struct mirror *m = v ? v->peering : NULL;
+
+		if (v)
+			core_release(&e->core, v);
+		if (!m)
+			continue;
+		mirror_jobs_done(m, -ESHUTDOWN, "this node is stopping");
+		while ((node = list_pop(&m->ops))) {
+			struct mirror_op *op = LIST_ENTRY(node, struct mirror_op, node);
+
+			job_done(op->job, -ESHUTDOWN, "this node is stopping");
+			free(op);
+		}
+	}
+}
+
+static bool mirrors_idle(const struct engine *e)
+{
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		const struct volume *v = e->volumes[i];
+		const struct mirror *m = v ? v->peering : NULL;
+
+		if (v && v->map.busy)
+			return false;
+		if (m && (m->calling || m->committing || m->round_open || m->op ||
+			  !list_empty(&m->ops) || !list_empty(&m->jobs)))
+			return false;
+	}
+	return e->units_busy == 0;
+}
+
 /* Own requests end first; then the sessions, which ends what the peer waits for. */
 static void stop_run(struct engine *e)
 {
+	stop_mirrors(e);
+	core_run(&e->core);
 	if (!core_idle(e))
 		return;
 	for (unsigned i = 0; i < SESSIONS_MAX; i++)
@@ -105,7 +151,7 @@ bool engine_stopped(const struct engine *e)
 	for (unsigned i = 0; i < e->peer_count; i++)
 		dialling |= e->peers[i].dialling;
 	return e->stopping && core_idle(e) && session_none(e) && pools_idle(e) &&
-	       list_empty(&e->pairings) && !dialling;
+	       list_empty(&e->pairings) && mirrors_idle(e) && !dialling;
 }
 
 void engine_destroy(struct engine *e)
@@ -129,6 +175,9 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 		return;
 	session_tick(e);
 	pair_run(e);
+	core_administer(&e->core, true);
+	mirror_tick(e);
+	core_administer(&e->core, false);
 }
 
 uint64_t engine_deadline_ns(const struct engine *e)

@@ -31,6 +31,8 @@ struct engine_config {
 	uint32_t peer_timeout_ms; /* silence after which a peer is lost; 0 = 10000 */
 	uint32_t request_timeout_ms; /* age of an unanswered frame after which a peer is lost; 0 =
 					30000 */
+	/* log2 of the smallest region of a new volume's write-intent map, 16..40; 0 = 20 (1 MiB) */
+	uint8_t region_shift;
 	bool payload_crc; /* check CRC32C of payloads on the wire; true by default */
 };
 
@@ -88,6 +90,28 @@ void engine_volume_delete(struct engine *engine, struct job *job, const char *na
 void engine_pair(struct engine *engine, struct job *job, const char *volume, const char *peer,
 		 const char *target, const char *target_pool);
 
+/*
+ * Operations on a mirror (engine/doc/mirror.md).  Each may be asked twice, and may wait for
+ * what is under way on the volume.
+ */
+/* Ends the association; the peer keeps a consistent copy of this moment. */
+void engine_break(struct engine *engine, struct job *job, const char *volume);
+/* Which side's writes count where both have some that the other lacks. */
+enum engine_keep {
+	ENGINE_KEEP_AHEAD /* none: that is refused */,
+	ENGINE_KEEP_LOCAL,
+	ENGINE_KEEP_PEER
+};
+/* Takes up a broken association, or ends a split brain; done when the volume is in sync. */
+void engine_resume(struct engine *engine, struct job *job, const char *volume,
+		   enum engine_keep keep);
+void engine_unpair(struct engine *engine, struct job *job, const char *volume);
+/* @force: also a replica in the middle of a resync. */
+void engine_promote(struct engine *engine, struct job *job, const char *volume, bool force);
+void engine_demote(struct engine *engine, struct job *job, const char *volume);
+void engine_set_policy(struct engine *engine, struct job *job, const char *volume,
+		       bool fail_closed);
+
 /* A peer: its node name, the key that both share, and where to dial it ("" = it dials us). */
 int engine_peer_add(struct engine *engine, const char *name, const char *address, const void *key,
 		    size_t key_bytes, struct err *err) MUST_CHECK;
@@ -112,15 +136,23 @@ struct volume_status {
 	uint32_t block_bytes;
 	enum volume_role role;
 	enum mirror_state mirror;
-	bool consistent; /* secondary: the initial copy is complete */
+	bool consistent; /* false: a resync into it has begun and not ended */
+	enum association association;
+	enum volume_policy policy;
+	struct generations generations;
+	struct generations peer_generations; /* as last heard; current 0 = never */
+	uint32_t dirty_regions; /* to be resynced */
+	uint32_t peer_dirty_regions; /* of the peer's map, as last heard */
+	uint64_t map_writes, map_marks; /* page writes; client writes that waited for one */
+	uint64_t resync_sent_bytes; /* payload of the resync that runs, or ran last */
 	char peer[NODE_NAME_MAX + 1]; /* "" when not paired */
 	char peer_volume[VOLUME_NAME_MAX + 1];
 	uint32_t open_count;
 	uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
 	uint64_t reads, writes, flushes, discards, read_bytes, written_bytes, errors;
-	uint64_t regions_touched; /* write-intent regions written since the pair was in sync */
+	uint64_t regions_touched; /* set in the durable write-intent map */
 	uint32_t region_bytes;
-	char last_error[200]; /* why the mirror is lost */
+	char last_error[240]; /* why the mirror is in its state */
 	unsigned extent_count;
 	struct extent_status extents[VOLUME_EXTENTS_MAX];
 };

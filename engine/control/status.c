@@ -19,8 +19,12 @@ const char *mirror_state_name(enum mirror_state state)
 		return "copying";
 	case MIRROR_SYNCED:
 		return "synced";
-	case MIRROR_LOST:
-		return "lost";
+	case MIRROR_ALONE:
+		return "alone";
+	case MIRROR_SPLIT:
+		return "split";
+	case MIRROR_BROKEN:
+		return "broken";
 	}
 	return "?";
 }
@@ -114,10 +118,20 @@ void engine_status(const struct engine *e, struct engine_status *s)
 		peer_status(e, &e->peers[i], &s->peers[i]);
 }
 
+static uint32_t count_bits(const uint8_t *bits, uint32_t bytes)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < bytes; i++)
+		n += (uint32_t)__builtin_popcount(bits[i]);
+	return n;
+}
+
 static void volume_status(const struct volume *v, struct volume_status *s)
 {
 	const struct volume_record *r = &v->record;
-	const struct pairing *p = v->pairing;
+	const struct mirror *m = v->peering;
+	bool copying = m && m->step == STEP_SOURCE && v->mirror == MIRROR_COPYING;
 
 	*s = (struct volume_status){
 		.number = r->number,
@@ -127,9 +141,16 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		.mirror = v->mirror,
 		.consistent = r->consistent,
 		.open_count = v->open_count,
-		.copy_done_bytes = p ? p->done_bytes : 0,
-		.copy_total_bytes = p ? r->size_bytes : 0,
-		.copy_started_ns = p ? p->started_ns : 0,
+		.association = r->association,
+		.policy = r->policy,
+		.generations = r->generations,
+		.dirty_regions = v->map.intent.dirty_regions,
+		.map_writes = v->map.writes,
+		.map_marks = v->map.marks,
+		.resync_sent_bytes = m ? m->resync_sent : 0,
+		.copy_done_bytes = copying ? min_u64(m->resync_done, m->resync_total) : 0,
+		.copy_total_bytes = copying ? m->resync_total : 0,
+		.copy_started_ns = copying ? m->resync_started_ns : 0,
 		.reads = v->stats.reads,
 		.writes = v->stats.writes,
 		.flushes = v->stats.flushes,
@@ -137,8 +158,8 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		.read_bytes = v->stats.read_bytes,
 		.written_bytes = v->stats.written_bytes,
 		.errors = v->stats.errors,
-		.regions_touched = v->intent.marked,
-		.region_bytes = INTENT_REGION_BYTES,
+		.regions_touched = v->map.intent.marked,
+		.region_bytes = (uint32_t)intent_region_bytes(&v->map.intent),
 		.extent_count = r->extent_count,
 	};
 	snprintf(s->name, sizeof(s->name), "%s", r->name);
@@ -147,8 +168,11 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		snprintf(s->peer, sizeof(s->peer), "%s", r->replicas[0].node_name);
 		snprintf(s->peer_volume, sizeof(s->peer_volume), "%s", r->replicas[0].volume_name);
 	}
-	if (v->mirror == MIRROR_LOST)
-		snprintf(s->last_error, sizeof(s->last_error), "%s", v->mirror_error);
+	if (m && m->map_bytes) {
+		s->peer_generations = m->theirs.generations;
+		s->peer_dirty_regions = count_bits(m->map, m->map_bytes);
+	}
+	snprintf(s->last_error, sizeof(s->last_error), "%s", v->mirror_reason);
 	for (unsigned i = 0; i < r->extent_count; i++)
 		s->extents[i] = (struct extent_status){
 			.device = r->extents[i].device,

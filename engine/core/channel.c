@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int channel_init(struct channel *c, struct core *core, uint32_t slots)
 {
@@ -234,6 +235,30 @@ static uint32_t saturate(uint64_t ns)
 	return ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
 }
 
+/* Which of the checksummed parts differ from what is on the device. */
+static uint64_t differences(const struct serve *s)
+{
+	const uint8_t *data = link_slot_payload(s->channel->link, msgid_slot(s->frame.message));
+	uint64_t mask = 0;
+
+	for (uint32_t at = 0, i = 0; at < s->frame.length; at += CHECK_BYTES, i++) {
+		uint32_t n = (uint32_t)min_u64(CHECK_BYTES, s->frame.length - at);
+
+		if (checksum64(data + at, n) != s->sums[i])
+			mask |= UINT64_C(1) << i;
+	}
+	return mask;
+}
+
+static void check_read(struct leg *leg)
+{
+	struct serve *s = CONTAINER_OF(leg, struct serve, leg);
+	/* The session may be over, and its slots with it. */
+	bool compare = leg->status == LS_OK && s->channel->link && !s->channel->shut;
+
+	channel_answer(s, leg->status, 0, compare ? differences(s) : 0);
+}
+
 static void serve_done(struct leg *leg)
 {
 	struct serve *s = CONTAINER_OF(leg, struct serve, leg);
@@ -266,24 +291,28 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 		return LS_OUT_OF_RANGE;
 	if (f->command == FRAME_WRITE && f->length != payload_bytes)
 		return LS_PROTOCOL;
+	if (f->command == FRAME_CHECK &&
+	    (f->length > RANGE_CHUNK_BYTES ||
+	     payload_bytes != 8 * ((f->length + CHECK_BYTES - 1) / CHECK_BYTES)))
+		return LS_PROTOCOL;
 	return LS_OK;
 }
 
 static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t payload_bytes)
 {
 	static const enum leg_code codes[] = {
-		[FRAME_WRITE] = LEG_WRITE,
-		[FRAME_FLUSH] = LEG_FLUSH,
-		[FRAME_DISCARD] = LEG_WRITE_ZEROES,
-		[FRAME_WRITE_ZEROES] = LEG_WRITE_ZEROES,
+		[FRAME_WRITE] = LEG_WRITE,	    [FRAME_FLUSH] = LEG_FLUSH,
+		[FRAME_DISCARD] = LEG_WRITE_ZEROES, [FRAME_WRITE_ZEROES] = LEG_WRITE_ZEROES,
+		[FRAME_CHECK] = LEG_READ,
 	};
 	const struct frame *f = &s->frame;
+	bool data = f->command == FRAME_WRITE || f->command == FRAME_CHECK;
 	uint8_t *payload = link_slot_payload(c->link, slot);
 	enum ls_status status;
 
 	s->volume = c->core->volume_by_number(c->core->engine, f->volume);
 	status = serve_check(c, s, payload_bytes);
-	if (status == LS_OK && f->command == FRAME_WRITE && (f->flags & FRAME_CRC) &&
+	if (status == LS_OK && data && (f->flags & FRAME_CRC) &&
 	    crc32c(payload, payload_bytes) != f->payload_crc) {
 		c->payload_mismatches++;
 		status = LS_CHECKSUM;
@@ -292,15 +321,17 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 		channel_answer(s, status, 0, 0);
 		return;
 	}
+	if (f->command == FRAME_CHECK)
+		memcpy(s->sums, payload, payload_bytes);
 	s->device_ns = c->core->now_ns;
 	s->leg = (struct leg){
 		.code = codes[f->command],
 		.fua = f->flags & FRAME_FUA,
 		.offset = f->offset,
 		.length = f->length,
-		.buf = f->command == FRAME_WRITE ? payload : NULL,
-		.region = f->command == FRAME_WRITE ? &c->link->slots : NULL,
-		.done = serve_done,
+		.buf = data ? payload : NULL,
+		.region = data ? &c->link->slots : NULL,
+		.done = f->command == FRAME_CHECK ? check_read : serve_done,
 	};
 	leg_start(&s->leg, &s->volume->record, s->volume->pool->stores);
 }
@@ -328,7 +359,7 @@ void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uin
 		violation(c, "a request with a stale or foreign identification");
 		return;
 	}
-	if (s->frame.flags & FRAME_COMPLETION || s->frame.command > FRAME_PING) {
+	if (s->frame.flags & FRAME_COMPLETION || s->frame.command > FRAME_REQUEST_LAST) {
 		violation(c, "a request with a command that is none");
 		return;
 	}
@@ -342,10 +373,10 @@ void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uin
 	c->serves_busy++;
 	if (s->frame.command == FRAME_PING)
 		channel_answer(s, LS_OK, 0, 0);
-	else if (s->frame.command == FRAME_PAIR || s->frame.command == FRAME_SYNCED)
-		c->handler->control(c, s, link_slot_payload(c->link, slot), payload_bytes);
-	else
+	else if (s->frame.command <= FRAME_WRITE_ZEROES || s->frame.command == FRAME_CHECK)
 		serve_io(c, s, slot, payload_bytes);
+	else
+		c->handler->control(c, s, link_slot_payload(c->link, slot), payload_bytes);
 }
 
 /* --- the end --- */

@@ -14,10 +14,14 @@
 #include "engine/base/list.h"
 #include "engine/core/frame.h"
 #include "engine/core/msgid.h"
+#include "engine/core/range.h"
 #include "engine/meta/leg.h"
 #include "verbs/link.h"
 
 #define CHANNEL_RESERVE 2u
+/* A CHECK carries a checksum for each of so many bytes, at most so many of them. */
+#define CHECK_BYTES 4096u
+#define CHECK_MAX (RANGE_CHUNK_BYTES / CHECK_BYTES)
 
 struct core;
 struct volume;
@@ -48,6 +52,7 @@ struct serve {
 	struct frame frame;
 	struct leg leg;
 	struct volume *volume;
+	uint64_t sums[CHECK_MAX]; /* of a CHECK, copied from its slot */
 	uint16_t tag; /* of the next request in this slot */
 	enum serve_state state;
 	uint64_t landed_ns, device_ns;
@@ -56,7 +61,7 @@ struct serve {
 /* What the channel passes up: requests that are not I/O, and the end. */
 struct channel_handler {
 	/*
-	 * A control request (FRAME_PAIR, FRAME_SYNCED) landed.  @payload stays valid until
+	 * A control request (FRAME_PAIR, FRAME_STATE, …) landed.  @payload stays valid until
 	 * channel_answer(), which must be called exactly once, now or later.
 	 */
 	void (*control)(struct channel *channel, struct serve *serve, const uint8_t *payload,

@@ -73,14 +73,6 @@ void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES]
 	memcpy(c->bytes, bytes, FRAME_BYTES);
 }
 
-void volume_mirror_lost(struct volume *v, const char *reason)
-{
-	if (!volume_mirrors(v))
-		return;
-	v->mirror = MIRROR_LOST;
-	snprintf(v->mirror_error, sizeof(v->mirror_error), "%s", reason);
-}
-
 /* --- requests --- */
 
 static void request_finish(struct request *r)
@@ -127,8 +119,6 @@ static enum ls_status request_check(const struct core *core, const struct reques
 		return LS_INVALID;
 	if (v->record.role != VOLUME_PRIMARY)
 		return LS_NOT_PRIMARY;
-	if (r->op != REQUEST_READ && v->mirror == MIRROR_LOST)
-		return LS_NO_PEER;
 	if (r->op == REQUEST_FLUSH)
 		return LS_OK;
 	if (r->length == 0)
@@ -178,6 +168,7 @@ static struct piece *piece_cut(struct core *core, struct request *r)
 	p->buf = r->buf ? (uint8_t *)r->buf + r->cut : NULL;
 	p->region = r->region;
 	p->ranged = p->code == LEG_WRITE || p->code == LEG_WRITE_ZEROES;
+	p->marked = p->local_ended = false;
 	p->legs_open = 0;
 	p->remotes = p->credits = 0;
 	p->local_status = p->remote_status = LS_OK;
@@ -261,21 +252,53 @@ static void piece_outcome(const struct piece *p, struct request *r)
 	r->status = worse(r->status, status);
 }
 
-/* One leg did it and the other did not: the replicas may differ from here on. */
-static void check_divergence(struct piece *p)
+static void hold(struct piece *p)
 {
-	char text[160];
+	struct volume *v = p->volume;
 
-	if (!p->ranged || !p->remotes || (p->local_status == LS_OK && p->remote_status == LS_OK))
-		return;
-	snprintf(text, sizeof(text), "a write at byte %llu failed on %s: %s",
-		 (unsigned long long)p->offset,
+	p->state = PIECE_HELD;
+	list_add_tail(&v->held, &p->node);
+	p->core->writes_held(p->core->engine, v);
+}
+
+/* The replicas may differ here from now on. */
+static void note_divergence(struct piece *p)
+{
+	char text[200];
+
+	if (p->ranged)
+		intent_dirty(&p->volume->map.intent, p->offset, p->length);
+	if (p->remote_status == LS_PEER_LOST)
+		return; /* the session's end has been told */
+	snprintf(text, sizeof(text), "a %s at byte %llu failed on %s: %s",
+		 p->code == LEG_FLUSH ? "flush" : "write", (unsigned long long)p->offset,
 		 p->local_status != LS_OK ? "the local leg" : "the peer's leg",
 		 ls_status_text(worse(p->local_status, p->remote_status)));
-	if (volume_mirrors(p->volume))
-		core_log(p->core, 3, "volume '%s': %s; the mirror is out of sync",
-			 p->volume->record.name, text);
-	volume_mirror_lost(p->volume, text);
+	p->core->leg_failed(p->core->engine, p->volume, text);
+}
+
+/*
+ * The legs are over.  True: the piece is held, because its local leg is good and its remote
+ * one is to be made up for, by a durable note or by doing it again.
+ */
+static bool held_back(struct piece *p)
+{
+	bool failed = p->local_status != LS_OK || p->remote_status != LS_OK;
+
+	if (!p->remotes || !failed || p->code == LEG_READ || !volume_tracks(p->volume))
+		return false;
+	note_divergence(p);
+	/* A client that changes its buffer in flight has nobody else to blame. */
+	if (p->local_status != LS_OK || p->core->stopping || p->remote_status == LS_CHECKSUM)
+		return false;
+#ifdef LS_MUTANT_ACK_BEFORE_STALE
+	/* Planted: acknowledged alone before that is durable. */
+	p->remote_status = LS_OK;
+	return false;
+#endif
+	p->local_ended = true;
+	hold(p);
+	return true;
 }
 
 static void piece_finish(struct piece *p)
@@ -284,7 +307,8 @@ static void piece_finish(struct piece *p)
 	struct request *r = p->request;
 
 	piece_outcome(p, r);
-	check_divergence(p);
+	if (p->marked)
+		intent_end(&p->volume->map.intent, p->offset, p->length);
 	if (p->ranged)
 		range_release(&p->volume->ranges, &p->range);
 	if (p->code == LEG_WRITE && p->remotes) {
@@ -323,7 +347,7 @@ static void leg_closed(struct piece *p)
 #ifdef LS_MUTANT_ACK_ONE_LEG
 	mutant_ack_early(p);
 #endif
-	if (--p->legs_open == 0)
+	if (--p->legs_open == 0 && !held_back(p))
 		piece_finish(p);
 }
 
@@ -363,11 +387,11 @@ static void piece_fly(struct piece *p)
 {
 	p->state = PIECE_FLIGHT;
 	p->request->begun = true;
-	p->legs_open = 1u + (unsigned)__builtin_popcount(p->remotes);
+	p->legs_open = !p->local_ended + (unsigned)__builtin_popcount(p->remotes);
 	if (p->remotes && p->code == LEG_WRITE && p->core->payload_crc)
 		p->crc = crc32c(p->buf, p->length);
-	if (p->ranged)
-		intent_mark(&p->volume->intent, p->offset, p->length);
+	if (p->marked && !p->remotes)
+		intent_dirty(&p->volume->map.intent, p->offset, p->length);
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++) {
 		if (!(p->remotes & 1u << i))
 			continue;
@@ -375,6 +399,8 @@ static void piece_fly(struct piece *p)
 		p->remote[i].resends = 0;
 		remote_send(p, i);
 	}
+	if (p->local_ended)
+		return;
 	p->local = (struct leg){
 		.code = p->code,
 		.fua = p->fua,
@@ -402,20 +428,79 @@ static void take_credits(struct piece *p)
 	piece_fly(p);
 }
 
-static void piece_ready(struct piece *p)
+static void refuse(struct piece *p, enum ls_status status)
+{
+	/* One leg may have it: that is not "nothing was done". */
+	p->remote_status = p->local_ended ? LS_PEER_LOST : status;
+	piece_finish(p);
+}
+
+/* Which legs the mirror's state asks for; holds the piece when it does not say yet. */
+static void piece_decide(struct piece *p)
 {
 	const struct volume *v = p->volume;
 
 	p->state = PIECE_CREDIT;
-	if (p->code != LEG_READ && v->mirror == MIRROR_LOST) {
-		/* The peer went while it waited: nothing was written. */
-		p->remote_status = LS_NO_PEER;
-		piece_finish(p);
+	p->remotes = p->credits = 0;
+	p->remote_status = LS_OK;
+	if (p->code == LEG_READ) {
+		take_credits(p);
+	} else if (v->record.role != VOLUME_PRIMARY) {
+		refuse(p, LS_NOT_PRIMARY);
+	} else if (volume_mirrors(v)) {
+		p->remotes = (1u << v->record.replica_count) - 1;
+		take_credits(p);
+	} else if (volume_alone(v)) {
+		if (p->local_ended)
+			piece_finish(p);
+		else
+			take_credits(p);
+	} else if (p->core->stopping) {
+		refuse(p, LS_SHUTDOWN);
+	} else {
+		hold(p);
+	}
+}
+
+static void map_ready(struct map_wait *wait, bool ok)
+{
+	struct piece *p = CONTAINER_OF(wait, struct piece, map);
+
+	if (ok) {
+		piece_decide(p);
 		return;
 	}
-	if (p->code != LEG_READ && volume_mirrors(v))
-		p->remotes = (1u << v->record.replica_count) - 1;
-	take_credits(p);
+	p->local_status = LS_LOCAL_IO;
+	piece_finish(p);
+}
+
+static void piece_ready(struct piece *p)
+{
+	struct volume *v = p->volume;
+
+	if (p->state == PIECE_HELD || !p->ranged || !volume_tracks(v)) {
+		piece_decide(p);
+		return;
+	}
+	p->marked = true;
+	if (intent_begin(&v->map.intent, p->offset, p->length)) {
+		piece_decide(p);
+		return;
+	}
+	p->state = PIECE_INTENT;
+	p->map.done = map_ready;
+#ifdef LS_MUTANT_INTENT_LATE
+	/* Planted: the write does not wait for its intent. */
+	map_write(v);
+	piece_decide(p);
+#else
+	map_wait(v, &p->map, p->offset, p->length);
+#endif
+}
+
+void core_release(struct core *core, struct volume *v)
+{
+	list_splice_tail(&core->ready, &v->held);
 }
 
 static void remote_credit(struct call *call)
@@ -485,11 +570,11 @@ static void remote_lost(struct call *call, bool sent)
 		remote_closed(leg, LS_PEER_LOST);
 		return;
 	}
-	/* Not sent at all: no leg was started, and what it holds of other peers goes back. */
+	/* Not sent at all: what it holds of other peers goes back, and it is decided again. */
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
 		if (p->credits & 1u << i && p->remote[i].call.message)
 			channel_return_credit(&p->remote[i].call);
 	p->remotes = p->credits = 0;
-	p->remote_status = LS_NO_PEER;
-	piece_finish(p);
+	p->state = PIECE_HELD;
+	list_add_tail(&p->core->ready, &p->node);
 }

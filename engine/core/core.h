@@ -5,8 +5,13 @@
  * the request once, when all of that is done.  No lock, no allocation, no system call.
  *
  *   FREE -> RANGE (waits for earlier overlapping pieces)
+ *        -> INTENT (waits until its regions are in the durable write-intent map)
+ *        -> HELD (waits until the mirror's state says what to do)
  *        -> CREDIT (waits for a slot at a peer)
  *        -> FLIGHT (legs open) -> FREE
+ *
+ * A piece whose remote leg was lost goes from FLIGHT to HELD: it is acknowledged when it is
+ * durable that the peer is stale, or when the leg was done again in the next session.
  */
 #ifndef LS_CORE_CORE_H
 #define LS_CORE_CORE_H
@@ -25,7 +30,7 @@
 #define PIECE_RESENDS 3u
 #define CORE_CAPTURE_MAX 64u
 
-enum piece_state { PIECE_FREE, PIECE_RANGE, PIECE_CREDIT, PIECE_FLIGHT };
+enum piece_state { PIECE_FREE, PIECE_RANGE, PIECE_INTENT, PIECE_HELD, PIECE_CREDIT, PIECE_FLIGHT };
 
 struct piece;
 
@@ -46,12 +51,15 @@ struct piece {
 	enum leg_code code;
 	bool fua;
 	bool ranged; /* holds or waits for a range */
+	bool marked; /* counted in the write-intent map */
+	bool local_ended; /* the local leg is done; a remote one is to be done again */
 	uint64_t offset, length;
 	void *buf;
 	const struct region *region;
 	uint32_t crc;
 
 	struct range range;
+	struct map_wait map;
 	struct leg local;
 	struct remote_leg remote[VOLUME_REPLICAS_MAX];
 	uint32_t remotes; /* bits of the replicas that this piece goes to */
@@ -86,6 +94,10 @@ struct core {
 	struct list cutting; /* requests with something left to cut */
 	uint32_t in_use;
 
+	/* Writes are held: the node should go on alone, if the volume's policy lets it. */
+	void (*writes_held)(void *engine, struct volume *volume);
+	/* A leg failed though the session is up: the replicas differ where the map says. */
+	void (*leg_failed)(void *engine, struct volume *volume, const char *reason);
 	/* Finds the volume that a frame names; the table belongs to the engine. */
 	struct volume *(*volume_by_number)(void *engine, uint32_t number);
 	void *engine;
@@ -101,6 +113,9 @@ void core_fini(struct core *core);
 void core_submit(struct core *core, struct request *request);
 /* Goes on with what became possible: granted ranges, freed pieces.  At the end of each pass. */
 void core_run(struct core *core);
+
+/* The mirror's state has changed: what was held is decided again, at the end of the pass. */
+void core_release(struct core *core, struct volume *volume);
 
 void core_log(const struct core *core, int level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* See engine_env.administering. */

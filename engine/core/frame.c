@@ -39,7 +39,7 @@ void frame_encode(const struct frame *f, uint8_t bytes[FRAME_BYTES])
 
 static bool command_known(uint8_t command)
 {
-	return (command >= FRAME_WRITE && command <= FRAME_PING) ||
+	return (command >= FRAME_WRITE && command <= FRAME_REQUEST_LAST) ||
 	       (command >= FRAME_HELLO && command <= FRAME_REJECT);
 }
 
@@ -114,6 +114,18 @@ const char *frame_command_name(uint8_t command)
 		return "synced";
 	case FRAME_PING:
 		return "ping";
+	case FRAME_CHECK:
+		return "check";
+	case FRAME_STATE:
+		return "state";
+	case FRAME_BEGIN:
+		return "begin";
+	case FRAME_BREAK:
+		return "break";
+	case FRAME_UNPAIR:
+		return "unpair";
+	case FRAME_PROMOTE:
+		return "promote";
 	case FRAME_HELLO:
 		return "hello";
 	case FRAME_CHALLENGE:

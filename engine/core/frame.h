@@ -38,8 +38,16 @@ enum frame_command {
 	FRAME_DISCARD = 3,
 	FRAME_WRITE_ZEROES = 4,
 	FRAME_PAIR = 5, /* payload: struct pair_body */
-	FRAME_SYNCED = 6, /* the initial copy of the volume is complete */
+	FRAME_SYNCED = 6, /* the resync is complete; payload: the source's generations */
 	FRAME_PING = 7,
+	/* payload: a checksum for each 4 KiB; the completion's offset: which differ, as bits */
+	FRAME_CHECK = 8,
+	FRAME_STATE = 9, /* payload: struct state_body and the write-intent map */
+	FRAME_BEGIN = 10, /* a resync begins; payload: struct begin_body */
+	FRAME_BREAK = 11, /* payload: struct break_body */
+	FRAME_UNPAIR = 12,
+	FRAME_PROMOTE = 13, /* asks: may the initiator become primary? */
+	FRAME_REQUEST_LAST = FRAME_PROMOTE,
 	/* Handshake: only as messages, before the session is up. */
 	FRAME_HELLO = 16,
 	FRAME_CHALLENGE = 17,

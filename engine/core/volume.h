@@ -3,18 +3,21 @@
 #ifndef LS_CORE_VOLUME_H
 #define LS_CORE_VOLUME_H
 
-#include "engine/core/intent.h"
+#include "engine/core/map.h"
 #include "engine/core/range.h"
 #include "engine/meta/pool.h"
 
 struct channel;
 
+/* engine/doc/mirror.md says what is true in each, and what writes do. */
 enum mirror_state {
 	MIRROR_NONE, /* not paired */
-	MIRROR_WAITING, /* pair asked, the peer has not agreed yet; writes are local */
-	MIRROR_COPYING, /* initial copy runs; writes go to both */
+	MIRROR_WAITING, /* for the peer, or for state to be exchanged; writes are held */
+	MIRROR_ALONE, /* it is durable that the peer is stale; writes are local */
+	MIRROR_COPYING, /* resync runs; writes go to both */
 	MIRROR_SYNCED,
-	MIRROR_LOST, /* peer lost or restarted: writes are refused until `lockstep pair` again */
+	MIRROR_SPLIT, /* both sides have writes that the other lacks; nothing is merged */
+	MIRROR_BROKEN, /* by `lockstep break`, until `lockstep resume` */
 };
 
 const char *mirror_state_name(enum mirror_state state);
@@ -25,6 +28,8 @@ struct volume_stats {
 	uint64_t errors;
 };
 
+struct mirror;
+
 struct volume {
 	struct volume_record record;
 	struct pool *pool;
@@ -33,17 +38,24 @@ struct volume {
 	uint32_t open_count;
 
 	struct range_set ranges;
-	struct intent intent;
+	struct map map;
 
 	enum mirror_state mirror;
-	char mirror_error[200]; /* why it is lost */
+	/*
+	 * The current generation is this node's alone: a write may be acknowledged without the
+	 * peer.  False after every restart, and once SYNCED was sent.
+	 */
+	bool alone_durable;
+	char mirror_reason[240]; /* why the mirror is in its state; "" = nothing to say */
 	/* Same index as record.replicas; NULL = not connected.  Used while COPYING or SYNCED. */
 	struct channel *channels[VOLUME_REPLICAS_MAX];
+	struct list held; /* struct piece: writes that wait for the mirror's state to change */
 
 	struct volume_stats stats;
 
-	/* The initial copy and the jobs that wait for it; NULL = none. */
-	struct pairing *pairing;
+	/* What peer/ keeps of the mirror; NULL = never paired since the engine began. */
+	struct mirror *peering;
+	struct pairing *pairing; /* NULL = no pair is being made */
 };
 
 /* True when a write must also go to the peers. */
@@ -52,10 +64,18 @@ static inline bool volume_mirrors(const struct volume *v)
 	return v->mirror == MIRROR_COPYING || v->mirror == MIRROR_SYNCED;
 }
 
-/*
- * The mirror is broken: from now on writes are refused, because the legs may differ.  The
- * first reason is kept.  No effect on a volume that does not mirror.
- */
-void volume_mirror_lost(struct volume *volume, const char *reason);
+/* True when the write-intent map must cover each write. */
+static inline bool volume_tracks(const struct volume *v)
+{
+	return v->record.association != ASSOCIATION_NONE;
+}
+
+/* True when a write is acknowledged without the peer. */
+static inline bool volume_alone(const struct volume *v)
+{
+	return v->mirror == MIRROR_NONE ||
+	       (v->alone_durable && (v->mirror == MIRROR_ALONE || v->mirror == MIRROR_SPLIT ||
+				     v->mirror == MIRROR_BROKEN));
+}
 
 #endif

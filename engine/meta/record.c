@@ -3,11 +3,13 @@
 
 #include "engine/base/crc32c.h"
 #include "engine/base/wire.h"
+#include "engine/meta/intent.h"
 
 #include <assert.h>
 
 #define SUPER_VERSION 1u
-#define TABLE_VERSION 1u
+/* 2: generations, association, policy. */
+#define TABLE_VERSION 2u
 
 /* clang-format off */
 static const uint8_t super_magic[8] = {'L', 'O', 'C', 'K', 'S', 'T', 'E', 'P'};
@@ -29,7 +31,10 @@ enum {
 enum {
 	RECORD_AT_NAME = 0, RECORD_AT_UUID = 64, RECORD_AT_NUMBER = 80, RECORD_AT_BLOCK = 84,
 	RECORD_AT_SIZE = 88, RECORD_AT_ROLE = 96, RECORD_AT_CONSISTENT = 97,
-	RECORD_AT_REPLICAS = 98, RECORD_AT_EXTENTS = 100, RECORD_HEAD = 128,
+	RECORD_AT_REPLICAS = 98, RECORD_AT_EXTENTS = 100, RECORD_AT_POLICY = 102,
+	RECORD_AT_ASSOCIATION = 103, RECORD_AT_SEQUENCE = 104, RECORD_AT_SHIFT = 108,
+	RECORD_AT_COVERED = 109, RECORD_AT_CURRENT = 112, RECORD_AT_BASE = 120,
+	RECORD_AT_HISTORY = 128, RECORD_HEAD = 160,
 	REPLICA_AT_NODE = 0, REPLICA_AT_NAME = 8, REPLICA_AT_NUMBER = 40, REPLICA_AT_VOLUME = 48,
 	REPLICA_BYTES = 112,
 	EXTENT_AT_DEVICE = 0, EXTENT_AT_START = 4, EXTENT_AT_COUNT = 8, EXTENT_BYTES = 12,
@@ -118,6 +123,15 @@ static void record_encode(const struct volume_record *r, uint8_t *p)
 	p[RECORD_AT_CONSISTENT] = r->consistent;
 	p[RECORD_AT_REPLICAS] = (uint8_t)r->replica_count;
 	put_u16(p + RECORD_AT_EXTENTS, (uint16_t)r->extent_count);
+	p[RECORD_AT_POLICY] = (uint8_t)r->policy;
+	p[RECORD_AT_ASSOCIATION] = (uint8_t)r->association;
+	put_u32(p + RECORD_AT_SEQUENCE, r->association_sequence);
+	p[RECORD_AT_SHIFT] = r->region_shift;
+	p[RECORD_AT_COVERED] = r->generations.covered;
+	put_u64(p + RECORD_AT_CURRENT, r->generations.current);
+	put_u64(p + RECORD_AT_BASE, r->generations.base);
+	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
+		put_u64(p + RECORD_AT_HISTORY + 8 * i, r->generations.history[i]);
 	p += RECORD_HEAD;
 	for (unsigned i = 0; i < r->replica_count; i++, p += REPLICA_BYTES) {
 		put_u64(p + REPLICA_AT_NODE, r->replicas[i].node_address);
@@ -200,7 +214,11 @@ static bool record_plausible(const struct volume_record *r)
 	return r->name[0] && r->number != 0 && r->size_bytes > 0 &&
 	       r->size_bytes <= units * POOL_UNIT_BYTES &&
 	       (r->block_bytes == 512 || r->block_bytes == 4096) &&
-	       r->size_bytes % r->block_bytes == 0 && r->role <= VOLUME_SECONDARY;
+	       r->size_bytes % r->block_bytes == 0 && r->role <= VOLUME_SECONDARY &&
+	       r->policy <= POLICY_FAIL_CLOSED && r->association <= ASSOCIATION_BROKEN &&
+	       (r->association == ASSOCIATION_NONE) == (r->replica_count == 0) &&
+	       r->generations.covered <= GENERATION_HISTORY &&
+	       intent_shift_fits(r->region_shift, r->size_bytes);
 }
 
 bool table_record(const uint8_t *bytes, size_t available, size_t *cursor,
@@ -223,6 +241,15 @@ bool table_record(const uint8_t *bytes, size_t available, size_t *cursor,
 	r.consistent = p[RECORD_AT_CONSISTENT];
 	r.replica_count = p[RECORD_AT_REPLICAS];
 	r.extent_count = get_u16(p + RECORD_AT_EXTENTS);
+	r.policy = p[RECORD_AT_POLICY];
+	r.association = p[RECORD_AT_ASSOCIATION];
+	r.association_sequence = get_u32(p + RECORD_AT_SEQUENCE);
+	r.region_shift = p[RECORD_AT_SHIFT];
+	r.generations.covered = p[RECORD_AT_COVERED];
+	r.generations.current = get_u64(p + RECORD_AT_CURRENT);
+	r.generations.base = get_u64(p + RECORD_AT_BASE);
+	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
+		r.generations.history[i] = get_u64(p + RECORD_AT_HISTORY + 8 * i);
 	if (r.replica_count > VOLUME_REPLICAS_MAX || r.extent_count > VOLUME_EXTENTS_MAX ||
 	    length - at < record_bytes(&r))
 		return false;

@@ -8,6 +8,7 @@
 
 #include "engine/base/defs.h"
 #include "engine/base/limits.h"
+#include "engine/meta/generation.h"
 
 #include <stdbool.h>
 
@@ -17,11 +18,19 @@
 #define SUPER_COPY_OFFSET(i) ((i) ? KIB(64) : 0)
 #define TABLE_BYTES_MAX MIB(1)
 #define TABLE_COPY_OFFSET(i) ((i) ? MIB(2) : MIB(1))
-/* 3 MiB to 8 MiB is reserved for the write-intent map. */
+/* The write-intent maps: a page for each volume, by the index in its number. */
+#define MAP_PAGE_BYTES 4096u
+#define MAP_PAGE_OFFSET(number)                                                                    \
+	(MIB(3) + (uint64_t)((number) % ENGINE_VOLUMES_MAX) * MAP_PAGE_BYTES)
 #define POOL_DATA_OFFSET MIB(8)
 #define POOL_DEVICE_BYTES_MIN MIB(16)
 
 enum volume_role { VOLUME_PRIMARY = 0, VOLUME_SECONDARY = 1 };
+
+/* What a primary does that has lost its peer: goes on alone, or waits for it (I10). */
+enum volume_policy { POLICY_FAIL_OPEN = 0, POLICY_FAIL_CLOSED = 1 };
+
+enum association { ASSOCIATION_NONE = 0, ASSOCIATION_ACTIVE = 1, ASSOCIATION_BROKEN = 2 };
 
 struct extent {
 	uint16_t device; /* index in the pool */
@@ -48,7 +57,13 @@ struct volume_record {
 	uint32_t block_bytes;
 	enum volume_role role;
 	bool leaving; /* in memory only: being deleted, so not written to the table any more */
-	bool consistent; /* secondary: the initial copy is complete */
+	bool consistent; /* false: a resync into it has begun and not ended (I8) */
+	enum volume_policy policy;
+	enum association association; /* NONE if and only if replica_count is 0 */
+	/* Of break and resume: the higher one of the two nodes counts. */
+	uint32_t association_sequence;
+	uint8_t region_shift; /* log2 of the bytes of a region of the write-intent map */
+	struct generations generations;
 	unsigned replica_count;
 	struct replica_record replicas[VOLUME_REPLICAS_MAX];
 	unsigned extent_count;

@@ -7,6 +7,8 @@
 #define LS_PEER_NODE_H
 
 #include "engine/core/core.h"
+#include "engine/peer/decide.h"
+#include "engine/peer/job.h"
 
 /* Sessions at once: one per peer, one more per peer that replaces it, a few strangers. */
 #define SESSIONS_MAX (2 * ENGINE_PEERS_MAX + 4)
@@ -70,29 +72,17 @@ struct peer {
 	bool pinging;
 };
 
+struct job;
+struct mirror;
+
 enum pairing_phase {
 	PAIRING_QUEUED,
 	PAIRING_WAIT_PEER, /* the session is not up yet */
 	PAIRING_ASKED, /* FRAME_PAIR sent */
 	PAIRING_RECORD, /* the pool's table is being written */
-	PAIRING_COPY,
-	PAIRING_FLUSH,
-	PAIRING_SYNCED, /* FRAME_SYNCED sent */
 };
 
-/* One chunk of the initial copy on its way: range, local read, remote write. */
-struct copy_unit {
-	struct pairing *pairing;
-	struct range range;
-	struct leg leg;
-	struct call call;
-	uint8_t *buf;
-	uint64_t offset, length;
-	bool busy, zeroes;
-};
-
-struct job;
-
+/* A volume on its way to being paired; from then on it is a mirror that resyncs. */
 struct pairing {
 	struct list node; /* in engine.pairings; the first is active */
 	struct engine *engine;
@@ -102,16 +92,103 @@ struct pairing {
 	char target_pool[POOL_NAME_MAX + 1];
 	struct list jobs;
 	enum pairing_phase phase;
-	uint64_t deadline_ns;
+	uint64_t deadline_ns, generation;
 	struct call call;
 	struct pool_commit commit;
-	struct copy_unit units[COPY_UNITS];
-	unsigned units_busy;
-	uint64_t next_offset, done_bytes, started_ns;
-	enum ls_status status;
+};
+
+/* Where the exchange of state stands; engine/doc/mirror.md. */
+enum mirror_step {
+	STEP_IDLE,
+	STEP_STATE, /* STATE is out, or theirs is awaited */
+	STEP_BEGIN, /* we are the source: BEGIN is out */
+	STEP_EXPECT_BEGIN, /* we are the target */
+	STEP_SOURCE,
+	STEP_TARGET,
+};
+
+#define CONTROL_BUFFERS 4u
+#define CONTROL_BUFFER_BYTES 8192u
+
+/* One operator's operation on a mirror; waits until nothing else is under way on it. */
+struct mirror_op {
+	struct list node;
+	struct job *job;
+	void (*run)(struct mirror *mirror, struct mirror_op *op);
+	enum wish wish;
+	bool force;
+};
+
+/* What this node does to keep one volume equal to its peer's. */
+struct mirror {
+	struct engine *engine;
+	struct volume *volume;
+	struct peer *peer; /* NULL: the volume's peer is not known to this node */
+	enum mirror_step step;
+	bool told, heard; /* our STATE was answered; theirs is here */
+	uint32_t turn, reply_to; /* of the exchange: as leader, as follower */
+	struct replica_state theirs;
+	enum association their_association;
+	uint32_t their_sequence;
+	uint8_t map[INTENT_REGIONS_MAX / 8]; /* of the peer */
+	uint32_t map_bytes;
+	uint8_t map_shift;
+	struct decision decision;
+	enum wish wish;
+	uint64_t retry_at_ns; /* 0 = only when something happens */
+
+	/* One request to the peer at a time, and one commit. */
+	struct call call;
+	bool calling;
+	bool stale; /* the call under way belongs to an exchange that was given up */
+	uint8_t command;
+	uint8_t *buffer;
+	uint32_t bytes;
+	void (*answered)(struct mirror *mirror, const struct frame *completion);
+	struct pool_commit commit;
+	bool committing;
+	void (*committed)(struct mirror *mirror, enum ls_status status);
+	struct volume_record before; /* what the record was, should the commit fail */
+	struct serve *serving; /* the peer's request that the commit answers, or NULL */
+
+	struct list ops; /* struct mirror_op */
+	struct mirror_op *op; /* the one that runs */
+	struct list jobs; /* wait until the volume is in sync */
+	uint64_t jobs_until_ns; /* how long they wait for the peer to be there at all */
+
+	/* As a source. */
+	bool flushed; /* the target did, after the last chunk */
+	bool finishing; /* everything is copied: flush and SYNCED are under way */
+	struct list resync_node; /* in engine.resyncs; the first is active */
+	uint64_t resync_at, resync_total, resync_done, resync_sent, resync_started_ns;
+	uint32_t resync_turn;
+	bool resync_blind; /* the target has nothing: no checksums first */
+	enum ls_status resync_status;
+
+	/* Clearing rounds of the map. */
+	struct leg flush_leg;
+	struct call flush_call;
+	unsigned round_open;
+	bool round_failed;
+	uint64_t round_at_ns;
+};
+
+/* One chunk of a resync on its way: range, local read, check, remote writes. */
+struct copy_unit {
+	struct mirror *mirror;
+	struct range range;
+	struct leg leg;
+	struct call call;
+	uint8_t *buf, *sums;
+	uint64_t offset, length;
+	uint64_t mask; /* the parts of CHECK_BYTES that differ at the target */
+	uint64_t run_at, run_bytes; /* what is being sent of it */
+	uint32_t turn; /* of the mirror's resync that it belongs to */
+	bool busy, zeroes;
 };
 
 struct engine_settings {
+	uint8_t region_shift;
 	uint64_t peer_timeout_ns, request_timeout_ns;
 	char node_name[NODE_NAME_MAX + 1];
 };
@@ -131,8 +208,12 @@ struct engine {
 	unsigned peer_count;
 	struct session sessions[SESSIONS_MAX];
 
-	struct region *copy_region; /* COPY_UNITS buffers, then a page for request bodies */
+	struct region *copy_region; /* buffers: units', checksums', control requests' */
+	bool control_busy[CONTROL_BUFFERS];
 	struct list pairings;
+	struct list resyncs; /* struct mirror that copy, the first one now */
+	struct copy_unit units[COPY_UNITS];
+	unsigned units_busy;
 	unsigned admin_open; /* pool and volume operations under way */
 };
 
@@ -165,15 +246,78 @@ void pair_request(struct engine *engine, struct job *job, struct volume *volume,
 		  const char *target, const char *target_pool);
 void pair_run(struct engine *engine); /* starts the next one; checks time limits */
 /* pair_serve.c */
-void pair_control(struct channel *channel, struct serve *serve, const uint8_t *payload,
-		  uint32_t length);
+void pair_serve(struct channel *channel, struct serve *serve, const uint8_t *payload,
+		uint32_t length);
+bool peer_up(const struct peer *peer);
+
+/* mirror.c: a volume and its peer; see mirror.md. */
+struct mirror *mirror_get(struct engine *engine, struct volume *volume); /* NULL: no memory */
+void mirror_free(struct volume *volume);
+/* The session is up: exchanges state of all volumes that are shared with @peer. */
+void mirror_connect(struct engine *engine, struct peer *peer);
+/* Does this node number the exchanges?  The one with the smaller address does. */
+bool mirror_leads(const struct mirror *mirror);
+/* Exchanges state again. */
+void mirror_restart(struct mirror *mirror);
+/* Writes count on the peer no more; no effect on a volume that does not mirror. */
+void mirror_stop(struct volume *volume, const char *reason);
+/* The session with @channel is over. */
+void mirror_disconnect(struct engine *engine, struct channel *channel, const char *reason);
+/* Goes on with whatever is possible now. */
+void mirror_kick(struct mirror *mirror);
+void mirror_tick(struct engine *engine);
+void mirror_decide(struct mirror *mirror);
+void mirror_reason(struct volume *volume, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* core's hooks */
+void mirror_writes_held(void *engine, struct volume *volume);
+void mirror_leg_failed(void *engine, struct volume *volume, const char *reason);
+/*
+ * Sends @command with the first @bytes of mirror->buffer (taken with mirror_buffer()).
+ * answered() is called with NULL when the session ended.
+ */
+bool mirror_buffer(struct mirror *mirror);
+void mirror_buffer_free(struct mirror *mirror);
+void mirror_call(struct mirror *mirror, uint8_t command, uint32_t bytes,
+		 void (*answered)(struct mirror *, const struct frame *));
+/* Saves the record, so that a failure can be undone; change it, then mirror_commit(). */
+void mirror_change(struct mirror *mirror);
+void mirror_commit(struct mirror *mirror, void (*committed)(struct mirror *, enum ls_status));
+bool mirror_busy(const struct mirror *mirror);
+/* Ends all jobs that wait for the volume to be in sync. */
+void mirror_jobs_done(struct mirror *mirror, int code, const char *text);
+void mirror_synced(struct mirror *mirror);
+
+/* mirror_serve.c: what the peer asks. */
+void mirror_control(struct channel *channel, struct serve *serve, const uint8_t *payload,
+		    uint32_t length);
+uint32_t state_encode(const struct mirror *mirror, uint8_t *bytes);
+void generations_encode(const struct generations *generations, uint8_t *bytes);
+#define STATE_BODY_BYTES 128u
+#define BEGIN_BODY_BYTES 80u
+#define GENERATIONS_BYTES 64u
+
+/* resync.c */
+void resync_start(struct mirror *mirror);
+void resync_stop(struct mirror *mirror);
+void resync_run(struct engine *engine);
+
+/* operations.c */
+void operation_add(struct engine *engine, struct job *job, struct volume *volume,
+		   void (*run)(struct mirror *, struct mirror_op *), enum wish wish, bool force);
+void operation_break(struct mirror *mirror, struct mirror_op *op);
+void operation_resume(struct mirror *mirror, struct mirror_op *op);
+void operation_unpair(struct mirror *mirror, struct mirror_op *op);
+void operation_promote(struct mirror *mirror, struct mirror_op *op);
+void operation_demote(struct mirror *mirror, struct mirror_op *op);
+void operation_policy(struct mirror *mirror, struct mirror_op *op);
 
 /* volumes.c */
 struct volume *volume_find(struct engine *engine, const char *name);
 struct volume *volume_by_number(void *engine, uint32_t number);
 /* A new volume with space in @pool, not committed; NULL with *status set. */
 struct volume *volume_make(struct engine *engine, struct pool *pool, const char *name,
-			   uint64_t size_bytes, enum ls_status *status);
+			   uint64_t size_bytes, uint8_t region_shift, enum ls_status *status);
+uint64_t generation_fresh(struct engine *engine); /* random, not 0 */
 /* From a record that was read; NULL when it does not fit. */
 struct volume *volume_adopt(struct engine *engine, struct pool *pool,
 			    const struct volume_record *record);

@@ -11,6 +11,9 @@
  *      32   64 name of the source, zero padded
  *      96   64 name of the target, zero padded
  *     160   32 pool of the target, zero padded; all zero = the only one
+ *     192    8 generation that the target begins with, not 0
+ *     200    1 log2 of the bytes of a region of the write-intent map
+ *     201    7 zero
  *
  * The completion's offset field is an enum pair_answer, its volume field the target's number.
  */
@@ -22,7 +25,7 @@
 
 #include <stdbool.h>
 
-#define PAIR_BODY_BYTES 192u
+#define PAIR_BODY_BYTES 208u
 
 enum pair_answer {
 	PAIR_OK = 0,
@@ -38,6 +41,8 @@ enum pair_answer {
 struct pair_body {
 	uint64_t size_bytes;
 	uint32_t block_bytes, source_number;
+	uint64_t generation;
+	uint8_t region_shift;
 	uint8_t source_uuid[16];
 	char source[VOLUME_NAME_MAX + 1], target[VOLUME_NAME_MAX + 1], pool[POOL_NAME_MAX + 1];
 };

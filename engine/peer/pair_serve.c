@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The target's side of pairing: PAIR designates the volume, SYNCED ends the initial copy. */
+/* The target's side of pairing: PAIR designates the volume.  The rest is a resync. */
 #include "engine/peer/node.h"
 #include "engine/peer/pair_body.h"
 
@@ -15,6 +15,9 @@ void pair_body_encode(const struct pair_body *b, uint8_t bytes[PAIR_BODY_BYTES])
 	put_name(bytes + 32, b->source, VOLUME_NAME_MAX + 1);
 	put_name(bytes + 96, b->target, VOLUME_NAME_MAX + 1);
 	put_name(bytes + 160, b->pool, POOL_NAME_MAX + 1);
+	put_u64(bytes + 192, b->generation);
+	memset(bytes + 200, 0, 8);
+	bytes[200] = b->region_shift;
 }
 
 bool pair_body_decode(const uint8_t *bytes, uint32_t length, struct pair_body *b)
@@ -32,8 +35,11 @@ bool pair_body_decode(const uint8_t *bytes, uint32_t length, struct pair_body *b
 	get_name(copy + 32, b->source, VOLUME_NAME_MAX + 1);
 	get_name(copy + 96, b->target, VOLUME_NAME_MAX + 1);
 	get_name(copy + 160, b->pool, POOL_NAME_MAX + 1);
+	b->generation = get_u64(copy + 192);
+	b->region_shift = copy[200];
 	return name_valid(b->source, VOLUME_NAME_MAX) && name_valid(b->target, VOLUME_NAME_MAX) &&
 	       b->size_bytes > 0 && b->size_bytes % POOL_UNIT_BYTES == 0 && b->source_number != 0 &&
+	       b->generation != 0 && intent_shift_fits(b->region_shift, b->size_bytes) &&
 	       (b->block_bytes == 512 || b->block_bytes == 4096);
 }
 
@@ -42,7 +48,7 @@ struct pending {
 	struct pool_commit commit;
 	struct serve *serve;
 	struct volume *volume;
-	bool created, synced;
+	bool created;
 };
 
 static struct engine *engine_of(struct channel *c)
@@ -58,8 +64,7 @@ static void refuse(struct serve *s, enum pair_answer why)
 static void committed_admin(struct pool_commit *commit, enum ls_status status)
 {
 	struct pending *p = CONTAINER_OF(commit, struct pending, commit);
-	struct channel *c = p->serve->channel;
-	struct engine *e = engine_of(c);
+	struct engine *e = engine_of(p->serve->channel);
 	struct volume *v = p->volume;
 
 	e->admin_open--;
@@ -71,14 +76,9 @@ static void committed_admin(struct pool_commit *commit, enum ls_status status)
 		return;
 	}
 	v->ready = true;
-	/* While the table was written the session may have ended. */
-	if (c->link && !c->shut) {
-		v->channels[0] = c;
-		v->mirror = p->synced ? MIRROR_SYNCED : MIRROR_COPYING;
-		core_log(&e->core, 6, "volume '%s': %s", v->record.name,
-			 p->synced ? "in sync with its source"
-				   : "target of a mirror, initial copy begins");
-	}
+	v->mirror = MIRROR_WAITING;
+	core_log(&e->core, 6, "volume '%s': target of a mirror from node '%s'", v->record.name,
+		 v->record.replicas[0].node_name);
 	channel_answer(p->serve, LS_OK, v->record.number, PAIR_OK);
 	free(p);
 }
@@ -93,7 +93,7 @@ static void committed(struct pool_commit *commit, enum ls_status status)
 	core_administer(core, false);
 }
 
-static void commit(struct serve *s, struct volume *v, bool created, bool synced)
+static void commit(struct serve *s, struct volume *v, bool created)
 {
 	struct pending *p = calloc(1, sizeof(*p));
 
@@ -107,7 +107,6 @@ static void commit(struct serve *s, struct volume *v, bool created, bool synced)
 	p->serve = s;
 	p->volume = v;
 	p->created = created;
-	p->synced = synced;
 	engine_of(s->channel)->admin_open++;
 	pool_commit(v->pool, &p->commit);
 }
@@ -118,7 +117,8 @@ static bool same_target(const struct volume *v, const struct channel *c, const s
 	const struct replica_record *r = &v->record.replicas[0];
 
 	return v->ready && v->record.role == VOLUME_SECONDARY && v->record.replica_count == 1 &&
-	       r->node_address == c->peer_address && r->volume_number == b->source_number &&
+	       v->record.association == ASSOCIATION_ACTIVE && r->node_address == c->peer_address &&
+	       r->volume_number == b->source_number && v->record.region_shift == b->region_shift &&
 	       v->record.size_bytes == b->size_bytes;
 }
 
@@ -127,13 +127,14 @@ static struct volume *make_target(struct engine *e, struct pool *pool, const str
 {
 	const struct peer *peer = c->owner;
 	enum ls_status status;
-	struct volume *v = volume_make(e, pool, b->target, b->size_bytes, &status);
+	struct volume *v = volume_make(e, pool, b->target, b->size_bytes, b->region_shift, &status);
 	struct replica_record *r;
 
 	if (!v)
 		return NULL;
 	v->record.role = VOLUME_SECONDARY;
 	v->record.block_bytes = b->block_bytes;
+	v->record.association = ASSOCIATION_ACTIVE;
 	v->record.replica_count = 1;
 	r = &v->record.replicas[0];
 	r->node_address = c->peer_address;
@@ -141,6 +142,13 @@ static struct volume *make_target(struct engine *e, struct pool *pool, const str
 	snprintf(r->node_name, sizeof(r->node_name), "%s", peer->name);
 	snprintf(r->volume_name, sizeof(r->volume_name), "%s", b->source);
 	return v;
+}
+
+/* The source's base is this generation, and its map says that everything differs. */
+static void begin_empty(struct volume *v, const struct pair_body *b)
+{
+	v->record.consistent = false;
+	v->record.generations = (struct generations){.current = b->generation};
 }
 
 static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)
@@ -161,8 +169,9 @@ static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, 
 	}
 	if (v) {
 		/* Asked again: what it has is no copy of the source until SYNCED says so. */
-		v->record.consistent = false;
-		commit(s, v, false, false);
+		mirror_stop(v, "the source pairs again");
+		begin_empty(v, &b);
+		commit(s, v, false);
 		return;
 	}
 	pool = pool_find(e, b.pool);
@@ -179,31 +188,14 @@ static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, 
 		refuse(s, PAIR_NO_SPACE);
 		return;
 	}
-	v->record.consistent = false;
-	commit(s, v, true, false);
+	begin_empty(v, &b);
+	commit(s, v, true);
 }
 
-static void on_synced(struct channel *c, struct serve *s)
+void pair_serve(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)
 {
-	struct volume *v = volume_by_number(engine_of(c), s->frame.volume);
-
-	if (!v || !v->ready || v->channels[0] != c || v->record.role != VOLUME_SECONDARY ||
-	    v->mirror != MIRROR_COPYING) {
-		refuse(s, PAIR_BAD_REQUEST);
-		return;
-	}
-	v->record.consistent = true;
-	commit(s, v, false, true);
-}
-
-void pair_control(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)
-{
-	core_administer(c->core, true);
 	if (engine_of(c)->stopping)
 		refuse(s, PAIR_IN_USE);
-	else if (s->frame.command == FRAME_PAIR)
-		on_pair(c, s, payload, length);
 	else
-		on_synced(c, s);
-	core_administer(c->core, false);
+		on_pair(c, s, payload, length);
 }

@@ -56,20 +56,6 @@ static void on_landed(void *owner, uint32_t slot, const uint8_t *header, uint32_
 		session_fail(s, "a request before the session was up");
 }
 
-static void lose_volumes(struct engine *e, struct channel *channel, const char *reason)
-{
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		struct volume *v = e->volumes[i];
-
-		for (unsigned k = 0; v && k < VOLUME_REPLICAS_MAX; k++) {
-			if (v->channels[k] != channel)
-				continue;
-			volume_mirror_lost(v, reason);
-			v->channels[k] = NULL;
-		}
-	}
-}
-
 static void next_dial(struct peer *p)
 {
 	struct engine *e = p->engine;
@@ -106,7 +92,7 @@ static void on_down(void *owner, const char *reason)
 	s->engine->next_tick_ns = 0;
 	if (!p || p->session != s)
 		return;
-	lose_volumes(s->engine, &p->channel, p->last_error);
+	mirror_disconnect(s->engine, &p->channel, p->last_error);
 	p->pinging = false;
 	channel_lost(&p->channel);
 }
@@ -118,7 +104,7 @@ static const struct link_handler link_handler = {
 };
 
 static const struct channel_handler channel_handler = {
-	.control = pair_control,
+	.control = mirror_control,
 };
 
 static void session_close(struct session *s, const char *reason)
@@ -138,7 +124,7 @@ void session_fail(struct session *s, const char *reason)
 	if (s->peer && s->peer->session == s) {
 		s->peer->channel.shut = true;
 		/* No write may count on this peer any more, though answers may still come. */
-		lose_volumes(s->engine, &s->peer->channel, reason);
+		mirror_disconnect(s->engine, &s->peer->channel, reason);
 	}
 	session_close(s, reason);
 }
@@ -220,6 +206,7 @@ void session_established(struct session *s)
 	core_log(&e->core, 6, "peer '%s': session %08x is up over %s (%s, %u slots)", p->name,
 		 s->epoch, s->link->backend, s->link->address, s->link->granted_count);
 	e->next_tick_ns = 0;
+	mirror_connect(e, p);
 }
 
 void session_reap(struct engine *e)

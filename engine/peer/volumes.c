@@ -79,23 +79,30 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return NULL;
-	if (intent_init(&v->intent, record->size_bytes) < 0) {
+	if (map_init(&v->map, record->size_bytes, record->region_shift) < 0) {
 		free(v);
 		return NULL;
 	}
 	v->record = *record;
 	v->pool = pool;
 	range_set_init(&v->ranges);
-	if (record->replica_count > 0) {
-		v->mirror = MIRROR_LOST;
-		snprintf(v->mirror_error, sizeof(v->mirror_error),
-			 "the engine was restarted, and this version keeps no durable write-intent "
-			 "map");
-	}
+	list_init(&v->held);
+	if (record->association == ASSOCIATION_ACTIVE)
+		v->mirror = MIRROR_WAITING;
+	else if (record->association == ASSOCIATION_BROKEN)
+		v->mirror = MIRROR_BROKEN;
 	e->volumes[index] = v;
 	e->volume_count++;
 	pool_record_add(pool, &v->record);
 	return v;
+}
+
+uint64_t generation_fresh(struct engine *e)
+{
+	uint64_t id;
+
+	e->core.env.random(e->core.env.ctx, &id, sizeof(id));
+	return id ? id : 1;
 }
 
 static bool number_choose(struct engine *e, uint32_t *number)
@@ -115,7 +122,7 @@ static bool number_choose(struct engine *e, uint32_t *number)
 }
 
 struct volume *volume_make(struct engine *e, struct pool *pool, const char *name,
-			   uint64_t size_bytes, enum ls_status *status)
+			   uint64_t size_bytes, uint8_t region_shift, enum ls_status *status)
 {
 	struct volume_record r = {0};
 	struct volume *v;
@@ -128,6 +135,8 @@ struct volume *volume_make(struct engine *e, struct pool *pool, const char *name
 	snprintf(r.name, sizeof(r.name), "%s", name);
 	r.block_bytes = pool->block_bytes;
 	r.consistent = true;
+	r.region_shift = intent_shift_for(r.size_bytes, region_shift);
+	r.generations.current = generation_fresh(e);
 	e->core.env.random(e->core.env.ctx, r.uuid, sizeof(r.uuid));
 	v = volume_adopt(e, pool, &r);
 	*status = v ? LS_OK : LS_NO_SPACE;
@@ -139,6 +148,7 @@ void volume_unmake(struct engine *e, struct volume *v)
 	pool_record_remove(v->pool, &v->record);
 	e->volumes[v->record.number % ENGINE_VOLUMES_MAX] = NULL;
 	e->volume_count--;
-	intent_fini(&v->intent);
+	map_fini(&v->map);
+	mirror_free(v);
 	free(v);
 }

@@ -230,6 +230,18 @@ static unsigned count_own(struct sim_node *node)
 	return count;
 }
 
+bool sim_orphan(const struct sim_world *world, unsigned node, const struct volume_status *status)
+{
+	static struct volume_status other;
+
+	for (unsigned i = 0; engine_volume_status(world->node[!node].engine, i, &other); i++)
+		if (other.association != ASSOCIATION_NONE &&
+		    !strcmp(other.name, status->peer_volume) &&
+		    !strcmp(other.peer_volume, status->name))
+			return false;
+	return true;
+}
+
 void sim_admin_run(struct sim_node *node)
 {
 	struct sim_volume *volume = some_volume(node, false), *lost = some_volume(node, true);

@@ -107,14 +107,19 @@ static void check_free_range(struct sim_end *end, const struct sim_call *call)
 static void check_request_frame(struct sim_end *end, const struct sim_frame *frame, uint32_t bytes)
 {
 	struct sim_world *world = end->wire->world;
-	bool carries = frame->command == FRAME_WRITE || frame->command == FRAME_PAIR;
+	bool carries = frame->command == FRAME_WRITE || frame->command == FRAME_PAIR ||
+		       (frame->command >= FRAME_STATE && frame->command <= FRAME_BREAK) ||
+		       frame->command == FRAME_SYNCED;
+	bool check = frame->command == FRAME_CHECK;
 
 	check_addresses(end, frame);
 	check_id(end, frame->message);
-	if (frame->command < FRAME_WRITE || frame->command > FRAME_PING ||
+	if (frame->command < FRAME_WRITE || frame->command > FRAME_REQUEST_LAST ||
 	    sim_frame_completes(frame) || frame->status)
 		sim_fail(world, "M3", "a slot is used for something that is not a request");
-	if (carries ? frame->length != bytes : bytes != 0)
+	if (check     ? bytes != (frame->length + 4095) / 4096 * 8
+	    : carries ? frame->length != bytes
+		      : bytes != 0)
 		sim_fail(world, "M3", "%s with %u bytes says that it has %u",
 			 sim_frame_command(frame->command), bytes, frame->length);
 }

@@ -169,6 +169,7 @@ bool sim_client_one(struct sim_node *node, struct sim_volume *volume)
 	mirror = check_mirror(volume);
 	request->mirrored = mirror == MIRROR_COPYING || mirror == MIRROR_SYNCED;
 	request->synced = mirror == MIRROR_SYNCED;
+	request->generation = request->volume ? request->volume->status.generations.current : 0;
 	r = &request->request;
 	r->op = ops[draw(node, ARRAY_SIZE(ops))];
 	if (r->op != REQUEST_FLUSH) {

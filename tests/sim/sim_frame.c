@@ -41,8 +41,9 @@ void sim_frame_seal(uint8_t bytes[FRAME_BYTES])
 
 const char *sim_frame_command(uint8_t command)
 {
-	static const char *const names[] = {"?",    "write", "flush",  "discard",
-					    "zero", "pair",  "synced", "ping"};
+	static const char *const names[] = {"?",     "write",  "flush",	 "discard", "zero",
+					    "pair",  "synced", "ping",	 "check",   "state",
+					    "begin", "break",  "unpair", "promote"};
 
 	return command < ARRAY_SIZE(names) ? names[command] : "handshake";
 }

@@ -87,6 +87,7 @@ static void engine_begin(struct sim_node *node)
 		.peer_timeout_ms = profile->peer_timeout_ms,
 		.request_timeout_ms = profile->request_timeout_ms,
 		.payload_crc = profile->crc,
+		.region_shift = profile->region_shift,
 	};
 	struct engine_env env = {
 		.ctx = node,
@@ -329,17 +330,21 @@ static void settle(struct sim_world *world, uint64_t ns)
 	world->now_ns = max_u64(world->now_ns, end_ns);
 }
 
-static void pair_lost(struct sim_world *world, struct sim_node *node)
+/* Every mirror is in sync again, by itself. */
+static bool mirrors_synced(const struct sim_world *world)
 {
-	check_map(node);
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
-		struct sim_volume *v = &node->volumes[i];
+	static struct volume_status status;
 
-		if (v->used && v->alive && v->mapped && v->status.role == VOLUME_PRIMARY &&
-		    v->status.mirror == MIRROR_LOST && check_partner(world, v))
-			sim_admin_pair(node, v);
+	if (world->steps % 16)
+		return false;
+	for (unsigned n = 0; n < SIM_NODES; n++) {
+		for (unsigned i = 0; engine_volume_status(world->node[n].engine, i, &status); i++) {
+			if (status.association == ASSOCIATION_ACTIVE &&
+			    status.mirror != MIRROR_SYNCED && !sim_orphan(world, n, &status))
+				return false;
+		}
 	}
-	sim_wake(world, node->number, world->now_ns);
+	return true;
 }
 
 static bool connected(const struct sim_world *world)
@@ -366,10 +371,10 @@ static void heal(struct sim_world *world)
 		run_until(world, connected, "a new session");
 		settle(world, MS(1000));
 		run_until(world, connected, "a lasting session");
-		for (unsigned i = 0; i < SIM_NODES; i++)
-			pair_lost(world, &world->node[i]);
 	}
 	run_until(world, all_ended, "the end of all jobs");
+	if (!world->profile.faults.wrong_key)
+		run_until(world, mirrors_synced, "the resync of all mirrors");
 	for (unsigned i = 0; i < HEAL_REQUESTS; i++) {
 		struct sim_node *node = &world->node[i % SIM_NODES];
 		struct sim_volume *v = &node->volumes[rng_below(&world->rng, 4)];

@@ -65,6 +65,7 @@ struct sim_profile {
 	unsigned disk_count[SIM_NODES], depth[SIM_NODES];
 	bool dials[SIM_NODES];
 	bool crc;
+	uint8_t region_shift;
 	bool faultless;
 	bool abrupt; /* an engine stops in the middle */
 	uint32_t peer_timeout_ms, request_timeout_ms;
@@ -102,7 +103,8 @@ struct sim_request {
 	bool open;
 	bool hostile; /* must be refused */
 	bool primary, mirrored; /* at submission */
-	bool synced; /* the initial copy was over by then */
+	bool synced; /* the replicas counted as equal by then */
+	uint64_t generation; /* the volume's current one at submission */
 	bool must_succeed; /* nothing is wrong any more */
 	bool touched; /* something of it reached a store or a link */
 	unsigned node, index;
@@ -235,6 +237,8 @@ bool sim_admin_pair(struct sim_node *node, struct sim_volume *volume);
 struct sim_volume *sim_volume_find(struct sim_node *node, const char *name);
 /* NULL when there is no room. */
 struct sim_volume *sim_volume_new(struct sim_node *node, const char *name);
+/* One half of a pair that the other node does not know (any more). */
+bool sim_orphan(const struct sim_world *world, unsigned node, const struct volume_status *status);
 /* Frees what is dead and unused. */
 void sim_volume_sweep(struct sim_node *node);
 

@@ -1,32 +1,176 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Goal: a write marks exactly the regions that it touches, once. */
-#include "engine/core/intent.h"
+#include "engine/base/defs.h"
+#include "engine/meta/intent.h"
 #include "tests/support/t.h"
 
-static void marks_what_it_touches(void **state)
+#include <string.h>
+
+#define VOLUME (GIB_BYTES + 12345 * 512)
+#define GIB_BYTES (UINT64_C(1) << 30)
+#define REGION (UINT64_C(1) << INTENT_SHIFT_DEFAULT)
+
+static void make(struct intent *m)
 {
+	assert_int_equal(intent_init(m, VOLUME, intent_shift_for(VOLUME, INTENT_SHIFT_DEFAULT)), 0);
+}
+
+static void write_page(struct intent *m, uint8_t *page)
+{
+	intent_encode(m, 77, page);
+	intent_written(m, true);
+}
+
+static void waits_once_for_each_region(void **state)
+{
+	uint8_t page[4096];
 	struct intent m;
 
 	(void)state;
-	assert_int_equal(intent_init(&m, 100ull * INTENT_REGION_BYTES), 0);
-	intent_mark(&m, 0, 512);
-	assert_int_equal(m.marked, 1);
-	intent_mark(&m, 4096, 512);
-	assert_int_equal(m.marked, 1);
-	intent_mark(&m, INTENT_REGION_BYTES - 512, 1024);
+	make(&m);
+	assert_false(intent_begin(&m, REGION - 512, 1024));
+	assert_true(m.any_wanted);
+	assert_false(intent_durable(&m, REGION - 512, 1024));
+	write_page(&m, page);
+	assert_true(intent_durable(&m, REGION - 512, 1024));
 	assert_int_equal(m.marked, 2);
-	intent_mark(&m, 63ull * INTENT_REGION_BYTES, 3ull * INTENT_REGION_BYTES);
-	assert_int_equal(m.marked, 5);
-	intent_mark(&m, 100ull * INTENT_REGION_BYTES - 512, 512);
-	assert_int_equal(m.marked, 6);
-	intent_clear(&m);
+	assert_true(intent_begin(&m, REGION, 4096));
+	assert_false(m.any_wanted);
+	intent_fini(&m);
+}
+
+static void a_page_that_failed_is_wanted_again(void **state)
+{
+	uint8_t page[4096];
+	struct intent m;
+
+	(void)state;
+	make(&m);
+	assert_false(intent_begin(&m, 0, 512));
+	intent_encode(&m, 77, page);
+	assert_false(m.any_wanted);
+	intent_written(&m, false);
+	assert_true(m.any_wanted);
 	assert_int_equal(m.marked, 0);
 	intent_fini(&m);
 }
 
+static void a_round_clears_what_was_quiet(void **state)
+{
+	uint8_t page[4096];
+	struct intent m;
+
+	(void)state;
+	make(&m);
+	/* 0: ended before.  1: in flight.  2: written during the round.  3: dirty. */
+	for (unsigned i = 0; i < 4; i++)
+		intent_begin(&m, i * REGION, 512);
+	write_page(&m, page);
+	intent_end(&m, 0, 512);
+	intent_end(&m, 2 * REGION, 512);
+	intent_end(&m, 3 * REGION, 512);
+	intent_dirty(&m, 3 * REGION, 512);
+	intent_round_begin(&m);
+	assert_true(intent_begin(&m, 2 * REGION, 512));
+	intent_end(&m, 2 * REGION, 512);
+	assert_int_equal(intent_round_end(&m), 1);
+	assert_false(intent_durable(&m, 0, 512));
+	for (unsigned i = 1; i < 4; i++)
+		assert_true(intent_durable(&m, i * REGION, 512));
+	/* A region that is copied in the middle of a round was not flushed by it. */
+	intent_round_begin(&m);
+	intent_clean(&m, 3);
+	intent_round_end(&m);
+	assert_true(intent_durable(&m, 3 * REGION, 512));
+	intent_fini(&m);
+}
+
+static void comes_back_from_its_page(void **state)
+{
+	uint8_t page[4096], bits[INTENT_REGIONS_MAX / 8];
+	struct intent m, n;
+
+	(void)state;
+	make(&m);
+	make(&n);
+	intent_begin(&m, 5 * REGION, 512);
+	intent_begin(&m, 700 * REGION, REGION + 1);
+	write_page(&m, page);
+	intent_decode(&n, 77, page);
+	assert_int_equal(n.dirty_regions, 3);
+	assert_int_equal(n.marked, 3);
+	assert_int_equal(intent_next_dirty(&n, 0), 5);
+	assert_int_equal(intent_next_dirty(&n, 6), 700);
+	assert_int_equal(intent_next_dirty(&n, 701), 701);
+	assert_int_equal(intent_next_dirty(&n, 702), UINT32_MAX);
+	/* The peer's map adds to ours. */
+	assert_int_equal(intent_export(&n, bits), (n.regions + 7) / 8);
+	intent_reset(&m);
+	intent_dirty(&m, 0, 1);
+	assert_true(intent_merge(&m, n.shift, bits, (n.regions + 7) / 8));
+	assert_int_equal(m.dirty_regions, 4);
+	intent_fini(&m);
+	intent_fini(&n);
+}
+
+/* A bad sector, or one of another volume, counts as all set; the others count as they are. */
+static void a_bad_sector_is_all_dirty(void **state)
+{
+	uint64_t volume = REGION * (INTENT_SECTOR_REGIONS + 10);
+	uint8_t page[4096];
+	struct intent m;
+
+	(void)state;
+	assert_int_equal(intent_init(&m, volume, INTENT_SHIFT_DEFAULT), 0);
+	write_page(&m, page);
+	page[512 + 100] ^= 1;
+	intent_decode(&m, 77, page);
+	assert_int_equal(m.dirty_regions, 10);
+	assert_int_equal(intent_next_dirty(&m, 0), INTENT_SECTOR_REGIONS);
+	intent_decode(&m, 78, page);
+	assert_int_equal(m.dirty_regions, m.regions);
+	memset(page, 0, sizeof(page));
+	intent_decode(&m, 77, page);
+	assert_int_equal(m.dirty_regions, m.regions);
+	intent_fini(&m);
+}
+
+static void a_lost_session_makes_all_that_is_set_dirty(void **state)
+{
+	uint8_t page[4096];
+	struct intent m;
+
+	(void)state;
+	make(&m);
+	intent_begin(&m, 0, 512);
+	intent_begin(&m, 9 * REGION, 512);
+	write_page(&m, page);
+	intent_end(&m, 0, 512);
+	intent_dirty_marked(&m);
+	assert_int_equal(m.dirty_regions, 2);
+	intent_fini(&m);
+}
+
+static void large_volumes_have_large_regions(void **state)
+{
+	(void)state;
+	assert_int_equal(intent_shift_for(GIB_BYTES, INTENT_SHIFT_DEFAULT), 20);
+	assert_int_equal(intent_shift_for(31 * GIB_BYTES, INTENT_SHIFT_DEFAULT), 20);
+	assert_int_equal(intent_shift_for(32 * GIB_BYTES, INTENT_SHIFT_DEFAULT), 21);
+	assert_false(intent_shift_fits(20, 32 * GIB_BYTES));
+	assert_false(intent_shift_fits(0, GIB_BYTES));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(marks_what_it_touches)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(waits_once_for_each_region),
+		cmocka_unit_test(a_page_that_failed_is_wanted_again),
+		cmocka_unit_test(a_round_clears_what_was_quiet),
+		cmocka_unit_test(comes_back_from_its_page),
+		cmocka_unit_test(a_bad_sector_is_all_dirty),
+		cmocka_unit_test(a_lost_session_makes_all_that_is_set_dirty),
+		cmocka_unit_test(large_volumes_have_large_regions),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/meta/generation.h"
+
+#include <string.h>
+
+static void push(struct generations *g, uint64_t id)
+{
+	memmove(g->history + 1, g->history, sizeof(g->history) - sizeof(g->history[0]));
+	g->history[0] = id;
+}
+
+void generation_go_alone(struct generations *g, uint64_t fresh)
+{
+	if (!g->base) {
+		g->base = g->current;
+		g->covered = 0;
+	} else {
+		/* The peer may have it, from the last moment of a resync. */
+		push(g, g->current);
+		if (g->covered < GENERATION_HISTORY)
+			g->covered++;
+	}
+	g->current = fresh;
+}
+
+void generation_synced(struct generations *g)
+{
+	if (g->base)
+		push(g, g->base);
+	g->base = 0;
+	g->covered = 0;
+}
+
+bool generation_in_history(const struct generations *g, uint64_t id, unsigned count)
+{
+	for (unsigned i = 0; i < count && i < GENERATION_HISTORY; i++)
+		if (id && g->history[i] == id)
+			return true;
+	return false;
+}

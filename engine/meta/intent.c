@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/meta/intent.h"
+
+#include "engine/base/crc32c.h"
+#include "engine/base/wire.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+enum {
+	SECTOR_AT_CRC = 0, SECTOR_AT_NUMBER = 4, SECTOR_AT_VERSION = 8, SECTOR_AT_INDEX = 9,
+	SECTOR_AT_SHIFT = 10, SECTOR_AT_BITS = 16, SECTOR_BYTES = 512,
+};
+/* clang-format on */
+
+#define SECTOR_VERSION 1u
+#define SECTOR_BIT_BYTES (SECTOR_BYTES - SECTOR_AT_BITS)
+
+_Static_assert(SECTOR_BIT_BYTES * 8 == INTENT_SECTOR_REGIONS, "sector layout");
+
+static uint32_t words(const struct intent *m)
+{
+	return (m->regions + 63) / 64;
+}
+
+static uint64_t regions_of(uint64_t bytes, uint8_t shift)
+{
+	return (bytes + (UINT64_C(1) << shift) - 1) >> shift;
+}
+
+uint8_t intent_shift_for(uint64_t bytes, uint8_t shift)
+{
+	while (regions_of(bytes, shift) > INTENT_REGIONS_MAX)
+		shift++;
+	return shift;
+}
+
+bool intent_shift_fits(uint8_t shift, uint64_t bytes)
+{
+	return shift >= INTENT_SHIFT_MIN && shift <= INTENT_SHIFT_MAX &&
+	       regions_of(bytes, shift) <= INTENT_REGIONS_MAX;
+}
+
+int intent_init(struct intent *m, uint64_t volume_bytes, uint8_t shift)
+{
+	*m = (struct intent){.regions = (uint32_t)regions_of(volume_bytes, shift), .shift = shift};
+	m->durable = calloc(5 * (size_t)words(m), sizeof(*m->durable));
+	m->writing = calloc(m->regions, sizeof(*m->writing));
+	if (!m->durable || !m->writing) {
+		intent_fini(m);
+		return -ENOMEM;
+	}
+	m->wanted = m->durable + words(m);
+	m->going = m->wanted + words(m);
+	m->dirty = m->going + words(m);
+	m->recent = m->dirty + words(m);
+	return 0;
+}
+
+void intent_fini(struct intent *m)
+{
+	free(m->durable);
+	free(m->writing);
+	m->durable = NULL;
+	m->writing = NULL;
+}
+
+static bool get(const uint64_t *bits, uint32_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
+/* Returns whether it was clear. */
+static bool set(uint64_t *bits, uint32_t i)
+{
+	bool was_clear = !get(bits, i);
+
+	bits[i / 64] |= UINT64_C(1) << (i % 64);
+	return was_clear;
+}
+
+static uint32_t first_region(const struct intent *m, uint64_t offset)
+{
+	return (uint32_t)(offset >> m->shift);
+}
+
+static uint32_t last_region(const struct intent *m, uint64_t offset, uint64_t length)
+{
+	uint64_t last = (offset + length - 1) >> m->shift;
+
+	assert(last < m->regions);
+	return (uint32_t)last;
+}
+
+static void want(struct intent *m, uint32_t region)
+{
+	if (get(m->durable, region) || get(m->going, region))
+		return;
+	set(m->wanted, region);
+	m->any_wanted = true;
+}
+
+bool intent_durable(const struct intent *m, uint64_t offset, uint64_t length)
+{
+	uint32_t last = last_region(m, offset, length);
+
+	for (uint32_t r = first_region(m, offset); r <= last; r++)
+		if (!get(m->durable, r))
+			return false;
+	return true;
+}
+
+bool intent_begin(struct intent *m, uint64_t offset, uint64_t length)
+{
+	uint32_t last = last_region(m, offset, length);
+	bool durable = true;
+
+	for (uint32_t r = first_region(m, offset); r <= last; r++) {
+		m->writing[r]++;
+		set(m->recent, r);
+		if (LIKELY(get(m->durable, r)))
+			continue;
+		durable = false;
+		want(m, r);
+	}
+	return durable;
+}
+
+void intent_end(struct intent *m, uint64_t offset, uint64_t length)
+{
+	uint32_t last = last_region(m, offset, length);
+
+	for (uint32_t r = first_region(m, offset); r <= last; r++) {
+		assert(m->writing[r] > 0);
+		m->writing[r]--;
+	}
+}
+
+static void make_dirty(struct intent *m, uint32_t region)
+{
+	m->dirty_regions += set(m->dirty, region);
+	want(m, region);
+}
+
+void intent_dirty(struct intent *m, uint64_t offset, uint64_t length)
+{
+	uint32_t last = last_region(m, offset, length);
+
+	for (uint32_t r = first_region(m, offset); r <= last; r++)
+		make_dirty(m, r);
+}
+
+void intent_dirty_marked(struct intent *m)
+{
+	for (uint32_t w = 0; w < words(m); w++) {
+		m->dirty[w] |= m->durable[w];
+		m->dirty[w] |= m->going[w];
+	}
+	m->dirty_regions = 0;
+	for (uint32_t w = 0; w < words(m); w++)
+		m->dirty_regions += (uint32_t)__builtin_popcountll(m->dirty[w]);
+}
+
+void intent_dirty_all(struct intent *m)
+{
+	for (uint32_t r = 0; r < m->regions; r++)
+		make_dirty(m, r);
+}
+
+bool intent_merge(struct intent *m, uint8_t shift, const uint8_t *bits, uint32_t bytes)
+{
+	if (shift < INTENT_SHIFT_MIN || shift > INTENT_SHIFT_MAX || bytes > INTENT_REGIONS_MAX / 8)
+		return false;
+	for (uint32_t i = 0; i < bytes * 8; i++) {
+		uint64_t offset = (uint64_t)i << shift, end = (uint64_t)m->regions << m->shift;
+
+		if (!(bits[i / 8] >> (i % 8) & 1))
+			continue;
+		/* The other side's volume may be the larger one, while both grow. */
+		if (offset < end)
+			intent_dirty(m, offset, min_u64(UINT64_C(1) << shift, end - offset));
+	}
+	return true;
+}
+
+/* Words are little-endian bytes on every machine that this builds for. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bitmaps are copied as they are");
+
+uint32_t intent_export(const struct intent *m, uint8_t *bits)
+{
+	uint32_t bytes = (m->regions + 7) / 8;
+
+	memcpy(bits, m->dirty, bytes);
+	return bytes;
+}
+
+uint32_t intent_next_dirty(const struct intent *m, uint32_t from)
+{
+	for (uint32_t w = from / 64; w < words(m); w++) {
+		uint64_t bits = m->dirty[w];
+
+		if (w == from / 64)
+			bits &= UINT64_MAX << (from % 64);
+		if (bits)
+			return w * 64 + (uint32_t)__builtin_ctzll(bits);
+	}
+	return UINT32_MAX;
+}
+
+void intent_clean(struct intent *m, uint32_t region)
+{
+	if (!get(m->dirty, region))
+		return;
+	m->dirty[region / 64] &= ~(UINT64_C(1) << (region % 64));
+	m->dirty_regions--;
+	/* What was just copied is not flushed yet: not a candidate of the round under way. */
+	set(m->recent, region);
+}
+
+void intent_reset(struct intent *m)
+{
+	memset(m->durable, 0, 5 * (size_t)words(m) * sizeof(*m->durable));
+	m->dirty_regions = m->marked = 0;
+	m->any_wanted = false;
+}
+
+void intent_round_begin(struct intent *m)
+{
+	memset(m->recent, 0, words(m) * sizeof(*m->recent));
+	for (uint32_t r = 0; r < m->regions; r++)
+		if (m->writing[r])
+			set(m->recent, r);
+}
+
+uint32_t intent_round_end(struct intent *m)
+{
+	uint32_t cleared = 0;
+
+	for (uint32_t w = 0; w < words(m); w++) {
+		uint64_t clear = m->durable[w] & ~m->dirty[w] & ~m->recent[w];
+
+		m->durable[w] &= ~clear;
+		cleared += (uint32_t)__builtin_popcountll(clear);
+	}
+	m->marked -= cleared;
+	return cleared;
+}
+
+void intent_encode(struct intent *m, uint32_t number, uint8_t *page)
+{
+	uint64_t all[INTENT_REGIONS_MAX / 64] = {0};
+
+	for (uint32_t w = 0; w < words(m); w++) {
+		m->going[w] |= m->wanted[w];
+		m->wanted[w] = 0;
+		all[w] = m->durable[w] | m->going[w];
+	}
+	m->any_wanted = false;
+	memset(page, 0, (size_t)INTENT_SECTORS * SECTOR_BYTES);
+	for (unsigned i = 0; i < INTENT_SECTORS; i++) {
+		uint8_t *p = page + (size_t)i * SECTOR_BYTES;
+
+		put_u32(p + SECTOR_AT_NUMBER, number);
+		p[SECTOR_AT_VERSION] = SECTOR_VERSION;
+		p[SECTOR_AT_INDEX] = (uint8_t)i;
+		p[SECTOR_AT_SHIFT] = m->shift;
+		memcpy(p + SECTOR_AT_BITS, (const uint8_t *)all + (size_t)i * SECTOR_BIT_BYTES,
+		       SECTOR_BIT_BYTES);
+		put_u32(p + SECTOR_AT_CRC,
+			crc32c(p + SECTOR_AT_NUMBER, SECTOR_BYTES - SECTOR_AT_NUMBER));
+	}
+}
+
+void intent_written(struct intent *m, bool ok)
+{
+	m->marked = 0;
+	for (uint32_t w = 0; w < words(m); w++) {
+		if (ok) {
+			m->durable[w] |= m->going[w];
+		} else {
+			m->wanted[w] |= m->going[w];
+			m->any_wanted |= m->wanted[w] != 0;
+		}
+		m->going[w] = 0;
+		m->marked += (uint32_t)__builtin_popcountll(m->durable[w]);
+	}
+}
+
+static bool sector_whole(const struct intent *m, uint32_t number, const uint8_t *p, unsigned index)
+{
+	return get_u32(p + SECTOR_AT_CRC) ==
+		       crc32c(p + SECTOR_AT_NUMBER, SECTOR_BYTES - SECTOR_AT_NUMBER) &&
+	       get_u32(p + SECTOR_AT_NUMBER) == number && p[SECTOR_AT_VERSION] == SECTOR_VERSION &&
+	       p[SECTOR_AT_INDEX] == index && p[SECTOR_AT_SHIFT] == m->shift;
+}
+
+static void decode_sector(struct intent *m, uint32_t number, const uint8_t *p, unsigned index)
+{
+	uint32_t first = index * INTENT_SECTOR_REGIONS;
+	uint32_t end = (uint32_t)min_u64(m->regions, first + INTENT_SECTOR_REGIONS);
+	bool whole = sector_whole(m, number, p, index);
+
+	for (uint32_t r = first; r < end; r++) {
+		uint32_t bit = r - first;
+
+#ifdef LS_MUTANT_BAD_MAP_CLEAN
+		if (!whole)
+			continue;
+#endif
+		if (whole && !(p[SECTOR_AT_BITS + bit / 8] >> (bit % 8) & 1))
+			continue;
+		set(m->durable, r);
+		set(m->dirty, r);
+		m->marked++;
+		m->dirty_regions++;
+	}
+}
+
+void intent_decode(struct intent *m, uint32_t number, const uint8_t *page)
+{
+	intent_reset(m);
+	for (unsigned i = 0; i < INTENT_SECTORS; i++)
+		decode_sector(m, number, page + (size_t)i * SECTOR_BYTES, i);
+}

@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A volume and its peer: exchange of state, decision, going alone, and the end of a
+ * session.  engine/doc/mirror.md has the states and the argument.
+ *
+ * While STATE is out (STEP_STATE to STEP_EXPECT_BEGIN) this node's generations and role
+ * stand still: the peer decides by what it was told.
+ */
+#include "engine/peer/node.h"
+
+#include "engine/base/crc32c.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+#define RETRY_NS (1000 * NS_PER_MS)
+#define ROUND_NS (1000 * NS_PER_MS)
+
+bool peer_up(const struct peer *p)
+{
+	return p && p->session && p->session->phase == PHASE_UP && !p->channel.shut;
+}
+
+static struct peer *peer_of(struct engine *e, const struct volume *v)
+{
+	for (unsigned i = 0; v->record.replica_count && i < e->peer_count; i++) {
+		struct peer *p = &e->peers[i];
+
+		if (strcmp(p->name, v->record.replicas[0].node_name) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+struct mirror *mirror_get(struct engine *e, struct volume *v)
+{
+	struct mirror *m = v->peering;
+
+	if (!m) {
+		m = calloc(1, sizeof(*m));
+		if (!m)
+			return NULL;
+		m->engine = e;
+		m->volume = v;
+		list_init(&m->ops);
+		list_init(&m->jobs);
+		list_init(&m->resync_node);
+		list_init(&m->call.node);
+		v->peering = m;
+	}
+	m->peer = peer_of(e, v);
+	return m;
+}
+
+void mirror_free(struct volume *v)
+{
+	struct mirror *m = v->peering;
+
+	if (!m)
+		return;
+	assert(!m->calling && !m->committing && list_empty(&m->ops) && list_empty(&m->jobs));
+	free(m);
+	v->peering = NULL;
+}
+
+void mirror_reason(struct volume *v, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(v->mirror_reason, sizeof(v->mirror_reason), fmt, ap);
+	va_end(ap);
+}
+
+void mirror_jobs_done(struct mirror *m, int code, const char *text)
+{
+	struct list *node;
+
+	while ((node = list_pop(&m->jobs)))
+		job_done(LIST_ENTRY(node, struct job, node), code, "%s", text);
+}
+
+static void jobs_tick(struct mirror *m)
+{
+	char text[300];
+
+	if (list_empty(&m->jobs) || peer_up(m->peer) || m->engine->core.now_ns < m->jobs_until_ns)
+		return;
+	snprintf(text, sizeof(text),
+		 "node '%s' is not connected: %s. The resync begins by itself when it is",
+		 m->volume->record.replicas[0].node_name,
+		 m->peer ? m->peer->last_error : "this node has no such peer");
+	mirror_jobs_done(m, -ENOTCONN, text);
+}
+
+/* What the mirror is when the peer is not there. */
+static enum mirror_state state_without_peer(const struct volume *v)
+{
+	switch (v->record.association) {
+	case ASSOCIATION_NONE:
+		return MIRROR_NONE;
+	case ASSOCIATION_BROKEN:
+		return MIRROR_BROKEN;
+	case ASSOCIATION_ACTIVE:
+		break;
+	}
+	if (v->mirror == MIRROR_SPLIT)
+		return MIRROR_SPLIT;
+	return v->alone_durable && v->record.role == VOLUME_PRIMARY ? MIRROR_ALONE : MIRROR_WAITING;
+}
+
+static void enter(struct volume *v, enum mirror_state state)
+{
+	const struct engine *e = v->peering->engine;
+
+	if (v->mirror != state)
+		core_log(&e->core, 6, "volume '%s': %s -> %s%s%s", v->record.name,
+			 mirror_state_name(v->mirror), mirror_state_name(state),
+			 v->mirror_reason[0] ? ": " : "", v->mirror_reason);
+	v->mirror = state;
+	core_release(&v->peering->engine->core, v);
+	v->peering->engine->next_tick_ns = 0;
+}
+
+/* --- one request to the peer, one commit --- */
+
+bool mirror_busy(const struct mirror *m)
+{
+	return m->calling || m->committing || (m->step >= STEP_STATE && m->step < STEP_SOURCE);
+}
+
+static uint8_t *control_buffer(const struct engine *e, unsigned i)
+{
+	return (uint8_t *)e->copy_region->base + (size_t)COPY_UNITS * (PIECE_BYTES_MAX + 4096) +
+	       (size_t)i * CONTROL_BUFFER_BYTES;
+}
+
+bool mirror_buffer(struct mirror *m)
+{
+	struct engine *e = m->engine;
+
+	assert(!m->buffer);
+	for (unsigned i = 0; i < CONTROL_BUFFERS; i++) {
+		if (e->control_busy[i])
+			continue;
+		e->control_busy[i] = true;
+		m->buffer = control_buffer(e, i);
+		return true;
+	}
+	e->next_tick_ns = 0;
+	return false;
+}
+
+void mirror_buffer_free(struct mirror *m)
+{
+	struct engine *e = m->engine;
+
+	for (unsigned i = 0; i < CONTROL_BUFFERS; i++)
+		if (m->buffer == control_buffer(e, i))
+			e->control_busy[i] = false;
+	m->buffer = NULL;
+}
+
+static void call_send(struct call *call)
+{
+	struct mirror *m = CONTAINER_OF(call, struct mirror, call);
+	struct frame f = {
+		.command = m->command,
+		.volume = m->volume->record.replicas[0].volume_number,
+		.length = m->bytes,
+	};
+
+	if (m->bytes) {
+		f.flags = FRAME_CRC;
+		f.payload_crc = crc32c(m->buffer, m->bytes);
+	}
+	channel_send(call->channel, call, &f, m->bytes ? m->buffer : NULL, m->bytes,
+		     m->bytes ? m->engine->copy_region : NULL);
+}
+
+static void call_over(struct mirror *m, const struct frame *f)
+{
+	bool stale = m->stale;
+
+	core_administer(&m->engine->core, true);
+	m->calling = m->stale = false;
+	mirror_buffer_free(m);
+	if (!stale)
+		m->answered(m, f);
+	mirror_kick(m);
+	core_administer(&m->engine->core, false);
+}
+
+static void call_answered(struct call *call, const struct frame *f)
+{
+	if (f->status == LS_CHECKSUM) {
+		/* Damaged on the way; the buffer is unchanged. */
+		if (channel_credit(call->channel, call, true))
+			call_send(call);
+		return;
+	}
+	call_over(CONTAINER_OF(call, struct mirror, call), f);
+}
+
+static void call_lost(struct call *call, bool sent)
+{
+	(void)sent;
+	call_over(CONTAINER_OF(call, struct mirror, call), NULL);
+}
+
+void mirror_call(struct mirror *m, uint8_t command, uint32_t bytes,
+		 void (*answered)(struct mirror *, const struct frame *))
+{
+	assert(!m->calling && m->buffer && peer_up(m->peer));
+	m->calling = true;
+	m->stale = false;
+	m->command = command;
+	m->bytes = bytes;
+	m->answered = answered;
+	m->call.credit = call_send;
+	m->call.answered = call_answered;
+	m->call.lost = call_lost;
+	if (channel_credit(&m->peer->channel, &m->call, true))
+		call_send(&m->call);
+}
+
+void mirror_change(struct mirror *m)
+{
+	assert(!m->committing);
+	m->before = m->volume->record;
+}
+
+static void record_written(struct pool_commit *commit, enum ls_status status)
+{
+	struct mirror *m = CONTAINER_OF(commit, struct mirror, commit);
+	struct volume *v = m->volume;
+
+	core_administer(&m->engine->core, true);
+	m->engine->admin_open--;
+	m->committing = false;
+	if (status != LS_OK) {
+		v->record = m->before;
+		core_log(&m->engine->core, 3, "volume '%s': the pool's table was not written: %s",
+			 v->record.name, ls_status_text(status));
+	}
+	m->committed(m, status);
+	core_administer(&m->engine->core, false);
+}
+
+void mirror_commit(struct mirror *m, void (*committed)(struct mirror *, enum ls_status))
+{
+	m->committing = true;
+	m->committed = committed;
+	m->commit.done = record_written;
+	m->engine->admin_open++;
+	pool_commit(m->volume->pool, &m->commit);
+}
+
+/* --- going alone --- */
+
+static void alone_committed(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+
+	if (status != LS_OK) {
+		m->retry_at_ns = m->engine->core.now_ns + RETRY_NS;
+		mirror_kick(m);
+		return;
+	}
+	v->alone_durable = true;
+	enter(v, v->mirror == MIRROR_WAITING ? MIRROR_ALONE : v->mirror);
+	mirror_kick(m);
+}
+
+static void go_alone(struct mirror *m)
+{
+	struct volume *v = m->volume;
+
+	mirror_change(m);
+	generation_go_alone(&v->record.generations, generation_fresh(m->engine));
+	core_log(&m->engine->core, 4,
+		 "volume '%s': goes on without node '%s' (%s); generation %016llx", v->record.name,
+		 v->record.replicas[0].node_name, v->mirror_reason,
+		 (unsigned long long)v->record.generations.current);
+	mirror_commit(m, alone_committed);
+}
+
+static bool may_go_alone(const struct mirror *m)
+{
+	const struct volume *v = m->volume;
+
+	if (list_empty(&v->held) || v->record.role != VOLUME_PRIMARY || v->alone_durable ||
+	    m->engine->stopping)
+		return false;
+	if (v->mirror == MIRROR_BROKEN || v->mirror == MIRROR_SPLIT)
+		return true;
+	return v->mirror == MIRROR_WAITING && v->record.policy == POLICY_FAIL_OPEN;
+}
+
+void mirror_writes_held(void *engine, struct volume *v)
+{
+	struct engine *e = engine;
+
+	/* What comes now is administration; the next tick begins it. */
+	(void)v;
+	e->next_tick_ns = 0;
+}
+
+/* --- exchange of state --- */
+
+static void state_answered(struct mirror *m, const struct frame *f)
+{
+	struct volume *v = m->volume;
+
+	if (m->step != STEP_STATE)
+		return;
+	if (f && f->status == LS_OK) {
+		m->told = true;
+		mirror_decide(m);
+		return;
+	}
+	m->step = STEP_IDLE;
+	m->heard = false;
+	if (!f)
+		return;
+	m->retry_at_ns = m->engine->core.now_ns + 5 * RETRY_NS;
+	mirror_reason(v, "node '%s' does not know this mirror: %s", m->peer->name,
+		      ls_status_text((enum ls_status)f->status));
+	enter(v, state_without_peer(v));
+}
+
+bool mirror_leads(const struct mirror *m)
+{
+	return m->engine->core.own_address < m->peer->node_address;
+}
+
+void mirror_restart(struct mirror *m)
+{
+	m->retry_at_ns = 0;
+	/* The answer to the leader's last STATE has not left yet: it will say what is true then. */
+	if (m->step == STEP_STATE && m->heard && !m->told && !m->calling)
+		return;
+	m->stale |= m->calling && m->command == FRAME_STATE;
+	m->step = STEP_STATE;
+	m->told = m->heard = false;
+	m->turn = mirror_leads(m) ? m->turn + 1 : 0;
+	m->reply_to = 0;
+	mirror_kick(m);
+}
+
+static void send_state(struct mirror *m)
+{
+	if (!mirror_buffer(m))
+		return;
+	mirror_call(m, FRAME_STATE, state_encode(m, m->buffer), state_answered);
+}
+
+static void begin_answered(struct mirror *m, const struct frame *f)
+{
+	struct volume *v = m->volume;
+
+	if (m->step != STEP_BEGIN)
+		return;
+	if (!f || f->status != LS_OK) {
+		m->step = STEP_IDLE;
+		m->heard = false;
+		m->retry_at_ns = m->engine->core.now_ns + RETRY_NS;
+		if (f)
+			mirror_reason(v, "node '%s' did not take the resync: %s", m->peer->name,
+				      ls_status_text((enum ls_status)f->status));
+		enter(v, state_without_peer(v));
+		return;
+	}
+	m->step = STEP_SOURCE;
+	m->wish = WISH_NONE;
+	v->channels[0] = &m->peer->channel;
+	enter(v, MIRROR_COPYING);
+	resync_start(m);
+}
+
+static void send_begin(struct mirror *m)
+{
+	struct volume *v = m->volume;
+
+	if (!mirror_buffer(m))
+		return;
+	memset(m->buffer, 0, BEGIN_BODY_BYTES);
+	generations_encode(&v->record.generations, m->buffer);
+	m->buffer[64] = v->map.intent.dirty_regions > 0;
+	m->buffer[65] = m->decision.overridden;
+	mirror_call(m, FRAME_BEGIN, BEGIN_BODY_BYTES, begin_answered);
+}
+
+/* The association that has the higher sequence counts on both. */
+static void association_committed(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+
+	m->retry_at_ns = status == LS_OK ? 0 : m->engine->core.now_ns + RETRY_NS;
+	if (status == LS_OK && v->record.association == ASSOCIATION_BROKEN)
+		mirror_reason(v, "broken by the operator of node '%s'", m->peer->name);
+	v->mirror = status == LS_OK ? MIRROR_WAITING : v->mirror;
+	enter(v, state_without_peer(v));
+	if (status == LS_OK && v->record.association == ASSOCIATION_ACTIVE && peer_up(m->peer))
+		mirror_restart(m);
+	mirror_kick(m);
+}
+
+static bool associations_agree(struct mirror *m)
+{
+	struct volume_record *r = &m->volume->record;
+
+	if (m->their_sequence > r->association_sequence) {
+		m->step = STEP_IDLE;
+		mirror_change(m);
+		r->association = m->their_association;
+		r->association_sequence = m->their_sequence;
+		mirror_commit(m, association_committed);
+		return false;
+	}
+	/* The peer follows, and sends its state again if there is something to do. */
+	if (m->their_sequence < r->association_sequence || r->association != ASSOCIATION_ACTIVE) {
+		m->step = STEP_IDLE;
+		enter(m->volume, state_without_peer(m->volume));
+		return false;
+	}
+	return true;
+}
+
+static void refuse_resync(struct mirror *m)
+{
+	struct volume *v = m->volume;
+	bool split = m->decision.verdict == VERDICT_SPLIT;
+
+	m->step = STEP_IDLE;
+	m->wish = WISH_NONE;
+	mirror_reason(v, "%s: %s%s", split ? "split brain" : "no resync", m->decision.reason,
+		      split ? "; choose with `lockstep resolve`" : "");
+	core_log(&m->engine->core, 3, "volume '%s': %s", v->record.name, v->mirror_reason);
+	if (split)
+		enter(v, MIRROR_SPLIT);
+	else
+		enter(v, state_without_peer(v));
+	mirror_jobs_done(m, -ESTALE, v->mirror_reason);
+}
+
+static void ours(const struct mirror *m, struct replica_state *s)
+{
+	const struct volume *v = m->volume;
+
+	*s = (struct replica_state){
+		.node_address = m->engine->core.own_address,
+		.generations = v->record.generations,
+		.consistent = v->record.consistent,
+		.primary = v->record.role == VOLUME_PRIMARY,
+		.dirty = v->map.intent.dirty_regions > 0,
+		.wish = m->wish,
+	};
+}
+
+void mirror_decide(struct mirror *m)
+{
+	struct volume *v = m->volume;
+	struct replica_state mine;
+
+	if (m->step != STEP_STATE || !m->heard || m->committing || (!m->told && !mirror_leads(m)))
+		return;
+	if (!associations_agree(m))
+		return;
+	ours(m, &mine);
+	m->decision = decide(&mine, &m->theirs);
+	core_log(&m->engine->core, 6, "volume '%s': %s%s: %s", v->record.name,
+		 m->decision.verdict == VERDICT_SOURCE	 ? "resync from here"
+		 : m->decision.verdict == VERDICT_TARGET ? "resync from the peer"
+							 : "no resync",
+		 m->decision.everything ? " (everything)" : "", m->decision.reason);
+	switch (m->decision.verdict) {
+	case VERDICT_SOURCE:
+		v->mirror = v->mirror == MIRROR_SPLIT ? MIRROR_WAITING : v->mirror;
+		/* A target that never held anything: checksums would only cost. */
+		m->resync_blind = !m->theirs.consistent && !m->theirs.generations.history[0];
+		if (m->decision.everything)
+			intent_dirty_all(&v->map.intent);
+		else
+			intent_merge(&v->map.intent, m->map_shift, m->map, m->map_bytes);
+		m->step = STEP_BEGIN;
+		mirror_kick(m);
+		break;
+	case VERDICT_TARGET:
+		v->mirror = v->mirror == MIRROR_SPLIT ? MIRROR_WAITING : v->mirror;
+		m->step = STEP_EXPECT_BEGIN;
+		break;
+	default:
+		refuse_resync(m);
+	}
+}
+
+/* --- the end of a session, and of a leg --- */
+
+void mirror_stop(struct volume *v, const char *reason)
+{
+	struct mirror *m = v->peering;
+	bool mirrored = volume_mirrors(v);
+
+	if (!m)
+		return;
+	/* The commit under way, if any, goes on; what was asked of the peer counts no more. */
+	m->stale |= m->calling && m->command != FRAME_PROMOTE && m->command != FRAME_BREAK &&
+		    m->command != FRAME_UNPAIR;
+	m->step = STEP_IDLE;
+	m->told = m->heard = false;
+	resync_stop(m);
+	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
+		v->channels[i] = NULL;
+	if (mirrored)
+		intent_dirty_marked(&v->map.intent);
+	if (mirrored || !v->mirror_reason[0])
+		mirror_reason(v, "%s", reason);
+	if (v->mirror != MIRROR_NONE)
+		enter(v, state_without_peer(v));
+}
+
+void mirror_disconnect(struct engine *e, struct channel *channel, const char *reason)
+{
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		struct volume *v = e->volumes[i];
+
+		if (v && v->peering && v->peering->peer && &v->peering->peer->channel == channel)
+			mirror_stop(v, reason);
+	}
+}
+
+void mirror_leg_failed(void *engine, struct volume *v, const char *reason)
+{
+	struct engine *e = engine;
+
+	if (!volume_mirrors(v))
+		return;
+	core_log(&e->core, 3, "volume '%s': %s", v->record.name, reason);
+	mirror_stop(v, reason);
+	v->peering->retry_at_ns = e->core.now_ns + 5 * RETRY_NS;
+}
+
+void mirror_connect(struct engine *e, struct peer *p)
+{
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		struct volume *v = e->volumes[i];
+		struct mirror *m;
+
+		if (!v || !v->ready || !volume_tracks(v) ||
+		    v->record.replicas[0].node_address != p->node_address)
+			continue;
+		m = mirror_get(e, v);
+		if (m && m->peer == p)
+			mirror_restart(m);
+	}
+}
+
+void mirror_synced(struct mirror *m)
+{
+	struct volume *v = m->volume;
+	char text[300];
+
+	v->mirror_reason[0] = '\0';
+	enter(v, MIRROR_SYNCED);
+	snprintf(text, sizeof(text), "volume '%s' is mirrored with '%s' at node '%s' and in sync",
+		 v->record.name, v->record.replicas[0].volume_name,
+		 v->record.replicas[0].node_name);
+	mirror_jobs_done(m, 0, text);
+}
+
+/* --- going on --- */
+
+void mirror_kick(struct mirror *m)
+{
+	if (m->calling || m->committing)
+		return;
+	if (m->step == STEP_STATE && !m->told && peer_up(m->peer)) {
+		send_state(m);
+	} else if (m->step == STEP_BEGIN && peer_up(m->peer)) {
+		send_begin(m);
+	} else if (m->step == STEP_STATE) {
+		mirror_decide(m);
+	} else if (!mirror_busy(m) && !m->op && !list_empty(&m->ops)) {
+		m->op = LIST_ENTRY(list_pop(&m->ops), struct mirror_op, node);
+		m->op->run(m, m->op);
+	} else if (!mirror_busy(m) && may_go_alone(m) && m->engine->core.now_ns >= m->retry_at_ns) {
+		go_alone(m);
+	}
+}
+
+/* --- clearing rounds --- */
+
+static void round_part(struct mirror *m, bool ok)
+{
+	struct volume *v = m->volume;
+
+	m->round_failed |= !ok;
+	if (--m->round_open > 0)
+		return;
+	if (m->round_failed || v->mirror != MIRROR_SYNCED)
+		return;
+	if (intent_round_end(&v->map.intent))
+		map_write(v);
+}
+
+static void round_flushed(struct leg *leg)
+{
+	round_part(CONTAINER_OF(leg, struct mirror, flush_leg), leg->status == LS_OK);
+}
+
+static void round_answered(struct call *call, const struct frame *f)
+{
+	round_part(CONTAINER_OF(call, struct mirror, flush_call), f->status == LS_OK);
+}
+
+static void round_lost(struct call *call, bool sent)
+{
+	(void)sent;
+	round_part(CONTAINER_OF(call, struct mirror, flush_call), false);
+}
+
+static void round_send(struct call *call)
+{
+	struct mirror *m = CONTAINER_OF(call, struct mirror, flush_call);
+	struct frame f = {
+		.command = FRAME_FLUSH,
+		.volume = m->volume->record.replicas[0].volume_number,
+	};
+
+	channel_send(call->channel, call, &f, NULL, 0, NULL);
+}
+
+/* Both replicas flush, then what was quiet meanwhile is equal for certain (I3, I4). */
+static void round_begin(struct mirror *m)
+{
+	struct volume *v = m->volume;
+
+	m->round_at_ns = m->engine->core.now_ns + ROUND_NS;
+	if (m->round_open || v->mirror != MIRROR_SYNCED || !v->channels[0] ||
+	    v->map.intent.marked == 0)
+		return;
+	intent_round_begin(&v->map.intent);
+	m->round_failed = false;
+	m->round_open = 2;
+	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
+	leg_start(&m->flush_leg, &v->record, v->pool->stores);
+	m->flush_call.credit = round_send;
+	m->flush_call.answered = round_answered;
+	m->flush_call.lost = round_lost;
+	if (channel_credit(v->channels[0], &m->flush_call, true))
+		round_send(&m->flush_call);
+}
+
+void mirror_tick(struct engine *e)
+{
+	uint64_t now = e->core.now_ns;
+
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		struct volume *v = e->volumes[i];
+		struct mirror *m;
+
+		if (!v || !v->ready || !volume_tracks(v))
+			continue;
+		m = mirror_get(e, v);
+		if (!m)
+			continue;
+		if (m->retry_at_ns && now >= m->retry_at_ns && !mirror_busy(m) &&
+		    m->step == STEP_IDLE && !volume_mirrors(v)) {
+			m->retry_at_ns = 0;
+			if (peer_up(m->peer) && v->mirror != MIRROR_SPLIT)
+				mirror_restart(m);
+		}
+		mirror_kick(m);
+		jobs_tick(m);
+		if (v->mirror == MIRROR_SYNCED && now >= m->round_at_ns)
+			round_begin(m);
+	}
+	resync_run(e);
+}

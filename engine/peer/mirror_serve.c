@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the peer asks of a mirror: STATE, BEGIN, SYNCED, BREAK, UNPAIR, PROMOTE; and the
+ * bodies of these requests.  What changes the record is answered when it is durable.
+ *
+ * STATE body, then the dirty regions as bits:
+ *
+ *  offset size field
+ *       0    4 number of the volume at the sender
+ *       4    4 association sequence
+ *       8    8 size bytes
+ *      16   64 generations
+ *      80    1 complete
+ *      81    1 primary
+ *      82    1 wish
+ *      83    1 association
+ *      84    1 log2 of a region's bytes
+ *      85    3 zero
+ *      88    4 turn: number of this exchange, of the node that leads; 0 from the other one
+ *      92    4 turn that this STATE answers; 0 from the leader, and to ask for an exchange
+ *      96    4 bytes of the map
+ *     100   28 zero
+ *
+ * Generations: 0 current, 8 base, 16 history (4 of 8), 48 covered (1), zero up to 64.
+ * BEGIN body: 0 the source's generations, 64 regions are to be copied (1), 65 the target's
+ * own writes are given up (1), zero up to 80.  SYNCED body: the generations of both from now on.
+ */
+#include "engine/peer/node.h"
+
+#include "engine/base/crc32c.h"
+#include "engine/base/wire.h"
+
+#include <string.h>
+
+_Static_assert(STATE_BODY_BYTES + INTENT_REGIONS_MAX / 8 <= CONTROL_BUFFER_BYTES, "STATE fits");
+
+void generations_encode(const struct generations *g, uint8_t *bytes)
+{
+	memset(bytes, 0, GENERATIONS_BYTES);
+	put_u64(bytes, g->current);
+	put_u64(bytes + 8, g->base);
+	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
+		put_u64(bytes + 16 + 8 * i, g->history[i]);
+	bytes[48] = g->covered;
+}
+
+static bool generations_decode(const uint8_t *bytes, struct generations *g)
+{
+	*g = (struct generations){
+		.current = get_u64(bytes),
+		.base = get_u64(bytes + 8),
+		.covered = bytes[48],
+	};
+	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
+		g->history[i] = get_u64(bytes + 16 + 8 * i);
+	return g->covered <= GENERATION_HISTORY;
+}
+
+uint32_t state_encode(const struct mirror *m, uint8_t *bytes)
+{
+	const struct volume *v = m->volume;
+	const struct volume_record *r = &v->record;
+	uint32_t map_bytes;
+
+	memset(bytes, 0, STATE_BODY_BYTES);
+	put_u32(bytes, r->number);
+	put_u32(bytes + 4, r->association_sequence);
+	put_u64(bytes + 8, r->size_bytes);
+	generations_encode(&r->generations, bytes + 16);
+	bytes[80] = r->consistent;
+	bytes[81] = r->role == VOLUME_PRIMARY;
+	bytes[82] = (uint8_t)m->wish;
+	bytes[83] = (uint8_t)r->association;
+	bytes[84] = r->region_shift;
+	put_u32(bytes + 88, m->turn);
+	put_u32(bytes + 92, m->reply_to);
+	map_bytes = intent_export(&v->map.intent, bytes + STATE_BODY_BYTES);
+	put_u32(bytes + 96, map_bytes);
+	return STATE_BODY_BYTES + map_bytes;
+}
+
+static bool any_bit(const uint8_t *bits, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i++)
+		if (bits[i])
+			return true;
+	return false;
+}
+
+/* @bytes lies in a slot that the peer can still write: everything is read once. */
+static bool state_decode(struct mirror *m, const uint8_t *bytes, uint32_t length, uint32_t *turn,
+			 uint32_t *reply_to)
+{
+	uint8_t head[STATE_BODY_BYTES];
+	uint32_t map_bytes;
+
+	if (length < STATE_BODY_BYTES)
+		return false;
+	memcpy(head, bytes, sizeof(head));
+	map_bytes = get_u32(head + 96);
+	if (map_bytes > sizeof(m->map) || length != STATE_BODY_BYTES + map_bytes ||
+	    head[82] > WISH_KEEP || head[83] > ASSOCIATION_BROKEN || head[84] < INTENT_SHIFT_MIN ||
+	    head[84] > INTENT_SHIFT_MAX || !generations_decode(head + 16, &m->theirs.generations))
+		return false;
+	memcpy(m->map, bytes + STATE_BODY_BYTES, map_bytes);
+	m->map_bytes = map_bytes;
+	m->map_shift = head[84];
+	m->their_sequence = get_u32(head + 4);
+	m->their_association = head[83];
+	m->theirs.node_address = m->peer->node_address;
+	m->theirs.consistent = head[80];
+	m->theirs.primary = head[81];
+	m->theirs.wish = head[82];
+	m->theirs.dirty = any_bit(m->map, map_bytes);
+	*turn = get_u32(head + 88);
+	*reply_to = get_u32(head + 92);
+	return true;
+}
+
+/*
+ * The node with the smaller address leads: it numbers the exchanges, and the other one
+ * answers each with its own STATE; a STATE of the other that answers nothing asks for a new
+ * exchange.  So both decide by what they said in one and the same exchange.
+ */
+static void heard_by_leader(struct mirror *m, uint32_t reply_to)
+{
+	if (reply_to == 0) {
+		/* Our STATE is on its way: its answer will be younger than this. */
+		if (m->step == STEP_STATE && !m->told)
+			return;
+		mirror_stop(m->volume, "the peer asked to compare again");
+		mirror_restart(m);
+	} else if (reply_to == m->turn && m->step == STEP_STATE) {
+		m->heard = true;
+		mirror_decide(m);
+	}
+}
+
+static void heard_by_follower(struct mirror *m, uint32_t turn)
+{
+	if (m->step != STEP_STATE)
+		mirror_stop(m->volume, "the peer asked to compare again");
+	m->stale |= m->calling && m->command == FRAME_STATE;
+	m->step = STEP_STATE;
+	m->heard = true;
+	m->told = false;
+	m->reply_to = turn;
+	mirror_kick(m);
+}
+
+static void on_state(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
+{
+	uint32_t turn, reply_to;
+
+	if (!state_decode(m, payload, length, &turn, &reply_to)) {
+		channel_answer(s, LS_PROTOCOL, 0, 0);
+		return;
+	}
+	channel_answer(s, LS_OK, 0, 0);
+	if (mirror_leads(m))
+		heard_by_leader(m, reply_to);
+	else
+		heard_by_follower(m, turn);
+}
+
+/* --- what changes the record --- */
+
+static void answer_commit(struct mirror *m, enum ls_status status)
+{
+	struct serve *s = m->serving;
+
+	m->serving = NULL;
+	channel_answer(s, status, 0, 0);
+}
+
+static bool still_up(const struct mirror *m, const struct channel *c)
+{
+	return c->link && !c->shut && m->peer && &m->peer->channel == c;
+}
+
+static void begun(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+	struct channel *c = m->serving->channel;
+
+	if (status == LS_OK && still_up(m, c) && m->step == STEP_EXPECT_BEGIN) {
+		m->step = STEP_TARGET;
+		m->wish = WISH_NONE;
+		v->channels[0] = c;
+		v->alone_durable = false;
+		v->mirror = MIRROR_COPYING;
+		mirror_reason(v, "resync from node '%s': %s", m->peer->name, m->decision.reason);
+		core_release(&m->engine->core, v);
+	} else if (status == LS_OK) {
+		status = LS_PROTOCOL;
+	}
+	answer_commit(m, status);
+	mirror_kick(m);
+}
+
+/* The writes that this side made alone are given up: what is left is older than the source. */
+static void give_up(struct generations *g, const struct generations *source)
+{
+	uint64_t base = g->base && g->base == source->base ? g->base : 0;
+
+	g->current = base;
+	g->base = 0;
+	g->covered = 0;
+}
+
+static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
+{
+	struct volume_record *r = &m->volume->record;
+	uint8_t body[BEGIN_BODY_BYTES];
+	struct generations source;
+
+	/* Our STATE was heard, or there would be no BEGIN; that answer may come later. */
+	if (m->step == STEP_STATE && m->heard && m->calling && m->command == FRAME_STATE) {
+		m->told = true;
+		mirror_decide(m);
+	}
+	if (length != sizeof(body) || m->committing || m->step != STEP_EXPECT_BEGIN) {
+		channel_answer(s, LS_INVALID, 0, 0);
+		return;
+	}
+	memcpy(body, payload, sizeof(body));
+	if (!generations_decode(body, &source) || source.current != m->theirs.generations.current ||
+	    (body[65] && !m->decision.overridden)) {
+		channel_answer(s, LS_INVALID, 0, 0);
+		return;
+	}
+	mirror_change(m);
+	m->serving = s;
+	if (r->role == VOLUME_PRIMARY)
+		core_log(&m->engine->core, 4,
+			 "volume '%s': this node is no longer primary: node '%s' is ahead", r->name,
+			 m->peer->name);
+	r->role = VOLUME_SECONDARY;
+#ifndef LS_MUTANT_TARGET_COMPLETE
+	if (body[64])
+		r->consistent = false;
+#endif
+	if (body[65])
+		give_up(&r->generations, &source);
+	/* Back after a short loss of the link: nothing has changed. */
+	if (memcmp(r, &m->before, sizeof(*r)) == 0)
+		begun(m, LS_OK);
+	else
+		mirror_commit(m, begun);
+}
+
+static void synced(struct mirror *m, enum ls_status status)
+{
+	struct channel *c = m->serving->channel;
+
+	if (status == LS_OK) {
+		intent_reset(&m->volume->map.intent);
+		map_write(m->volume);
+	}
+	if (status == LS_OK && still_up(m, c) && m->step == STEP_TARGET)
+		mirror_synced(m);
+	answer_commit(m, status);
+	mirror_kick(m);
+}
+
+static void on_synced(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
+{
+	struct volume_record *r = &m->volume->record;
+	uint8_t body[GENERATIONS_BYTES];
+	struct generations g;
+
+	if (length != sizeof(body) || m->committing || m->step != STEP_TARGET) {
+		channel_answer(s, LS_INVALID, 0, 0);
+		return;
+	}
+	memcpy(body, payload, sizeof(body));
+	if (!generations_decode(body, &g)) {
+		channel_answer(s, LS_PROTOCOL, 0, 0);
+		return;
+	}
+	mirror_change(m);
+	m->serving = s;
+	r->generations = g;
+	r->consistent = true;
+	if (memcmp(r, &m->before, sizeof(*r)) == 0)
+		synced(m, LS_OK);
+	else
+		mirror_commit(m, synced);
+}
+
+static void broken(struct mirror *m, enum ls_status status)
+{
+	if (status == LS_OK)
+		mirror_stop(m->volume, "broken by the operator of the peer's node");
+	answer_commit(m, status);
+	mirror_kick(m);
+}
+
+static void on_break(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
+{
+	struct volume_record *r = &m->volume->record;
+	uint32_t sequence;
+
+	if (length != 8 || m->committing) {
+		channel_answer(s, LS_INVALID, 0, 0);
+		return;
+	}
+	sequence = get_u32(payload);
+	if (sequence <= r->association_sequence) {
+		channel_answer(s, r->association == ASSOCIATION_BROKEN ? LS_OK : LS_INVALID, 0, 0);
+		return;
+	}
+	mirror_change(m);
+	m->serving = s;
+	r->association = ASSOCIATION_BROKEN;
+	r->association_sequence = sequence;
+	mirror_commit(m, broken);
+}
+
+static void unpaired(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+
+	if (status == LS_OK) {
+		mirror_stop(v, "");
+		v->mirror = MIRROR_NONE;
+		v->mirror_reason[0] = '\0';
+		core_release(&m->engine->core, v);
+	}
+	answer_commit(m, status);
+	mirror_kick(m);
+}
+
+static void on_unpair(struct mirror *m, struct serve *s)
+{
+	struct volume_record *r = &m->volume->record;
+
+	if (m->committing) {
+		channel_answer(s, LS_INVALID, 0, 0);
+		return;
+	}
+	mirror_change(m);
+	m->serving = s;
+	r->association = ASSOCIATION_NONE;
+	r->replica_count = 0;
+	memset(&r->replicas[0], 0, sizeof(r->replicas[0]));
+	mirror_commit(m, unpaired);
+}
+
+/* Primary may become who asks, if this node is not, and is not about to be. */
+static void on_promote(struct mirror *m, struct serve *s)
+{
+	bool promoting = m->op && m->op->run == operation_promote;
+
+	if (m->volume->record.role == VOLUME_PRIMARY || promoting)
+		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
+	else
+		channel_answer(s, LS_OK, 0, 0);
+}
+
+static struct mirror *mirror_named(struct channel *c, const struct serve *s)
+{
+	struct peer *p = c->owner;
+	struct volume *v = volume_by_number(p->engine, s->frame.volume);
+	struct mirror *m;
+
+	if (!v || !v->ready || !volume_tracks(v) ||
+	    v->record.replicas[0].node_address != c->peer_address)
+		return NULL;
+	m = mirror_get(p->engine, v);
+	return m && m->peer == p ? m : NULL;
+}
+
+static void serve_mirror(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
+{
+	switch (s->frame.command) {
+	case FRAME_STATE:
+		on_state(m, s, payload, length);
+		break;
+	case FRAME_BEGIN:
+		on_begin(m, s, payload, length);
+		break;
+	case FRAME_SYNCED:
+		on_synced(m, s, payload, length);
+		break;
+	case FRAME_BREAK:
+		on_break(m, s, payload, length);
+		break;
+	case FRAME_UNPAIR:
+		on_unpair(m, s);
+		break;
+	default:
+		on_promote(m, s);
+	}
+}
+
+void mirror_control(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)
+{
+	struct mirror *m;
+
+	bool whole = length == 0 || ((s->frame.flags & FRAME_CRC) &&
+				     crc32c(payload, length) == s->frame.payload_crc);
+
+	core_administer(c->core, true);
+	/* Cut short, it cannot be told from damaged: the sender sends it again. */
+	if (!whole || s->frame.length != length) {
+		c->payload_mismatches++;
+		channel_answer(s, LS_CHECKSUM, 0, 0);
+	} else if (s->frame.command == FRAME_PAIR) {
+		pair_serve(c, s, payload, length);
+	} else if (c->core->stopping) {
+		channel_answer(s, LS_SHUTDOWN, 0, 0);
+	} else {
+		m = mirror_named(c, s);
+		if (m)
+			serve_mirror(m, s, payload, length);
+		else
+			channel_answer(s, LS_NO_VOLUME, 0, 0);
+	}
+	core_administer(c->core, false);
+}

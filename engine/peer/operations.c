@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The operator's operations on a mirror.  Each waits until nothing else is under way on the
+ * volume, records what it does before it acts, and may be asked twice.
+ */
+#include "engine/peer/node.h"
+
+#include "engine/base/wire.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void operation_add(struct engine *e, struct job *job, struct volume *v,
+		   void (*run)(struct mirror *, struct mirror_op *), enum wish wish, bool force)
+{
+	struct mirror *m = mirror_get(e, v);
+	struct mirror_op *op = m ? calloc(1, sizeof(*op)) : NULL;
+
+	if (!op) {
+		job_done(job, -ENOMEM, "out of memory");
+		return;
+	}
+	op->job = job;
+	op->run = run;
+	op->wish = wish;
+	op->force = force;
+	list_add_tail(&m->ops, &op->node);
+	e->next_tick_ns = 0;
+	mirror_kick(m);
+}
+
+static struct job *op_take(struct mirror *m)
+{
+	struct job *job = m->op->job;
+
+	free(m->op);
+	m->op = NULL;
+	m->engine->next_tick_ns = 0;
+	return job;
+}
+
+static void PRINTF_LIKE(3, 4) op_end(struct mirror *m, int code, const char *fmt, ...)
+{
+	struct job *job = op_take(m);
+	char text[320];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	core_log(&m->engine->core, code ? 4 : 6, "volume '%s': %s", m->volume->record.name, text);
+	job_done(job, code, "%s", text);
+}
+
+static void op_failed_table(struct mirror *m, enum ls_status status)
+{
+	op_end(m, -EIO, "the pool's volume table could not be written: %s; nothing was changed",
+	       ls_status_text(status));
+}
+
+static bool paired(struct mirror *m)
+{
+	if (volume_tracks(m->volume))
+		return true;
+	op_end(m, -EINVAL, "volume '%s' is not paired", m->volume->record.name);
+	return false;
+}
+
+/* A buffer for the request; false: the operation goes back to the head of the queue. */
+static bool op_buffer(struct mirror *m)
+{
+	if (mirror_buffer(m))
+		return true;
+	list_add_tail(m->ops.next, &m->op->node);
+	m->op = NULL;
+	return false;
+}
+
+/* --- break --- */
+
+static void break_committed(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+
+	if (status != LS_OK) {
+		op_failed_table(m, status);
+		return;
+	}
+	mirror_reason(v, "broken by the operator");
+	mirror_stop(v, "");
+	op_end(m, 0,
+	       "the mirror of '%s' is broken%s; node '%s' has a consistent copy. Take it up again "
+	       "with `lockstep resume`",
+	       v->record.name, peer_up(m->peer) ? "" : " (the peer learns of it when it is back)",
+	       v->record.replicas[0].node_name);
+}
+
+static void break_record(struct mirror *m)
+{
+	struct volume_record *r = &m->volume->record;
+
+	mirror_change(m);
+	r->association = ASSOCIATION_BROKEN;
+	r->association_sequence++;
+	mirror_commit(m, break_committed);
+}
+
+static void break_answered(struct mirror *m, const struct frame *f)
+{
+	/* Lost: the peer may have done it, and if not, it follows at the next STATE. */
+	if (!f || f->status == LS_OK || f->status == LS_NO_VOLUME) {
+		break_record(m);
+		return;
+	}
+	op_end(m, -EIO, "node '%s' could not record the break: %s", m->peer->name,
+	       ls_status_text((enum ls_status)f->status));
+	m->retry_at_ns = m->engine->core.now_ns + 1;
+}
+
+void operation_break(struct mirror *m, struct mirror_op *op)
+{
+	struct volume *v = m->volume;
+
+	(void)op;
+	if (!paired(m))
+		return;
+	if (v->record.association == ASSOCIATION_BROKEN) {
+		op_end(m, 0, "the mirror of '%s' is broken already", v->record.name);
+		return;
+	}
+	if (!peer_up(m->peer)) {
+		break_record(m);
+		return;
+	}
+	if (v->mirror == MIRROR_COPYING) {
+		op_end(m, -EBUSY,
+		       "a resync of '%s' is under way: its target is no consistent copy yet; "
+		       "break it when it is in sync",
+		       v->record.name);
+		return;
+	}
+	if (!op_buffer(m))
+		return;
+	/* New writes are held from here on: the peer's copy is that of one moment. */
+	mirror_stop(v, "being broken by the operator");
+	put_u32(m->buffer, v->record.association_sequence + 1);
+	put_u32(m->buffer + 4, 0);
+	mirror_call(m, FRAME_BREAK, 8, break_answered);
+}
+
+/* --- resume, resolve --- */
+
+static void wait_for_sync(struct mirror *m)
+{
+	struct engine *e = m->engine;
+
+	list_add_tail(&m->jobs, &op_take(m)->node);
+	/* A peer that is not there has a while to come. */
+	m->jobs_until_ns = e->core.now_ns + e->settings.peer_timeout_ns;
+	if (peer_up(m->peer))
+		mirror_restart(m);
+}
+
+static void resume_committed(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+
+	if (status != LS_OK) {
+		op_failed_table(m, status);
+		return;
+	}
+	v->mirror = v->alone_durable && v->record.role == VOLUME_PRIMARY ? MIRROR_ALONE
+									 : MIRROR_WAITING;
+	mirror_reason(v, "being resumed");
+	wait_for_sync(m);
+}
+
+void operation_resume(struct mirror *m, struct mirror_op *op)
+{
+	struct volume *v = m->volume;
+	struct volume_record *r = &v->record;
+
+	if (!paired(m))
+		return;
+	if (v->mirror == MIRROR_SYNCED) {
+		op_end(m, 0, "volume '%s' is in sync with node '%s' already", r->name,
+		       r->replicas[0].node_name);
+		return;
+	}
+	if (volume_mirrors(v)) {
+		list_add_tail(&m->jobs, &op_take(m)->node);
+		return;
+	}
+	if (op->wish && v->mirror != MIRROR_SPLIT && r->association == ASSOCIATION_ACTIVE) {
+		op_end(m, -EINVAL, "volume '%s' has no split brain to resolve", r->name);
+		return;
+	}
+	m->wish = op->wish;
+	if (r->association == ASSOCIATION_ACTIVE) {
+		wait_for_sync(m);
+		return;
+	}
+	mirror_change(m);
+	r->association = ASSOCIATION_ACTIVE;
+	r->association_sequence++;
+	mirror_commit(m, resume_committed);
+}
+
+/* --- unpair --- */
+
+static void unpair_committed(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+
+	if (status != LS_OK) {
+		op_failed_table(m, status);
+		return;
+	}
+	mirror_stop(v, "");
+	v->mirror = MIRROR_NONE;
+	v->mirror_reason[0] = '\0';
+	core_release(&m->engine->core, v);
+	op_end(m, 0, "volume '%s' is not paired any more", v->record.name);
+}
+
+static void unpair_record(struct mirror *m)
+{
+	struct volume_record *r = &m->volume->record;
+
+	mirror_change(m);
+	r->association = ASSOCIATION_NONE;
+	r->replica_count = 0;
+	memset(&r->replicas[0], 0, sizeof(r->replicas[0]));
+	mirror_commit(m, unpair_committed);
+}
+
+static void unpair_answered(struct mirror *m, const struct frame *f)
+{
+	if (!f || f->status == LS_OK || f->status == LS_NO_VOLUME) {
+		unpair_record(m);
+		return;
+	}
+	op_end(m, -EIO, "node '%s' could not record it: %s", m->peer->name,
+	       ls_status_text((enum ls_status)f->status));
+	m->retry_at_ns = m->engine->core.now_ns + 1;
+}
+
+void operation_unpair(struct mirror *m, struct mirror_op *op)
+{
+	(void)op;
+	if (!volume_tracks(m->volume)) {
+		op_end(m, 0, "volume '%s' is not paired", m->volume->record.name);
+		return;
+	}
+	if (!peer_up(m->peer)) {
+		unpair_record(m);
+		return;
+	}
+	if (!op_buffer(m))
+		return;
+	mirror_stop(m->volume, "being unpaired by the operator");
+	mirror_call(m, FRAME_UNPAIR, 0, unpair_answered);
+}
+
+/* --- roles --- */
+
+static void promote_committed(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+
+	if (status != LS_OK) {
+		op_failed_table(m, status);
+		return;
+	}
+	if (m->before.generations.current != v->record.generations.current) {
+		v->alone_durable = true;
+		if (v->mirror == MIRROR_WAITING)
+			v->mirror = MIRROR_ALONE;
+	}
+	op_end(m, 0, "volume '%s' is primary on this node%s", v->record.name,
+	       v->alone_durable && volume_tracks(v) ? "; it goes on without its peer" : "");
+}
+
+static void promote_answered(struct mirror *m, const struct frame *f)
+{
+	const struct volume *v = m->volume;
+
+	if (!f || f->status != LS_OK) {
+		op_end(m, f ? -EBUSY : -EPIPE,
+		       f ? "volume '%s' is primary at node '%s': demote it there first"
+			 : "volume '%s': node '%s' was lost before it agreed; try again",
+		       v->record.name, m->peer->name);
+		return;
+	}
+	mirror_change(m);
+	m->volume->record.role = VOLUME_PRIMARY;
+	mirror_commit(m, promote_committed);
+}
+
+/* Without the peer: what it has is from now on another generation. */
+static void promote_alone(struct mirror *m)
+{
+	struct volume_record *r = &m->volume->record;
+	struct generations *g = &r->generations;
+	uint64_t fresh = generation_fresh(m->engine);
+
+	mirror_change(m);
+	r->role = VOLUME_PRIMARY;
+	if (volume_tracks(m->volume) && r->consistent) {
+		generation_go_alone(g, fresh);
+	} else if (!r->consistent) {
+		/* Forced: it is nobody's copy. */
+		*g = (struct generations){.current = fresh, .history = {g->current}};
+		r->consistent = true;
+	}
+	mirror_commit(m, promote_committed);
+}
+
+void operation_promote(struct mirror *m, struct mirror_op *op)
+{
+	struct volume *v = m->volume;
+
+	if (v->record.role == VOLUME_PRIMARY) {
+		op_end(m, 0, "volume '%s' is primary on this node already", v->record.name);
+		return;
+	}
+#ifndef LS_MUTANT_PROMOTE_INCOMPLETE
+	if (!v->record.consistent && !op->force) {
+		op_end(m, -EUCLEAN,
+		       "volume '%s' is in the middle of a resync and no consistent copy; wait for "
+		       "its source, or accept what it has with --force",
+		       v->record.name);
+		return;
+	}
+#endif
+	if (v->mirror == MIRROR_COPYING) {
+		op_end(m, -EBUSY, "a resync of '%s' is under way; promote it when it is in sync",
+		       v->record.name);
+		return;
+	}
+	if (v->mirror == MIRROR_SYNCED && peer_up(m->peer)) {
+		if (op_buffer(m))
+			mirror_call(m, FRAME_PROMOTE, 0, promote_answered);
+		return;
+	}
+	promote_alone(m);
+}
+
+static void demote_committed(struct mirror *m, enum ls_status status)
+{
+	if (status != LS_OK) {
+		op_failed_table(m, status);
+		return;
+	}
+	if (m->volume->mirror == MIRROR_ALONE)
+		m->volume->mirror = MIRROR_WAITING;
+	op_end(m, 0, "volume '%s' is secondary on this node", m->volume->record.name);
+}
+
+void operation_demote(struct mirror *m, struct mirror_op *op)
+{
+	struct volume *v = m->volume;
+
+	(void)op;
+	if (!paired(m))
+		return;
+	if (v->record.role == VOLUME_SECONDARY) {
+		op_end(m, 0, "volume '%s' is secondary on this node already", v->record.name);
+		return;
+	}
+	if (v->open_count > 0 || v->ranges.count > m->engine->units_busy) {
+		op_end(m, -EBUSY, "volume '%s' is in use by %u client%s", v->record.name,
+		       v->open_count, v->open_count == 1 ? "" : "s");
+		return;
+	}
+	mirror_change(m);
+	v->record.role = VOLUME_SECONDARY;
+	mirror_commit(m, demote_committed);
+}
+
+static void policy_committed(struct mirror *m, enum ls_status status)
+{
+	const struct volume_record *r = &m->volume->record;
+
+	if (status != LS_OK) {
+		op_failed_table(m, status);
+		return;
+	}
+	op_end(m, 0, "volume '%s' is %s: without its peer it %s", r->name,
+	       r->policy == POLICY_FAIL_OPEN ? "fail-open" : "fail-closed",
+	       r->policy == POLICY_FAIL_OPEN ? "goes on alone" : "waits");
+}
+
+/* op->force: fail-closed. */
+void operation_policy(struct mirror *m, struct mirror_op *op)
+{
+	mirror_change(m);
+	m->volume->record.policy = op->force ? POLICY_FAIL_CLOSED : POLICY_FAIL_OPEN;
+	mirror_commit(m, policy_committed);
+}

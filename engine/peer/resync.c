@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The source of a resync: copies the dirty regions of its map, while clients go on writing
+ * to both replicas.
+ *
+ * Why it loses no write: since BEGIN was answered every write goes to both, and a chunk is
+ * read, compared and copied under its range (I2), so a write is either before the chunk's
+ * read or behind its arrival at the target.
+ *
+ * One volume is copied at a time; the others wait in order.  While clients have requests in
+ * flight one chunk is under way instead of COPY_UNITS: the copy takes what they leave.
+ */
+#include "engine/peer/node.h"
+
+#include "engine/base/crc32c.h"
+#include "engine/base/wire.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static void copy_more(struct mirror *m);
+static void unit_next_run(struct copy_unit *u);
+
+static struct mirror *active(struct engine *e)
+{
+	struct list *node = list_first(&e->resyncs);
+
+	return node ? LIST_ENTRY(node, struct mirror, resync_node) : NULL;
+}
+
+static uint64_t unit_bytes(const struct volume *v)
+{
+	return min_u64(PIECE_BYTES_MAX, intent_region_bytes(&v->map.intent));
+}
+
+static bool copying(const struct mirror *m)
+{
+	return m->step == STEP_SOURCE && m->volume->mirror == MIRROR_COPYING &&
+	       m->resync_status == LS_OK;
+}
+
+/* Does the chunk belong to the resync that runs, and not to one before a lost session? */
+static bool current(const struct copy_unit *u)
+{
+	return u->turn == u->mirror->resync_turn && copying(u->mirror);
+}
+
+/* --- one chunk --- */
+
+static bool region_under_way(const struct mirror *m, uint32_t region)
+{
+	const struct engine *e = m->engine;
+
+	for (unsigned i = 0; i < COPY_UNITS; i++)
+		if (e->units[i].busy && e->units[i].offset >> m->volume->map.intent.shift == region)
+			return true;
+	return false;
+}
+
+static void unit_end(struct copy_unit *u, enum ls_status status)
+{
+	struct mirror *m = u->mirror;
+	struct volume *v = m->volume;
+	struct intent *map = &v->map.intent;
+	uint32_t region = (uint32_t)(u->offset >> map->shift);
+	uint64_t region_end = min_u64((uint64_t)(region + 1) << map->shift, v->record.size_bytes);
+
+	u->busy = false;
+	m->engine->units_busy--;
+	range_release(&v->ranges, &u->range);
+	if (status != LS_OK && current(u))
+		m->resync_status = status;
+	if (current(u)) {
+		m->resync_done += u->length;
+		/* The cursor is past it and no other chunk of it is under way. */
+		if (m->resync_at >= region_end && !region_under_way(m, region))
+			intent_clean(map, region);
+	}
+	copy_more(m);
+}
+
+static void unit_lost(struct call *call, bool sent)
+{
+	(void)sent;
+	unit_end(CONTAINER_OF(call, struct copy_unit, call), LS_PEER_LOST);
+}
+
+static void unit_written(struct call *call, const struct frame *f)
+{
+	struct copy_unit *u = CONTAINER_OF(call, struct copy_unit, call);
+
+	if (f->status == LS_CHECKSUM) {
+		/* The buffer is ours and unchanged: send it again. */
+		if (channel_credit(call->channel, call, false))
+			call->credit(call);
+		return;
+	}
+	if (f->status != LS_OK) {
+		unit_end(u, LS_PEER_IO);
+		return;
+	}
+	u->run_at += u->run_bytes;
+	unit_next_run(u);
+}
+
+static bool all_zeroes(const uint8_t *p, uint64_t length)
+{
+	/* The first word is zero and each byte equals the one eight before it. */
+	return get_u64(p) == 0 && memcmp(p, p + 8, length - 8) == 0;
+}
+
+static void run_send(struct call *call)
+{
+	struct copy_unit *u = CONTAINER_OF(call, struct copy_unit, call);
+	struct engine *e = u->mirror->engine;
+	const uint8_t *data = u->buf + u->run_at;
+	bool crc = e->core.payload_crc && !u->zeroes;
+	struct frame f = {
+		.command = u->zeroes ? FRAME_WRITE_ZEROES : FRAME_WRITE,
+		.flags = crc ? FRAME_CRC : 0,
+		.volume = u->mirror->volume->record.replicas[0].volume_number,
+		.length = (uint32_t)u->run_bytes,
+		.offset = u->offset + u->run_at,
+		.payload_crc = crc ? crc32c(data, u->run_bytes) : 0,
+	};
+
+	u->mirror->resync_sent += u->zeroes ? 0 : u->run_bytes;
+	channel_send(call->channel, call, &f, u->zeroes ? NULL : data,
+		     u->zeroes ? 0 : (uint32_t)u->run_bytes, e->copy_region);
+}
+
+static void unit_call(struct copy_unit *u, void (*send)(struct call *),
+		      void (*answered)(struct call *, const struct frame *))
+{
+	struct volume *v = u->mirror->volume;
+
+	/* The session may have ended while the device read. */
+	if (!current(u) || !v->channels[0]) {
+		unit_end(u, LS_PEER_LOST);
+		return;
+	}
+	u->call.credit = send;
+	u->call.answered = answered;
+	u->call.lost = unit_lost;
+	if (channel_credit(v->channels[0], &u->call, false))
+		send(&u->call);
+}
+
+static bool differs(const struct copy_unit *u, uint64_t at)
+{
+	return u->mask >> (at / CHECK_BYTES) & 1;
+}
+
+/* The next run of parts that differ, from run_at on; the end of the chunk when there is none. */
+static void unit_next_run(struct copy_unit *u)
+{
+	uint64_t at = u->run_at, end;
+
+	while (at < u->length && !differs(u, at))
+		at += CHECK_BYTES;
+	if (at >= u->length) {
+		unit_end(u, LS_OK);
+		return;
+	}
+	for (end = at; end < u->length && differs(u, end);)
+		end += CHECK_BYTES;
+	u->run_at = at;
+	u->run_bytes = min_u64(end, u->length) - at;
+	u->zeroes = all_zeroes(u->buf + at, u->run_bytes);
+	unit_call(u, run_send, unit_written);
+}
+
+static void unit_checked(struct call *call, const struct frame *f)
+{
+	struct copy_unit *u = CONTAINER_OF(call, struct copy_unit, call);
+
+	/* A target that cannot read it is given all of it: a write may mend the block. */
+	u->mask = f->status == LS_OK ? f->offset : UINT64_MAX;
+	unit_next_run(u);
+}
+
+static void check_send(struct call *call)
+{
+	struct copy_unit *u = CONTAINER_OF(call, struct copy_unit, call);
+	uint32_t n = 0;
+	struct frame f = {
+		.command = FRAME_CHECK,
+		.volume = u->mirror->volume->record.replicas[0].volume_number,
+		.length = (uint32_t)u->length,
+		.offset = u->offset,
+	};
+
+	for (uint64_t at = 0; at < u->length; at += CHECK_BYTES, n++)
+		put_u64(u->sums + 8 * n,
+			checksum64(u->buf + at, min_u64(CHECK_BYTES, u->length - at)));
+	if (u->mirror->engine->core.payload_crc) {
+		f.flags = FRAME_CRC;
+		f.payload_crc = crc32c(u->sums, 8 * (size_t)n);
+	}
+	channel_send(call->channel, call, &f, u->sums, 8 * n, u->mirror->engine->copy_region);
+}
+
+static void unit_read(struct leg *leg)
+{
+	struct copy_unit *u = CONTAINER_OF(leg, struct copy_unit, leg);
+
+	if (leg->status != LS_OK) {
+		unit_end(u, LS_LOCAL_IO);
+		return;
+	}
+	u->run_at = 0;
+	u->mask = UINT64_MAX;
+	if (u->mirror->resync_blind)
+		unit_next_run(u);
+	else
+		unit_call(u, check_send, unit_checked);
+}
+
+static void unit_granted(struct range *range)
+{
+	struct copy_unit *u = CONTAINER_OF(range, struct copy_unit, range);
+	const struct volume *v = u->mirror->volume;
+
+	u->leg = (struct leg){
+		.code = LEG_READ,
+		.offset = u->offset,
+		.length = u->length,
+		.buf = u->buf,
+		.region = u->mirror->engine->copy_region,
+		.done = unit_read,
+	};
+	leg_start(&u->leg, &v->record, v->pool->stores);
+}
+
+static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset)
+{
+	struct engine *e = m->engine;
+	struct volume *v = m->volume;
+	size_t i = (size_t)(u - e->units);
+
+	u->mirror = m;
+	u->turn = m->resync_turn;
+	u->busy = true;
+	e->units_busy++;
+	u->buf = (uint8_t *)e->copy_region->base + i * PIECE_BYTES_MAX;
+	u->sums = (uint8_t *)e->copy_region->base + (size_t)COPY_UNITS * PIECE_BYTES_MAX + i * 4096;
+	u->offset = offset;
+	u->length = min_u64(unit_bytes(v), v->record.size_bytes - offset);
+	m->resync_at = offset + u->length;
+	u->range.granted = unit_granted;
+#ifdef LS_MUTANT_RESYNC_UNLOCKED
+	u->range.offset = u->range.end = 0;
+	range_acquire(&v->ranges, &u->range, (uint64_t)1 << 60, 1);
+	unit_granted(&u->range);
+#else
+	if (range_acquire(&v->ranges, &u->range, u->offset, u->length))
+		unit_granted(&u->range);
+#endif
+}
+
+/* --- the end --- */
+
+static void resync_failed(struct mirror *m, const char *what)
+{
+	m->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
+	mirror_stop(m->volume, what);
+}
+
+static void source_committed(struct mirror *m, enum ls_status status)
+{
+	m->finishing = false;
+	if (status != LS_OK)
+		resync_failed(m, "the pool's table could not be written");
+	else if (m->step == STEP_SOURCE)
+		mirror_synced(m);
+	mirror_kick(m);
+}
+
+static void synced_answered(struct mirror *m, const struct frame *f)
+{
+	struct generations *g = &m->volume->record.generations;
+
+	if (m->step != STEP_SOURCE)
+		return;
+	if (!f || f->status != LS_OK) {
+		m->finishing = false;
+		if (f)
+			resync_failed(m, "the target did not confirm the resync");
+		return;
+	}
+	if (!g->base) {
+		source_committed(m, LS_OK);
+		return;
+	}
+	mirror_change(m);
+	generation_synced(g);
+	mirror_commit(m, source_committed);
+}
+
+/* Everything is equal and flushed. */
+static void send_synced(struct mirror *m)
+{
+	struct generations g = m->volume->record.generations;
+
+	generation_synced(&g);
+	generations_encode(&g, m->buffer);
+#ifndef LS_MUTANT_SYNCED_KEEPS_ALONE
+	/* From here on the peer may have our generation. */
+	m->volume->alone_durable = false;
+#endif
+	mirror_call(m, FRAME_SYNCED, GENERATIONS_BYTES, synced_answered);
+}
+
+static void flush_answered(struct mirror *m, const struct frame *f)
+{
+	if (m->step != STEP_SOURCE)
+		return;
+	if (!f || f->status != LS_OK) {
+		m->finishing = false;
+		if (f)
+			resync_failed(m, "the target could not flush the resync");
+		return;
+	}
+	m->flushed = true;
+}
+
+/* Nothing more is to be copied, or the copy has failed; the last chunk is back. */
+static void copy_ended(struct mirror *m)
+{
+	enum ls_status status = m->resync_status;
+
+	list_del(&m->resync_node);
+	m->engine->next_tick_ns = 0;
+	if (m->step != STEP_SOURCE)
+		return;
+	if (status == LS_LOCAL_IO) {
+		resync_failed(m, "a read of the resync failed on the local device");
+	} else if (status == LS_PEER_IO) {
+		resync_failed(m, "a write of the resync failed at the target");
+	} else if (status == LS_OK) {
+		m->finishing = true;
+		m->flushed = false;
+	}
+}
+
+/* --- from outside --- */
+
+static void copy_more(struct mirror *m)
+{
+	struct engine *e = m->engine;
+	struct intent *map = &m->volume->map.intent;
+
+	if (active(e) != m)
+		return;
+	for (unsigned i = 0; copying(m) && i < COPY_UNITS; i++) {
+		uint32_t region = (uint32_t)(m->resync_at >> map->shift);
+		uint32_t next = m->resync_at < m->volume->record.size_bytes
+					? intent_next_dirty(map, region)
+					: UINT32_MAX;
+
+		if (next == UINT32_MAX)
+			break;
+		if (e->units[i].busy || (e->units_busy && e->core.in_use))
+			continue;
+		unit_start(m, &e->units[i],
+			   next == region ? m->resync_at : (uint64_t)next << map->shift);
+	}
+	if (e->units_busy)
+		return;
+	/* A write that failed at the target has made a region dirty behind the cursor. */
+	if (copying(m) && intent_next_dirty(map, 0) != UINT32_MAX) {
+		m->resync_at = 0;
+		e->next_tick_ns = 0;
+		return;
+	}
+	copy_ended(m);
+}
+
+void resync_start(struct mirror *m)
+{
+	struct intent *map = &m->volume->map.intent;
+
+	m->resync_at = m->resync_done = m->resync_sent = 0;
+	m->resync_total = (uint64_t)map->dirty_regions << map->shift;
+	m->resync_started_ns = m->engine->core.now_ns;
+	m->resync_status = LS_OK;
+	m->finishing = false;
+	m->resync_turn++;
+	/* The last chunk of a resync before a lost session may still be under way. */
+	if (list_empty(&m->resync_node))
+		list_add_tail(&m->engine->resyncs, &m->resync_node);
+	m->engine->next_tick_ns = 0;
+}
+
+void resync_stop(struct mirror *m)
+{
+	m->finishing = false;
+	if (m->resync_status == LS_OK)
+		m->resync_status = LS_PEER_LOST;
+	/* Chunks under way end by themselves; the last one takes it from the list. */
+	if (active(m->engine) != m || !m->engine->units_busy)
+		list_del(&m->resync_node);
+}
+
+static void finish(struct mirror *m)
+{
+	if (m->calling || m->committing || !peer_up(m->peer) || !mirror_buffer(m))
+		return;
+	if (m->flushed)
+		send_synced(m);
+	else
+		mirror_call(m, FRAME_FLUSH, 0, flush_answered);
+}
+
+void resync_run(struct engine *e)
+{
+	struct mirror *m = active(e);
+
+	if (m)
+		copy_more(m);
+	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
+		struct volume *v = e->volumes[i];
+
+		if (v && v->peering && v->peering->finishing && v->peering->step == STEP_SOURCE)
+			finish(v->peering);
+	}
+}
