@@ -42,8 +42,8 @@ struct volume {
 
 	enum mirror_state mirror;
 	/*
-	 * The current generation is this node's alone: a write may be acknowledged without the
-	 * peer.  False after every restart, and once SYNCED was sent.
+	 * The current generation is this node's alone, and that is durable: a write may be
+	 * acknowledged without the peer.  See generation_alone().
 	 */
 	bool alone_durable;
 	char mirror_reason[240]; /* why the mirror is in its state; "" = nothing to say */

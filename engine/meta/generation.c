@@ -14,13 +14,13 @@ void generation_go_alone(struct generations *g, uint64_t fresh)
 	if (!g->base) {
 		g->base = g->current;
 		g->covered = 0;
-	} else {
-		/* The peer may have it, from the last moment of a resync. */
+	} else if (g->offered) {
 		push(g, g->current);
 		if (g->covered < GENERATION_HISTORY)
 			g->covered++;
 	}
 	g->current = fresh;
+	g->offered = false;
 }
 
 void generation_synced(struct generations *g)
@@ -29,6 +29,7 @@ void generation_synced(struct generations *g)
 		push(g, g->base);
 	g->base = 0;
 	g->covered = 0;
+	g->offered = false;
 }
 
 bool generation_in_history(const struct generations *g, uint64_t id, unsigned count)

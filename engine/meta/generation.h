@@ -17,7 +17,15 @@ struct generations {
 	uint64_t base;
 	uint64_t history[GENERATION_HISTORY]; /* former ones, newest first; 0 = none */
 	uint8_t covered; /* so many of the history came after base: the map covers them, too */
+	/* The peer may have taken current, at the end of a resync that we did not see end. */
+	bool offered;
 };
+
+/* Is it certain that the peer does not count as having current? */
+static inline bool generation_alone(const struct generations *g)
+{
+	return g->base && !g->offered;
+}
 
 /* Before the first write that the peer will miss; @fresh is random and not 0. */
 void generation_go_alone(struct generations *g, uint64_t fresh);

@@ -33,7 +33,7 @@ enum {
 	RECORD_AT_SIZE = 88, RECORD_AT_ROLE = 96, RECORD_AT_CONSISTENT = 97,
 	RECORD_AT_REPLICAS = 98, RECORD_AT_EXTENTS = 100, RECORD_AT_POLICY = 102,
 	RECORD_AT_ASSOCIATION = 103, RECORD_AT_SEQUENCE = 104, RECORD_AT_SHIFT = 108,
-	RECORD_AT_COVERED = 109, RECORD_AT_CURRENT = 112, RECORD_AT_BASE = 120,
+	RECORD_AT_COVERED = 109, RECORD_AT_OFFERED = 110, RECORD_AT_CURRENT = 112, RECORD_AT_BASE = 120,
 	RECORD_AT_HISTORY = 128, RECORD_HEAD = 160,
 	REPLICA_AT_NODE = 0, REPLICA_AT_NAME = 8, REPLICA_AT_NUMBER = 40, REPLICA_AT_VOLUME = 48,
 	REPLICA_BYTES = 112,
@@ -128,6 +128,7 @@ static void record_encode(const struct volume_record *r, uint8_t *p)
 	put_u32(p + RECORD_AT_SEQUENCE, r->association_sequence);
 	p[RECORD_AT_SHIFT] = r->region_shift;
 	p[RECORD_AT_COVERED] = r->generations.covered;
+	p[RECORD_AT_OFFERED] = r->generations.offered;
 	put_u64(p + RECORD_AT_CURRENT, r->generations.current);
 	put_u64(p + RECORD_AT_BASE, r->generations.base);
 	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
@@ -246,6 +247,7 @@ bool table_record(const uint8_t *bytes, size_t available, size_t *cursor,
 	r.association_sequence = get_u32(p + RECORD_AT_SEQUENCE);
 	r.region_shift = p[RECORD_AT_SHIFT];
 	r.generations.covered = p[RECORD_AT_COVERED];
+	r.generations.offered = p[RECORD_AT_OFFERED];
 	r.generations.current = get_u64(p + RECORD_AT_CURRENT);
 	r.generations.base = get_u64(p + RECORD_AT_BASE);
 	for (unsigned i = 0; i < GENERATION_HISTORY; i++)

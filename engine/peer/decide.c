@@ -67,6 +67,14 @@ static struct decision conflict(const struct replica_state *a, const struct repl
 	return d;
 }
 
+/* The target of an initial copy that has not ended: nothing in it counts. */
+static bool holds_nothing(const struct replica_state *s)
+{
+	const struct generations *g = &s->generations;
+
+	return !g->current || (!s->consistent && !g->base && !g->history[0]);
+}
+
 /* What an honest peer cannot say (each ahead of the other) counts as a conflict. */
 static struct decision between(const struct replica_state *a, const struct replica_state *b)
 {
@@ -85,6 +93,8 @@ static struct decision between(const struct replica_state *a, const struct repli
 		return say(covers(ga, gb), false, "one side went on alone since they were equal");
 	if (a_older != b_older && !(ga->base && ga->base == gb->base))
 		return say(b_older, true, "one side is older than what the map covers");
+	if (holds_nothing(a) != holds_nothing(b))
+		return say(holds_nothing(b), true, "one side holds nothing yet");
 	return conflict(a, b);
 }
 

@@ -268,7 +268,7 @@ static void alone_committed(struct mirror *m, enum ls_status status)
 	struct volume *v = m->volume;
 
 	if (status != LS_OK) {
-		m->retry_at_ns = m->engine->core.now_ns + RETRY_NS;
+		m->alone_at_ns = m->engine->core.now_ns + RETRY_NS;
 		mirror_kick(m);
 		return;
 	}
@@ -332,6 +332,7 @@ static void state_answered(struct mirror *m, const struct frame *f)
 	mirror_reason(v, "node '%s' does not know this mirror: %s", m->peer->name,
 		      ls_status_text((enum ls_status)f->status));
 	enter(v, state_without_peer(v));
+	mirror_jobs_done(m, -ENOENT, v->mirror_reason);
 }
 
 bool mirror_leads(const struct mirror *m)
@@ -589,7 +590,7 @@ void mirror_kick(struct mirror *m)
 	} else if (!mirror_busy(m) && !m->op && !list_empty(&m->ops)) {
 		m->op = LIST_ENTRY(list_pop(&m->ops), struct mirror_op, node);
 		m->op->run(m, m->op);
-	} else if (!mirror_busy(m) && may_go_alone(m) && m->engine->core.now_ns >= m->retry_at_ns) {
+	} else if (!mirror_busy(m) && may_go_alone(m) && m->engine->core.now_ns >= m->alone_at_ns) {
 		go_alone(m);
 	}
 }
@@ -670,13 +671,14 @@ void mirror_tick(struct engine *e)
 		m = mirror_get(e, v);
 		if (!m)
 			continue;
+		/* Held writes first: a peer that refuses to talk is no reason to wait. */
+		mirror_kick(m);
 		if (m->retry_at_ns && now >= m->retry_at_ns && !mirror_busy(m) &&
 		    m->step == STEP_IDLE && !volume_mirrors(v)) {
 			m->retry_at_ns = 0;
 			if (peer_up(m->peer) && v->mirror != MIRROR_SPLIT)
 				mirror_restart(m);
 		}
-		mirror_kick(m);
 		jobs_tick(m);
 		if (v->mirror == MIRROR_SYNCED && now >= m->round_at_ns)
 			round_begin(m);

@@ -21,7 +21,8 @@
  *      96    4 bytes of the map
  *     100   28 zero
  *
- * Generations: 0 current, 8 base, 16 history (4 of 8), 48 covered (1), zero up to 64.
+ * Generations: 0 current, 8 base, 16 history (4 of 8), 48 covered (1), 49 offered (1), zero
+ * up to 64.
  * BEGIN body: 0 the source's generations, 64 regions are to be copied (1), 65 the target's
  * own writes are given up (1), zero up to 80.  SYNCED body: the generations of both from now on.
  */
@@ -42,6 +43,7 @@ void generations_encode(const struct generations *g, uint8_t *bytes)
 	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
 		put_u64(bytes + 16 + 8 * i, g->history[i]);
 	bytes[48] = g->covered;
+	bytes[49] = g->offered;
 }
 
 static bool generations_decode(const uint8_t *bytes, struct generations *g)
@@ -50,6 +52,7 @@ static bool generations_decode(const uint8_t *bytes, struct generations *g)
 		.current = get_u64(bytes),
 		.base = get_u64(bytes + 8),
 		.covered = bytes[48],
+		.offered = bytes[49],
 	};
 	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
 		g->history[i] = get_u64(bytes + 16 + 8 * i);
@@ -187,7 +190,7 @@ static void begun(struct mirror *m, enum ls_status status)
 		m->step = STEP_TARGET;
 		m->wish = WISH_NONE;
 		v->channels[0] = c;
-		v->alone_durable = false;
+		v->alone_durable = generation_alone(&v->record.generations);
 		v->mirror = MIRROR_COPYING;
 		mirror_reason(v, "resync from node '%s': %s", m->peer->name, m->decision.reason);
 		core_release(&m->engine->core, v);
@@ -206,6 +209,7 @@ static void give_up(struct generations *g, const struct generations *source)
 	g->current = base;
 	g->base = 0;
 	g->covered = 0;
+	g->offered = false;
 }
 
 static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
@@ -254,6 +258,7 @@ static void synced(struct mirror *m, enum ls_status status)
 	struct channel *c = m->serving->channel;
 
 	if (status == LS_OK) {
+		m->volume->alone_durable = false;
 		intent_reset(&m->volume->map.intent);
 		map_write(m->volume);
 	}

@@ -93,8 +93,9 @@ struct pairing {
 	struct list jobs;
 	enum pairing_phase phase;
 	uint64_t deadline_ns, generation;
+	uint32_t target_number;
 	struct call call;
-	struct pool_commit commit;
+	struct map_wait map;
 };
 
 /* Where the exchange of state stands; engine/doc/mirror.md. */
@@ -135,7 +136,8 @@ struct mirror {
 	uint8_t map_shift;
 	struct decision decision;
 	enum wish wish;
-	uint64_t retry_at_ns; /* 0 = only when something happens */
+	uint64_t retry_at_ns; /* of the exchange; 0 = only when something happens */
+	uint64_t alone_at_ns; /* not to go alone before: the pool's table could not be written */
 
 	/* One request to the peer at a time, and one commit. */
 	struct call call;

@@ -103,22 +103,46 @@ static void recorded(struct mirror *m, enum ls_status status)
 	}
 	list_splice_tail(&m->jobs, &p->jobs);
 	v->mirror = MIRROR_WAITING;
-	v->alone_durable = false;
+	/* The peer is recorded as one that has nothing yet. */
+	v->alone_durable = true;
 	mirror_get(p->engine, v);
-	/* Durable before the peer can be told that there is something to compare. */
-	intent_dirty_all(&v->map.intent);
-	map_write(v);
 	finish(p, 0, "paired with '%s' at node '%s'", v->record.replicas[0].volume_name,
 	       v->record.replicas[0].node_name);
 	if (peer_up(m->peer))
 		mirror_restart(m);
 }
 
+/* The map says durably that everything differs: the pair may be recorded. */
+static void all_marked(struct map_wait *wait, bool ok)
+{
+	struct pairing *p = CONTAINER_OF(wait, struct pairing, map);
+	struct volume_record *v = &p->volume->record;
+	struct replica_record *r = &v->replicas[0];
+
+	p->engine->admin_open--;
+	if (!ok) {
+		finish(p, -EIO, "the write-intent map could not be written on the local device");
+		return;
+	}
+	mirror_change(p->volume->peering);
+	*r = (struct replica_record){
+		.node_address = p->peer->node_address,
+		.volume_number = p->target_number,
+	};
+	snprintf(r->node_name, sizeof(r->node_name), "%s", p->peer->name);
+	snprintf(r->volume_name, sizeof(r->volume_name), "%s", p->target);
+	v->replica_count = 1;
+	v->association = ASSOCIATION_ACTIVE;
+	v->association_sequence = 0;
+	v->generations.base = p->generation;
+	v->generations.covered = 0;
+	mirror_commit(p->volume->peering, recorded);
+}
+
 static void pair_answered(struct call *call, const struct frame *f)
 {
 	struct pairing *p = CONTAINER_OF(call, struct pairing, call);
 	struct volume *v = p->volume;
-	struct replica_record *r = &v->record.replicas[0];
 
 	if (f->status == LS_CHECKSUM) {
 		/* Damaged on the way; the buffer is unchanged. */
@@ -130,20 +154,16 @@ static void pair_answered(struct call *call, const struct frame *f)
 		refused(p, f->status == LS_OK ? PAIR_BAD_REQUEST : (enum pair_answer)f->offset);
 		return;
 	}
-	mirror_change(v->peering);
-	*r = (struct replica_record){
-		.node_address = p->peer->node_address,
-		.volume_number = f->volume,
-	};
-	snprintf(r->node_name, sizeof(r->node_name), "%s", p->peer->name);
-	snprintf(r->volume_name, sizeof(r->volume_name), "%s", p->target);
-	v->record.replica_count = 1;
-	v->record.association = ASSOCIATION_ACTIVE;
-	v->record.association_sequence = 0;
-	v->record.generations.base = p->generation;
-	v->record.generations.covered = 0;
+	p->target_number = f->volume;
 	p->phase = PAIRING_RECORD;
-	mirror_commit(v->peering, recorded);
+	/*
+	 * First the map, then the record: a crash in between leaves a volume that is not paired.
+	 * The other way round it would leave a pair whose map knows only what was written since.
+	 */
+	intent_dirty_all(&v->map.intent);
+	p->map.done = all_marked;
+	p->engine->admin_open++;
+	map_wait(v, &p->map, 0, v->record.size_bytes);
 }
 
 static void ask_send(struct call *call)

@@ -305,11 +305,24 @@ static void send_synced(struct mirror *m)
 
 	generation_synced(&g);
 	generations_encode(&g, m->buffer);
-#ifndef LS_MUTANT_SYNCED_KEEPS_ALONE
-	/* From here on the peer may have our generation. */
-	m->volume->alone_durable = false;
-#endif
 	mirror_call(m, FRAME_SYNCED, GENERATIONS_BYTES, synced_answered);
+}
+
+static void offer_committed(struct mirror *m, enum ls_status status)
+{
+	if (status == LS_OK || m->step != STEP_SOURCE)
+		return;
+	m->finishing = false;
+	resync_failed(m, "the pool's table could not be written");
+}
+
+/* From SYNCED on the peer may have our generation: that is durable before it is sent. */
+static void offer(struct mirror *m)
+{
+	mirror_change(m);
+	m->volume->alone_durable = false;
+	m->volume->record.generations.offered = true;
+	mirror_commit(m, offer_committed);
 }
 
 static void flush_answered(struct mirror *m, const struct frame *f)
@@ -405,7 +418,18 @@ void resync_stop(struct mirror *m)
 
 static void finish(struct mirror *m)
 {
-	if (m->calling || m->committing || !peer_up(m->peer) || !mirror_buffer(m))
+	bool to_offer = m->flushed && generation_alone(&m->volume->record.generations);
+
+#ifdef LS_MUTANT_SYNCED_KEEPS_ALONE
+	to_offer = false;
+#endif
+	if (m->calling || m->committing || !peer_up(m->peer))
+		return;
+	if (to_offer) {
+		offer(m);
+		return;
+	}
+	if (!mirror_buffer(m))
 		return;
 	if (m->flushed)
 		send_synced(m);

@@ -87,6 +87,7 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	v->pool = pool;
 	range_set_init(&v->ranges);
 	list_init(&v->held);
+	v->alone_durable = generation_alone(&record->generations);
 	if (record->association == ASSOCIATION_ACTIVE)
 		v->mirror = MIRROR_WAITING;
 	else if (record->association == ASSOCIATION_BROKEN)

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kind_names[] = {"pool create", "volume create", "volume delete", "pair"};
+static const char *const kind_names[] = {"pool create", "pool open", "volume create",
+					 "volume delete", "pair"};
 
 static uint64_t draw(struct sim_node *node, uint64_t n)
 {
@@ -68,6 +69,28 @@ static void created(struct sim_job *job, bool ok)
 		sim_client_open(node, job->volume);
 }
 
+static void opened(struct sim_job *job, bool ok)
+{
+	struct sim_node *node = &job->world->node[job->node];
+
+	if (!ok) {
+		/* A disk that fails while the pool is read: tried again. */
+		if (!job->world->disk_failed)
+			sim_fail(job->world, "I11", "the pool cannot be opened after a crash: %s",
+				 job->job.err.text);
+		node->open_again = true;
+		return;
+	}
+	node->opened = true;
+	check_map(node);
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+		struct sim_volume *v = &node->volumes[i];
+
+		if (v->used && v->alive && !v->wild && draw(node, 8))
+			sim_client_open(node, v);
+	}
+}
+
 static void deleted(struct sim_job *job, bool ok)
 {
 	if (!ok || !job->volume)
@@ -101,6 +124,8 @@ static void job_done(struct job *base)
 		job->volume->jobs_open--;
 	if (job->kind == SIM_POOL_CREATE)
 		node->has_pool = ok;
+	else if (job->kind == SIM_POOL_OPEN)
+		opened(job, ok);
 	else if (job->kind == SIM_VOLUME_CREATE)
 		created(job, ok);
 	else if (job->kind == SIM_VOLUME_DELETE)
@@ -149,6 +174,18 @@ void sim_admin_start(struct sim_node *node)
 	for (unsigned i = 0; i < count; i++)
 		stores[i] = sim_store_open(node->world, node->number, i);
 	engine_pool_create(node->engine, &job->job, "pool", stores, count, node->pool_tries > 1);
+}
+
+void sim_admin_open(struct sim_node *node)
+{
+	struct sim_job *job = job_new(node, SIM_POOL_OPEN, NULL, "pool");
+	unsigned count = node->world->profile.disk_count[node->number];
+	struct store *stores[SIM_DISKS_MAX];
+
+	node->open_again = false;
+	for (unsigned i = 0; i < count; i++)
+		stores[i] = sim_store_open(node->world, node->number, i);
+	engine_pool_open(node->engine, &job->job, stores, count);
 }
 
 static void create(struct sim_node *node)
@@ -247,6 +284,8 @@ void sim_admin_run(struct sim_node *node)
 	struct sim_volume *volume = some_volume(node, false), *lost = some_volume(node, true);
 	uint64_t dice = draw(node, 100);
 
+	if (!node->opened)
+		return;
 	if (!node->has_pool) {
 		if (!node->jobs_open && node->pool_tries < 6)
 			sim_admin_start(node);

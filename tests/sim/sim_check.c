@@ -52,6 +52,43 @@ static void end_history(struct sim_request *request)
 	}
 }
 
+void check_forgotten(struct sim_request *request)
+{
+	request->request.status = LS_PEER_LOST;
+	end_history(request);
+}
+
+/* What the disk holds now is what a read may return, among what was there before. */
+static void adopt_block(struct sim_volume *v, uint64_t block)
+{
+	uint32_t block_bytes = v->status.block_bytes;
+	const struct sim_disk *disk;
+	enum sim_value value = SIM_ANY;
+	uint64_t at, id = 0, seq = v->owner->world->seq++;
+	const uint8_t *bytes = check_block(v, block * block_bytes, &disk, &at);
+
+	if (!bytes || disk->written_seq[at / SIM_SECTOR_BYTES] != SIM_LOST)
+		return;
+	if (!pattern_read(bytes, block_bytes, block, &value, &id))
+		value = SIM_ANY;
+	history_open(&v->history, block, id, value, seq, sim_oldest_seq(v->owner->world));
+	history_end(&v->history, block, id, false, seq);
+}
+
+void check_power_cut(struct sim_node *node)
+{
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+		struct sim_volume *v = &node->volumes[i];
+
+		for (uint64_t b = 0; v->used && v->mapped && !v->wild && v->history.heads &&
+				     b < v->history.block_count;
+		     b++)
+			adopt_block(v, b);
+	}
+	for (unsigned i = 0; i < SIM_DISKS_MAX; i++)
+		sim_disk_settle(&node->disks[i]);
+}
+
 /* I5: what belongs to the client again is in nobody else's hands. */
 static void check_buffer(const struct sim_request *request)
 {

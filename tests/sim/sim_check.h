@@ -12,6 +12,10 @@
 /* Requests of clients. */
 void check_submitted(struct sim_request *request);
 void check_done(struct sim_request *request);
+/* Its node died: the request's outcome is told to nobody. */
+void check_forgotten(struct sim_request *request);
+/* Acknowledged writes that were not flushed may be gone from this node's disks. */
+void check_power_cut(struct sim_node *node);
 
 /* Stores. */
 void check_store_submit(struct sim_store *store, struct sim_op *op);

@@ -224,7 +224,7 @@ static void hear(struct sim_end *end, struct sim_item *item)
 }
 
 /* This end's card is dead: nothing of its memory is read or written any more. */
-static void go_down(struct sim_end *end)
+static void card_dies(struct sim_end *end)
 {
 	struct sim_world *world = world_of(end);
 	unsigned keep = (unsigned)rng_below(&world->rng, 8);
@@ -249,6 +249,11 @@ static void go_down(struct sim_end *end)
 	}
 	memset(end->calls, 0, sizeof(end->calls));
 	SIM_NOTE(world, end->side, "wire %u: down", end->wire->number);
+}
+
+static void go_down(struct sim_end *end)
+{
+	card_dies(end);
 	end->link.handler->down(end->link.owner, end->reason);
 }
 
@@ -392,6 +397,19 @@ void sim_wire_break(struct sim_wire *wire, const char *reason)
 		end->down_at_ns = world->now_ns + rng_spread(&world->rng, US(1), MS(200));
 		sim_wake(world, i, end->down_at_ns);
 	}
+}
+
+void sim_wire_kill(struct sim_wire *wire, unsigned side)
+{
+	struct sim_end *end = &wire->end[side];
+
+	if (end->released)
+		return;
+	if (!wire->broken)
+		sim_wire_break(wire, "simulated: the other node died");
+	if (!end->downed)
+		card_dies(end);
+	sim_wire_release(wire, side);
 }
 
 void sim_wire_stall(struct sim_wire *wire, uint64_t until_ns)

@@ -87,6 +87,8 @@ struct sim_wire {
 struct sim_wire *sim_wire_create(struct sim_world *world);
 /* Breaks it now. */
 void sim_wire_break(struct sim_wire *wire, const char *reason);
+/* The node of this end has died: nobody polls it, and its memory is gone. */
+void sim_wire_kill(struct sim_wire *wire, unsigned side);
 /* Nothing arrives before @until_ns. */
 void sim_wire_stall(struct sim_wire *wire, uint64_t until_ns);
 /* When @side has something to poll; UINT64_MAX = not before somebody acts. */

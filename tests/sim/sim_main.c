@@ -158,6 +158,7 @@ static uint64_t sum_up(const struct lane *lanes, unsigned jobs, struct sim_total
 		totals->sessions += t->sessions;
 		totals->legs_compared += t->legs_compared;
 		totals->faults += t->faults;
+		totals->crashes += t->crashes;
 	}
 	return done;
 }
@@ -171,9 +172,10 @@ static void print_totals(const struct lane *lanes, unsigned jobs, double seconds
 	       (double)done / seconds, jobs);
 	printf("%" PRIu64 " requests, %" PRIu64 " acknowledged changes and flushes (%" PRIu64
 	       " mirrored), %" PRIu64 " reads checked, %" PRIu64 " pairs, %" PRIu64
-	       " half sessions, %" PRIu64 " mirrors compared, %" PRIu64 " faults\n",
+	       " half sessions, %" PRIu64 " mirrors compared, %" PRIu64 " faults, %" PRIu64
+	       " crashes\n",
 	       t.requests, t.acked_writes, t.mirrored_writes, t.reads_checked, t.pairs, t.sessions,
-	       t.legs_compared, t.faults);
+	       t.legs_compared, t.faults, t.crashes);
 }
 
 /* Waits for all lanes; stops the others as soon as one has failed.  Returns the failed one. */

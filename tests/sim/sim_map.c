@@ -32,7 +32,7 @@ void check_map(struct sim_node *node)
 	struct volume_status status;
 
 	node->map_stale = false;
-	if (!node->engine)
+	if (!node->engine || !node->opened)
 		return;
 	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++)
 		node->volumes[i].mapped = false;

@@ -60,7 +60,8 @@ static void answer_dial(struct sim_node *node, struct sim_dial *dial)
 	struct sim_wire *wire;
 
 	dial->used = false;
-	if (fails || peer->stopped || strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
+	if (fails || peer->stopped || !peer->engine ||
+	    strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
 		SIM_NOTE(world, node->number, "dial fails");
 		engine_dial_failed(node->engine, dial->cookie, "simulated: nobody answers");
 		return;
@@ -141,9 +142,11 @@ static struct sim_wire *some_wire(struct sim_world *world)
 void sim_net_fault(struct sim_world *world)
 {
 	const struct sim_faults *faults = &world->profile.faults;
-	struct sim_wire *wire = some_wire(world);
 	uint64_t until = world->now_ns + rng_spread(&world->rng, US(10), MS(20000));
+	struct sim_wire *wire;
 
+	sim_crash_fault(world);
+	wire = some_wire(world);
 	if (wire && rng_chance(&world->rng, faults->link_loss)) {
 		SIM_NOTE(world, -1, "wire %u breaks", wire->number);
 		sim_wire_break(wire, "simulated: the cable is cut");

@@ -27,6 +27,8 @@ static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
 	faults->link_loss = maybe(rng, 2500);
 	faults->link_stall = maybe(rng, 600);
 	faults->pause = maybe(rng, 600);
+	faults->kill = maybe(rng, 800);
+	faults->power_cut = maybe(rng, 800);
 	faults->wrong_key = !rng_below(rng, 40);
 }
 

@@ -23,6 +23,7 @@ static void *map(size_t bytes)
 void sim_disk_init(struct sim_disk *disk)
 {
 	disk->bytes = map(SIM_DISK_BYTES_MAX);
+	disk->durable = map(SIM_DISK_BYTES_MAX);
 	disk->written_seq = map(SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES * sizeof(*disk->written_seq));
 }
 
@@ -54,6 +55,16 @@ static void touch(struct sim_disk *disk, uint64_t offset, uint64_t length)
 		disk->touched[i] = 1;
 }
 
+/* Remembers what the sectors hold that are durable now and soon are not. */
+static void remember_durable(struct sim_disk *disk, uint64_t offset, uint64_t length)
+{
+	if (!disk->geometry.volatile_cache)
+		return;
+	for (uint64_t at = offset; at < offset + length; at += SIM_SECTOR_BYTES)
+		if (!sim_disk_volatile(disk, at))
+			memcpy(disk->durable + at, disk->bytes + at, SIM_SECTOR_BYTES);
+}
+
 /* Lets bytes [from, to) of @op happen. */
 static void apply(struct sim_store *store, const struct store_op *op, uint64_t from, uint64_t to)
 {
@@ -62,6 +73,8 @@ static void apply(struct sim_store *store, const struct store_op *op, uint64_t f
 
 	if (from >= to)
 		return;
+	if (op->code != STORE_READ && op->code != STORE_FLUSH)
+		remember_durable(disk, op->offset + from, to - from);
 	switch (op->code) {
 	case STORE_READ:
 		memcpy((uint8_t *)op->buf + from, media, to - from);
@@ -233,6 +246,72 @@ const struct sim_op *sim_store_uses(const struct sim_store *store, const void *b
 			return flight;
 	}
 	return NULL;
+}
+
+/* A block of @op that is in flight when the power goes, or its owner dies. */
+static void crash_block(struct sim_store *store, const struct sim_op *flight, uint64_t from)
+{
+	struct sim_rng *rng = &store->world->rng;
+	struct sim_disk *disk = store->disk;
+	uint64_t at = flight->op->offset + from, bytes = disk->geometry.block_bytes;
+
+	if (from >= flight->early_bytes && rng_below(rng, 2))
+		apply(store, flight->op, from, from + bytes);
+	else if (from >= flight->early_bytes)
+		return;
+	if (disk->geometry.volatile_cache)
+		for (uint64_t s = 0; s < bytes; s += SIM_SECTOR_BYTES)
+			disk->written_seq[(at + s) / SIM_SECTOR_BYTES] = store->world->seq;
+	touch(disk, at, bytes);
+}
+
+static void lose_cache(struct sim_store *store)
+{
+	struct sim_disk *disk = store->disk;
+	uint64_t block = disk->geometry.block_bytes;
+
+	for (uint64_t page = 0; page < sizeof(disk->touched); page++) {
+		if (!disk->touched[page])
+			continue;
+		for (uint64_t at = page * SIM_PAGE_BYTES; at < (page + 1) * SIM_PAGE_BYTES;
+		     at += block) {
+			if (!sim_disk_volatile(disk, at))
+				continue;
+			if (rng_below(&store->world->rng, 2))
+				memcpy(disk->bytes + at, disk->durable + at, block);
+			for (uint64_t s = 0; s < block; s += SIM_SECTOR_BYTES)
+				disk->written_seq[(at + s) / SIM_SECTOR_BYTES] = SIM_LOST;
+		}
+	}
+}
+
+void sim_disk_settle(struct sim_disk *disk)
+{
+	for (uint64_t page = 0; page < sizeof(disk->touched); page++)
+		if (disk->touched[page])
+			memset(disk->written_seq + page * SECTORS_PER_PAGE, 0,
+			       SECTORS_PER_PAGE * sizeof(*disk->written_seq));
+}
+
+void sim_store_crash(struct sim_store *store, bool power)
+{
+	LIST_FOR_SAFE (node, &store->in_flight) {
+		struct sim_op *flight = LIST_ENTRY(node, struct sim_op, node);
+		enum store_code code = flight->op->code;
+
+		for (uint64_t at = 0; code != STORE_READ && code != STORE_FLUSH &&
+				      flight->fate == LS_OK && at < flight->op->length;
+		     at += store->store.geometry.block_bytes)
+			crash_block(store, flight, at);
+		list_del(&flight->node);
+		free(flight);
+	}
+	if (power)
+		lose_cache(store);
+	store->disk->handle = NULL;
+	store->world->node[store->node].stores[store->index] = NULL;
+	store->world->node[store->node].stores_open--;
+	free(store);
 }
 
 static void close_store(struct store *base)

@@ -21,8 +21,12 @@
 
 struct sim_world;
 
+/* written_seq of a sector that a power cut has taken, or might have. */
+#define SIM_LOST UINT64_MAX
+
 struct sim_disk {
 	uint8_t *bytes; /* SIM_DISK_BYTES_MAX, mapped once per process */
+	uint8_t *durable; /* of each volatile sector: what it held when it was last durable */
 	uint8_t touched[SIM_DISK_BYTES_MAX / SIM_PAGE_BYTES];
 	uint64_t *written_seq; /* of each sector: its last write that was not FUA; 0 = durable */
 	struct sim_store *handle; /* the store that is open on it, or NULL */
@@ -60,6 +64,14 @@ static inline bool sim_disk_volatile(const struct sim_disk *disk, uint64_t offse
 void sim_disk_init(struct sim_disk *disk);
 /* Makes it a new disk, all zeroes, of the size, block and cache in @geometry. */
 void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry);
+
+/*
+ * The store's owner has died.  What is in flight happens block by block, or not; with @power
+ * volatile blocks may be lost, and all of them are marked SIM_LOST.
+ */
+void sim_store_crash(struct sim_store *store, bool power);
+/* Nothing is volatile any more. */
+void sim_disk_settle(struct sim_disk *disk);
 
 struct store *sim_store_open(struct sim_world *world, unsigned node, unsigned index);
 /* Calls done() of what is due, in random order.  Returns how many. */

@@ -2,6 +2,7 @@
 #include "tests/sim/sim_world.h"
 
 #include "tests/sim/sim_check.h"
+#include "tests/sim/sim_heap.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -78,7 +79,7 @@ static struct region *env_copy_buffers(void *ctx, size_t bytes)
 	return &node->copy;
 }
 
-static void engine_begin(struct sim_node *node)
+static void engine_begin(struct sim_node *node, bool again)
 {
 	const struct sim_profile *profile = &node->world->profile;
 	const char *peer = node->number ? "A" : "B";
@@ -103,6 +104,7 @@ static void engine_begin(struct sim_node *node)
 	snprintf(config.node_name, sizeof(config.node_name), "%s", node->number ? "B" : "A");
 	if (node->number && profile->faults.wrong_key)
 		key[3] ^= 1;
+	sim_heap_enter(&node->heap);
 	if (engine_create(&config, &env, &node->engine, &err) < 0)
 		sim_fail(node->world, "sim", "engine_create: %s", err.text);
 	engine_tick(node->engine, node->world->now_ns);
@@ -113,7 +115,11 @@ static void engine_begin(struct sim_node *node)
 							  : "B:1",
 			    key, sizeof(key), &err) < 0)
 		sim_fail(node->world, "sim", "engine_peer_add: %s", err.text);
-	sim_admin_start(node);
+	node->opened = !again;
+	if (again)
+		sim_admin_open(node);
+	else
+		sim_admin_start(node);
 }
 
 /* The memory that all runs of this process share. */
@@ -136,6 +142,7 @@ static void node_begin(struct sim_world *world, unsigned number)
 	if (!arenas[number])
 		arenas[number] = aligned_alloc(SIM_PAGE_BYTES, SIM_ARENA_BYTES);
 	assert(arenas[number]);
+	list_init(&node->heap);
 	node->world = world;
 	node->number = number;
 	node->address = number ? 0xb0b0b0b000000002ull : 0xa0a0a0a000000001ull;
@@ -190,6 +197,17 @@ static void pass(struct sim_node *node)
 	struct sim_world *world = node->world;
 	bool at_once;
 
+	if (!node->engine) {
+		if (node->back_at_ns > world->now_ns && world->phase == SIM_LOAD) {
+			node->wake_ns = node->back_at_ns;
+			return;
+		}
+		SIM_NOTE(world, node->number, "starts again");
+		engine_begin(node, true);
+	}
+	sim_heap_enter(&node->heap);
+	if (node->open_again)
+		sim_admin_open(node);
 	if (node->paused_until_ns > world->now_ns && world->phase == SIM_LOAD) {
 		node->wake_ns = node->paused_until_ns;
 		return;
@@ -285,6 +303,9 @@ static bool jobs_ended(const struct sim_world *world)
 
 static bool all_ended(const struct sim_world *world)
 {
+	for (unsigned i = 0; i < SIM_NODES; i++)
+		if (!world->node[i].engine || !world->node[i].opened)
+			return false;
 	/* A pair job waits for a peer that never comes. */
 	return requests_ended(world) && (jobs_ended(world) || world->profile.faults.wrong_key);
 }
@@ -379,6 +400,7 @@ static void heal(struct sim_world *world)
 		struct sim_node *node = &world->node[i % SIM_NODES];
 		struct sim_volume *v = &node->volumes[rng_below(&world->rng, 4)];
 
+		sim_heap_enter(&node->heap);
 		engine_tick(node->engine, world->now_ns);
 		if (v->used && v->alive && v->handle)
 			sim_client_one(node, v);
@@ -403,6 +425,9 @@ static void close_volumes(struct sim_node *node)
 static void stop_node(struct sim_world *world, struct sim_node *node)
 {
 	SIM_NOTE(world, node->number, "stops");
+	if (!node->engine)
+		engine_begin(node, true);
+	sim_heap_enter(&node->heap);
 	engine_tick(node->engine, world->now_ns);
 	node->stopping = true;
 	engine_stop(node->engine);
@@ -429,6 +454,7 @@ static void stop(struct sim_world *world)
 	run_until(world, all_stopped, "the stop of the engines");
 	for (unsigned i = 0; i < SIM_NODES; i++) {
 		world->node[i].stopped = true;
+		sim_heap_enter(&world->node[i].heap);
 		engine_destroy(world->node[i].engine);
 		world->node[i].engine = NULL;
 	}
@@ -470,8 +496,8 @@ void sim_run(struct sim_log *log, uint64_t seed, uint64_t steps, bool verbose,
 	node_begin(&world, 1);
 	sim_profile_draw(&world);
 	world.session_disturbed = !world.profile.faultless;
-	engine_begin(&world.node[0]);
-	engine_begin(&world.node[1]);
+	engine_begin(&world.node[0], false);
+	engine_begin(&world.node[1], false);
 	enter(&world, SIM_LOAD);
 	while (world.steps < steps && step(&world))
 		;

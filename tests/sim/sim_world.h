@@ -55,6 +55,7 @@ struct sim_faults {
 	uint32_t link_loss; /* these three: of each time that a fault is due */
 	uint32_t link_stall;
 	uint32_t pause; /* a node does not run for a while */
+	uint32_t kill, power_cut; /* of a node, or of both */
 	bool wrong_key; /* the nodes do not share the key */
 };
 
@@ -115,7 +116,13 @@ struct sim_request {
 	uint8_t leg[SIM_NODES][SIM_BLOCKS_MAX / 8]; /* blocks that are on that node's disk */
 };
 
-enum sim_job_kind { SIM_POOL_CREATE, SIM_VOLUME_CREATE, SIM_VOLUME_DELETE, SIM_PAIR };
+enum sim_job_kind {
+	SIM_POOL_CREATE,
+	SIM_POOL_OPEN,
+	SIM_VOLUME_CREATE,
+	SIM_VOLUME_DELETE,
+	SIM_PAIR
+};
 
 struct sim_job {
 	struct job job;
@@ -150,6 +157,10 @@ struct sim_node {
 	uint64_t address;
 	unsigned number;
 	bool has_pool, stopping, stopped;
+	bool opened; /* its volumes are there: false between a crash and the pool's opening */
+	struct list heap; /* what its engine has allocated */
+	bool open_again;
+	uint64_t back_at_ns; /* after a crash: when its engine starts */
 	struct sim_disk *disks;
 	struct sim_store *stores[SIM_DISKS_MAX];
 	struct region arena, copy;
@@ -174,7 +185,7 @@ enum sim_phase { SIM_LOAD, SIM_CALM, SIM_HEAL, SIM_STOP };
 
 struct sim_totals {
 	uint64_t requests, acked_writes, mirrored_writes, reads_checked, pairs, sessions;
-	uint64_t legs_compared, faults;
+	uint64_t legs_compared, faults, crashes;
 };
 
 struct sim_world {
@@ -241,6 +252,12 @@ struct sim_volume *sim_volume_new(struct sim_node *node, const char *name);
 bool sim_orphan(const struct sim_world *world, unsigned node, const struct volume_status *status);
 /* Frees what is dead and unused. */
 void sim_volume_sweep(struct sim_node *node);
+
+/* sim_crash.c: a node dies; pass() starts it again at node->back_at_ns. */
+void sim_crash(struct sim_node *node, bool power);
+void sim_crash_fault(struct sim_world *world);
+/* After the restart. */
+void sim_admin_open(struct sim_node *node);
 
 /* sim_profile.c: what kind of world the seed is. */
 void sim_profile_draw(struct sim_world *world);

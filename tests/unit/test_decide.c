@@ -39,11 +39,14 @@ static void one_went_on_alone(void **state)
 	d = both(&a, &b);
 	assert_int_equal(d.verdict, VERDICT_SOURCE);
 	assert_false(d.everything);
-	/* A second time without the peer in between: the map still covers all of it. */
+	/* The peer may have taken the generation in the last moment of a resync, or not. */
+	assert_true(generation_alone(&a.generations));
+	a.generations.offered = true;
+	assert_false(generation_alone(&a.generations));
 	generation_go_alone(&a.generations, 3);
+	assert_true(generation_alone(&a.generations));
 	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);
 	assert_false(both(&a, &b).everything);
-	/* The peer had taken the generation in the last moment of a resync. */
 	b.generations.current = 2;
 	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);
 	assert_false(both(&a, &b).everything);
@@ -109,6 +112,13 @@ static void strangers(void **state)
 
 	(void)state;
 	a.wish = WISH_KEEP;
+	assert_int_equal(both(&a, &b).verdict, VERDICT_UNRELATED);
+	/* The target of an initial copy that was begun twice. */
+	b.generations = (struct generations){.current = 2};
+	b.consistent = false;
+	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);
+	assert_true(both(&a, &b).everything);
+	b.consistent = true;
 	assert_int_equal(both(&a, &b).verdict, VERDICT_UNRELATED);
 	b.generations.current = 0;
 	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);

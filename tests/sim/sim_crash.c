@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The death of a node and its coming back.  Killed: its disks keep what they have done, and
+ * do some of what was under way.  Power cut: they may also lose, sector by sector, what was
+ * written since their last flush.
+ */
+#include "tests/sim/sim_check.h"
+#include "tests/sim/sim_heap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void crash_requests(struct sim_node *node)
+{
+	for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
+		struct sim_request *r = &node->requests[i];
+
+		if (!r->open)
+			continue;
+		/* Nobody was told: it may be there or not. */
+		check_forgotten(r);
+		r->open = false;
+		node->requests_open--;
+		if (r->page_count)
+			memset(node->pages + r->page_first, 0, r->page_count);
+		if (r->volume)
+			r->volume->requests_open--;
+	}
+}
+
+static void crash_jobs(struct sim_node *node)
+{
+	for (unsigned i = 0; i < SIM_JOBS_MAX; i++) {
+		struct sim_job *job = &node->jobs[i];
+
+		if (!job->open)
+			continue;
+		job->open = false;
+		node->jobs_open--;
+		if (job->volume)
+			job->volume->jobs_open--;
+	}
+}
+
+static void crash_links(struct sim_node *node)
+{
+	memset(node->dials, 0, sizeof(node->dials));
+	memset(node->openings, 0, sizeof(node->openings));
+	LIST_FOR_SAFE (entry, &node->world->wires)
+		sim_wire_kill(LIST_ENTRY(entry, struct sim_wire, node), node->number);
+}
+
+void sim_crash(struct sim_node *node, bool power)
+{
+	struct sim_world *world = node->world;
+
+	SIM_NOTE(world, node->number, power ? "loses its power" : "is killed");
+	world->totals.crashes++;
+	world->session_disturbed = true;
+	crash_requests(node);
+	crash_jobs(node);
+	for (unsigned i = 0; i < SIM_DISKS_MAX; i++)
+		if (node->stores[i])
+			sim_store_crash(node->stores[i], power);
+	crash_links(node);
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++)
+		node->volumes[i].handle = NULL;
+	sim_heap_drop(&node->heap);
+	free(node->copy.base);
+	node->copy.base = NULL;
+	node->engine = NULL;
+	node->opened = false;
+	node->paused_until_ns = 0;
+	node->back_at_ns = world->now_ns + rng_spread(&world->rng, US(100), MS(20000));
+	node->wake_ns = node->back_at_ns;
+	if (power)
+		check_power_cut(node);
+}
+
+void sim_crash_fault(struct sim_world *world)
+{
+	const struct sim_faults *faults = &world->profile.faults;
+	unsigned first = (unsigned)rng_below(&world->rng, SIM_NODES);
+	bool both = !rng_below(&world->rng, 6);
+	bool power = rng_chance(&world->rng, faults->power_cut);
+
+	if (!power && !rng_chance(&world->rng, faults->kill))
+		return;
+	for (unsigned i = 0; i < 1u + both; i++) {
+		struct sim_node *node = &world->node[first ^ i];
+
+		if (node->engine && !node->stopping && node->has_pool)
+			sim_crash(node, power);
+	}
+}
