@@ -297,7 +297,9 @@ static bool held_back(struct piece *p)
 	return false;
 #endif
 	p->local_ended = true;
-	hold(p);
+	/* Decided anew at the end of the pass: the next session may be up already. */
+	p->state = PIECE_HELD;
+	list_add_tail(&p->core->ready, &p->node);
 	return true;
 }
 

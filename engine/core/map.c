@@ -90,6 +90,17 @@ void map_wait(struct volume *v, struct map_wait *w, uint64_t offset, uint64_t le
 		page_begin(v);
 }
 
+void map_reset(struct volume *v)
+{
+	intent_reset(&v->map.intent);
+	LIST_FOR (node, &v->map.waiting) {
+		const struct map_wait *w = LIST_ENTRY(node, struct map_wait, node);
+
+		intent_want(&v->map.intent, w->offset, w->length);
+	}
+	map_write(v);
+}
+
 void map_write(struct volume *v)
 {
 	if (v->map.busy)

@@ -34,6 +34,8 @@ void map_fini(struct map *map);
 
 /* Calls @wait->done later, never from within. */
 void map_wait(struct volume *volume, struct map_wait *wait, uint64_t offset, uint64_t length);
+/* Nothing may differ any more; who waits for the page goes on waiting.  The page is written. */
+void map_reset(struct volume *volume);
 /* Writes the page as it is now, soon; nobody is told. */
 void map_write(struct volume *volume);
 

@@ -113,6 +113,14 @@ bool intent_durable(const struct intent *m, uint64_t offset, uint64_t length)
 	return true;
 }
 
+void intent_want(struct intent *m, uint64_t offset, uint64_t length)
+{
+	uint32_t last = last_region(m, offset, length);
+
+	for (uint32_t r = first_region(m, offset); r <= last; r++)
+		want(m, r);
+}
+
 bool intent_begin(struct intent *m, uint64_t offset, uint64_t length)
 {
 	uint32_t last = last_region(m, offset, length);

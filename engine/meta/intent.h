@@ -45,6 +45,8 @@ void intent_fini(struct intent *intent);
  */
 bool intent_begin(struct intent *intent, uint64_t offset, uint64_t length);
 bool intent_durable(const struct intent *intent, uint64_t offset, uint64_t length);
+/* Has these regions set by the next page. */
+void intent_want(struct intent *intent, uint64_t offset, uint64_t length);
 /* Undoes intent_begin(): the write has ended. */
 void intent_end(struct intent *intent, uint64_t offset, uint64_t length);
 

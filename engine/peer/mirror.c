@@ -152,8 +152,7 @@ bool mirror_buffer(struct mirror *m)
 		m->buffer = control_buffer(e, i);
 		return true;
 	}
-	e->next_tick_ns = 0;
-	return false;
+	return false; /* the next one that is returned wakes who waits */
 }
 
 void mirror_buffer_free(struct mirror *m)
@@ -164,6 +163,7 @@ void mirror_buffer_free(struct mirror *m)
 		if (m->buffer == control_buffer(e, i))
 			e->control_busy[i] = false;
 	m->buffer = NULL;
+	e->next_tick_ns = 0;
 }
 
 static void call_send(struct call *call)
@@ -666,7 +666,8 @@ void mirror_tick(struct engine *e)
 		struct volume *v = e->volumes[i];
 		struct mirror *m;
 
-		if (!v || !v->ready || !volume_tracks(v))
+		/* One that is not paired (any more) may have operations that wait. */
+		if (!v || !v->ready || (!volume_tracks(v) && !v->peering))
 			continue;
 		m = mirror_get(e, v);
 		if (!m)
@@ -680,6 +681,12 @@ void mirror_tick(struct engine *e)
 				mirror_restart(m);
 		}
 		jobs_tick(m);
+		/* A write that ended late, after the resync of its region. */
+		if (v->mirror == MIRROR_SYNCED && v->map.intent.dirty_regions && !mirror_busy(m) &&
+		    peer_up(m->peer)) {
+			mirror_stop(v, "a write of an earlier session ended late");
+			mirror_restart(m);
+		}
 		if (v->mirror == MIRROR_SYNCED && now >= m->round_at_ns)
 			round_begin(m);
 	}

@@ -259,8 +259,7 @@ static void synced(struct mirror *m, enum ls_status status)
 
 	if (status == LS_OK) {
 		m->volume->alone_durable = false;
-		intent_reset(&m->volume->map.intent);
-		map_write(m->volume);
+		map_reset(m->volume);
 	}
 	if (status == LS_OK && still_up(m, c) && m->step == STEP_TARGET)
 		mirror_synced(m);

@@ -89,7 +89,8 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	list_init(&v->held);
 	v->alone_durable = generation_alone(&record->generations);
 	if (record->association == ASSOCIATION_ACTIVE)
-		v->mirror = MIRROR_WAITING;
+		v->mirror = v->alone_durable && record->role == VOLUME_PRIMARY ? MIRROR_ALONE
+									       : MIRROR_WAITING;
 	else if (record->association == ASSOCIATION_BROKEN)
 		v->mirror = MIRROR_BROKEN;
 	e->volumes[index] = v;
