@@ -271,12 +271,20 @@ static void volume_record_it(struct volume_op *op)
 	pool_commit(op->volume->pool, &op->commit);
 }
 
+static void volume_zeroed(struct leg *leg);
+
 static void volume_zeroed_admin(struct leg *leg)
 {
 	struct volume_op *op = CONTAINER_OF(leg, struct volume_op, leg);
 	struct job *job = op->job;
 	enum ls_status status = leg->status;
 
+	if (status == LS_OK && leg->code == LEG_WRITE_ZEROES) {
+		/* A power cut must not bring back what was there before. */
+		op->leg = (struct leg){.code = LEG_FLUSH, .done = volume_zeroed};
+		leg_start(&op->leg, &op->volume->record, op->volume->pool->stores);
+		return;
+	}
 	if (status == LS_OK) {
 		volume_record_it(op);
 		return;

@@ -518,8 +518,10 @@ void mirror_stop(struct volume *v, const char *reason)
 	resync_stop(m);
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
 		v->channels[i] = NULL;
+#ifndef LS_MUTANT_FORGETS_IN_FLIGHT
 	if (mirrored)
 		intent_dirty_marked(&v->map.intent);
+#endif
 	if (mirrored || !v->mirror_reason[0])
 		mirror_reason(v, "%s", reason);
 	if (v->mirror != MIRROR_NONE)
@@ -651,6 +653,10 @@ static void round_begin(struct mirror *m)
 	m->round_open = 2;
 	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
 	leg_start(&m->flush_leg, &v->record, v->pool->stores);
+#ifdef LS_MUTANT_ROUND_NO_FLUSH
+	m->round_open = 1;
+	return;
+#endif
 	m->flush_call.credit = round_send;
 	m->flush_call.answered = round_answered;
 	m->flush_call.lost = round_lost;
