@@ -6,6 +6,7 @@
 #include "engine/daemon/json.h"
 #include "engine/daemon/task.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -87,9 +88,64 @@ static struct json_object *extents_json(const struct volume_status *v)
 	return list;
 }
 
+static const char *association_name(enum association association)
+{
+	switch (association) {
+	case ASSOCIATION_NONE:
+		return "none";
+	case ASSOCIATION_ACTIVE:
+		return "active";
+	case ASSOCIATION_BROKEN:
+		return "broken";
+	}
+	return "?";
+}
+
+static struct json_object *generations_json(const struct generations *g)
+{
+	struct json_object *json = json_object_new_object();
+	struct json_object *history = json_object_new_array();
+	char text[32];
+
+	json_set_hex(json, "current", g->current);
+	json_set_hex(json, "base", g->base);
+	for (unsigned i = 0; i < GENERATION_HISTORY && g->history[i]; i++) {
+		snprintf(text, sizeof(text), "0x%016" PRIx64, g->history[i]);
+		json_object_array_add(history, json_object_new_string(text));
+	}
+	json_object_object_add(json, "history", history);
+	json_set_u64(json, "covered", g->covered);
+	json_set_bool(json, "offered", g->offered);
+	return json;
+}
+
+static uint64_t regions_bytes(const struct volume_status *v, uint32_t regions)
+{
+	/* The last region may be a part of one. */
+	return min_u64((uint64_t)regions * v->region_bytes, v->size_bytes);
+}
+
+static void set_difference(struct json_object *json, const struct volume_status *v)
+{
+	json_object_object_add(json, "generations", generations_json(&v->generations));
+	json_object_object_add(json, "peer_generations", generations_json(&v->peer_generations));
+	json_set_u64(json, "region_bytes", v->region_bytes);
+	json_set_u64(json, "dirty_regions", v->dirty_regions);
+	json_set_u64(json, "dirty_bytes", regions_bytes(v, v->dirty_regions));
+	json_set_u64(json, "peer_dirty_regions", v->peer_dirty_regions);
+	json_set_u64(json, "peer_dirty_bytes", regions_bytes(v, v->peer_dirty_regions));
+	json_set_u64(json, "regions_touched", v->regions_touched);
+	json_set_u64(json, "map_writes", v->map_writes);
+	json_set_u64(json, "map_marks", v->map_marks);
+	json_set_u64(json, "resync_sent_bytes", v->resync_sent_bytes);
+}
+
 static void set_mirror(struct json_object *json, const struct volume_status *v, uint64_t now_ns)
 {
 	json_set_text(json, "mirror", mirror_state_name(v->mirror));
+	json_set_text(json, "association", association_name(v->association));
+	json_set_text(json, "policy",
+		      v->policy == POLICY_FAIL_CLOSED ? "fail-closed" : "fail-open");
 	json_set_bool(json, "consistent", v->consistent);
 	json_set_text(json, "peer", v->peer);
 	json_set_text(json, "peer_volume", v->peer_volume);
@@ -99,6 +155,7 @@ static void set_mirror(struct json_object *json, const struct volume_status *v, 
 	json_set_u64(json, "copy_ns",
 		     v->copy_started_ns && now_ns > v->copy_started_ns ? now_ns - v->copy_started_ns
 								       : 0);
+	set_difference(json, v);
 }
 
 struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns)
@@ -120,8 +177,6 @@ struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns)
 	json_set_u64(json, "read_bytes", v->read_bytes);
 	json_set_u64(json, "written_bytes", v->written_bytes);
 	json_set_u64(json, "errors", v->errors);
-	json_set_u64(json, "regions_touched", v->regions_touched);
-	json_set_u64(json, "region_bytes", v->region_bytes);
 	json_object_object_add(json, "extents", extents_json(v));
 	return json;
 }

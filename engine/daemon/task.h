@@ -32,6 +32,7 @@ struct task {
 	uint64_t size_bytes;
 	unsigned count;
 	bool flag;
+	enum engine_keep keep;
 	struct store *stores[POOL_DEVICES_MAX];
 	char paths[POOL_DEVICES_MAX][STATE_PATH_MAX + 1];
 	struct captured_frame *frames;
@@ -77,9 +78,17 @@ struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns);
 struct json_object *frame_json(const struct captured_frame *frame);
 
 /* Commands in files of their own. */
-void command_pair(struct ctl_conn *conn, struct json_object *request);
 void command_pool_create(struct ctl_conn *conn, struct json_object *request);
 void command_peer_add(struct ctl_conn *conn, struct json_object *request);
+/* mirror.c */
+void command_pair(struct ctl_conn *conn, struct json_object *request);
+void command_break(struct ctl_conn *conn, struct json_object *request);
+void command_resume(struct ctl_conn *conn, struct json_object *request);
+void command_resolve(struct ctl_conn *conn, struct json_object *request);
+void command_unpair(struct ctl_conn *conn, struct json_object *request);
+void command_promote(struct ctl_conn *conn, struct json_object *request);
+void command_demote(struct ctl_conn *conn, struct json_object *request);
+void command_policy(struct ctl_conn *conn, struct json_object *request);
 
 /* For commands: the text @key of @request into @out; "" when it is absent and not @needed. */
 bool arg_text(struct ctl_conn *conn, struct json_object *request, const char *key, bool needed,

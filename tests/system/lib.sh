@@ -161,6 +161,24 @@ in_background() {
 	background+=("$job")
 }
 
+# mark NODE...: await_log looks only behind this point of their logs.
+declare -A log_mark=()
+mark() {
+	local node
+	for node; do log_mark[$node]=$(wc -l <"$work/$node/log"); done
+}
+# await_log NODE REGEX [SECONDS]: such a line is in the node's log, or comes.  Every change of a
+# mirror's state is one: "volume 'x': old -> new".
+await_log() {
+	local fd follower rc=0
+	exec {fd}< <(exec tail -n "+$((${log_mark[$1]:-0} + 1))" -s 0.1 -f "$work/$1/log")
+	follower=$!
+	timeout "${3:-$LS_LIMIT}" grep -qm 1 -E -- "$2" <&"$fd" || rc=$?
+	kill "$follower" 2>/dev/null || true
+	exec {fd}<&-
+	((rc == 0)) || fail "no line '$2' in the log of node $1 within ${3:-$LS_LIMIT} s"
+}
+
 ### What an administrator says
 
 # on NODE ARGS...: lockstep, talking to that node.

@@ -11,7 +11,7 @@
 
 struct status {
 	const char *volume;
-	bool watch;
+	bool watch, explain;
 };
 
 static error_t parse_status(int key, char *arg, struct argp_state *state)
@@ -21,6 +21,9 @@ static error_t parse_status(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'w':
 		s->watch = true;
+		return 0;
+	case 'e':
+		s->explain = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (s->volume)
@@ -112,6 +115,7 @@ static void show_status(struct json_object *s)
 	show_pools(json_get_array(s, "pools"));
 	putchar('\n');
 	show_volumes(json_get_array(s, "volumes"));
+	show_mirrors(json_get_array(s, "volumes"));
 	putchar('\n');
 	show_peers(json_get_array(s, "peers"));
 	putchar('\n');
@@ -134,7 +138,10 @@ static int status_once(const struct cli *cli, const struct status *s, bool clear
 	}
 	if (clear)
 		fputs("\033[H\033[2J", stdout);
-	show_status(answer);
+	if (s->explain)
+		explain_mirrors(json_get_array(answer, "volumes"));
+	else
+		show_status(answer);
 	fflush(stdout);
 	json_object_put(answer);
 	return 0;
@@ -144,6 +151,8 @@ int cmd_status(struct cli *cli, int argc, char **argv)
 {
 	static const struct argp_option rows[] = {
 		{"watch", 'w', NULL, 0, "Again every second, until interrupted", 0},
+		{"explain", 'e', NULL, 0,
+		 "Each mirror in words: what both sides hold, how much differs, what to do", 0},
 		{0},
 	};
 	static const struct cli_args args = {

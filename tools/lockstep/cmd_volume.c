@@ -118,9 +118,8 @@ static void mirror_text(struct json_object *v, char *out, size_t room)
 
 void show_volumes(struct json_object *volumes)
 {
-	static const char *const columns[] = {"VOLUME",	 "POOL",      ">SIZE",	 "ROLE",
-					      "MIRROR",	 "PEER",      ">WRITES", ">READS",
-					      ">ERRORS", "LAST ERROR"};
+	static const char *const columns[] = {"VOLUME", "POOL",	   ">SIZE",  "ROLE",	"MIRROR",
+					      "PEER",	">WRITES", ">READS", ">ERRORS", "REASON"};
 	struct table *t = table_create(columns, ARRAY_SIZE(columns));
 
 	for (size_t i = 0; volumes && i < json_object_array_length(volumes); i++) {

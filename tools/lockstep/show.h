@@ -7,6 +7,10 @@ struct json_object;
 
 void show_pools(struct json_object *pools);
 void show_volumes(struct json_object *volumes);
+/* Those that are paired: who is ahead, and what differs.  Begins with an empty line. */
+void show_mirrors(struct json_object *volumes);
+/* The same in sentences. */
+void explain_mirrors(struct json_object *volumes);
 void show_peers(struct json_object *peers);
 
 #endif

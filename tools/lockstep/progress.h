@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Long jobs on a volume: shows how far they are, and what the daemon says at the end. */
+#ifndef LS_TOOLS_PROGRESS_H
+#define LS_TOOLS_PROGRESS_H
+
+#include <stdbool.h>
+
+struct cli;
+struct json_object;
+
+/*
+ * Sends @request (consumed) and waits for its end.  With @no_wait only until it has begun;
+ * then @running (a sentence) is printed.  Returns the exit status.
+ */
+int long_job(const struct cli *cli, struct json_object *request, bool no_wait, const char *running);
+
+/* The same for a command that answers once, with a sentence. */
+int short_job(const struct cli *cli, struct json_object *request);
+
+#endif
