@@ -38,8 +38,8 @@ static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
 		if (!v) {
 			snprintf(text, bytes,
 				 "its volume '%s' cannot be opened: the name or number is taken on "
-				 "this "
-				 "node, or its extents are not on the pool's devices",
+				 "this node, its extents are not on the pool's devices, or their "
+				 "blocks are larger than its own",
 				 r.name);
 			return false;
 		}

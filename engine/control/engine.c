@@ -14,6 +14,7 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define PEER_TIMEOUT_DEFAULT_MS 10000u
 #define REQUEST_TIMEOUT_DEFAULT_MS 30000u
+#define CLEAR_DEFAULT_MS 1000u
 /* Chunks of resyncs, a page of checksums for each, and bodies of control requests. */
 #define COPY_REGION_BYTES                                                                          \
 	(COPY_UNITS * (PIECE_BYTES_MAX + 4096u) + CONTROL_BUFFERS * CONTROL_BUFFER_BYTES)
@@ -45,6 +46,7 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	list_init(&e->resyncs);
 	e->core.writes_held = mirror_writes_held;
 	e->core.leg_failed = mirror_leg_failed;
+	e->settings.clear_ns = (config->clear_ms ? config->clear_ms : CLEAR_DEFAULT_MS) * NS_PER_MS;
 	e->settings.region_shift =
 		config->region_shift ? config->region_shift : INTENT_SHIFT_DEFAULT;
 	e->core.own_address = config->node_address;

@@ -33,6 +33,7 @@ struct engine_config {
 					30000 */
 	/* log2 of the smallest region of a new volume's write-intent map, 16..40; 0 = 20 (1 MiB) */
 	uint8_t region_shift;
+	uint32_t clear_ms; /* pause between clearing rounds of the write-intent map; 0 = 1000 */
 	bool payload_crc; /* check CRC32C of payloads on the wire; true by default */
 };
 

@@ -19,7 +19,6 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 #define RETRY_NS (1000 * NS_PER_MS)
-#define ROUND_NS (1000 * NS_PER_MS)
 
 bool peer_up(const struct peer *p)
 {
@@ -53,7 +52,9 @@ struct mirror *mirror_get(struct engine *e, struct volume *v)
 		list_init(&m->call.node);
 		v->peering = m;
 	}
-	m->peer = peer_of(e, v);
+	/* Until a commit that unpairs is durable, the session still has to do with the volume. */
+	if (!m->committing)
+		m->peer = peer_of(e, v);
 	return m;
 }
 
@@ -644,7 +645,7 @@ static void round_begin(struct mirror *m)
 {
 	struct volume *v = m->volume;
 
-	m->round_at_ns = m->engine->core.now_ns + ROUND_NS;
+	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
 	if (m->round_open || v->mirror != MIRROR_SYNCED || !v->channels[0] ||
 	    v->map.intent.marked == 0)
 		return;

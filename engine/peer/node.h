@@ -190,6 +190,7 @@ struct copy_unit {
 };
 
 struct engine_settings {
+	uint64_t clear_ns; /* between two clearing rounds of a map */
 	uint8_t region_shift;
 	uint64_t peer_timeout_ns, request_timeout_ns;
 	char node_name[NODE_NAME_MAX + 1];

@@ -67,7 +67,8 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	uint32_t index = record->number % ENGINE_VOLUMES_MAX;
 	struct volume *v;
 
-	if (e->volumes[index] || volume_find(e, record->name))
+	if (e->volumes[index] || volume_find(e, record->name) ||
+	    record->block_bytes < pool->block_bytes)
 		return NULL;
 	for (unsigned i = 0; i < record->extent_count; i++) {
 		const struct extent *x = &record->extents[i];

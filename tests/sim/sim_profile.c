@@ -70,6 +70,7 @@ static void draw_profile(struct sim_rng *rng, struct sim_profile *p)
 	if (rng_below(rng, 10))
 		p->block_bytes[1] = p->block_bytes[0];
 	p->crc = rng_below(rng, 10) != 0;
+	p->clear_ms = (uint32_t)rng_spread(rng, 1, 2000);
 	p->region_shift = (uint8_t)rng_between(rng, 16, 20);
 	p->abrupt = !rng_below(rng, 5);
 	/* The engine looks at its timers every 100 ms: a shorter peer timeout makes no sense. */

@@ -89,6 +89,7 @@ static void engine_begin(struct sim_node *node, bool again)
 		.request_timeout_ms = profile->request_timeout_ms,
 		.payload_crc = profile->crc,
 		.region_shift = profile->region_shift,
+		.clear_ms = profile->clear_ms,
 	};
 	struct engine_env env = {
 		.ctx = node,

@@ -67,6 +67,7 @@ struct sim_profile {
 	bool dials[SIM_NODES];
 	bool crc;
 	uint8_t region_shift;
+	uint32_t clear_ms;
 	bool faultless;
 	bool abrupt; /* an engine stops in the middle */
 	uint32_t peer_timeout_ms, request_timeout_ms;
