@@ -267,6 +267,7 @@ static void volume_created(struct pool_commit *commit, enum ls_status status)
 
 static void volume_record_it(struct volume_op *op)
 {
+	op->volume->record.unlisted = false;
 	op->commit.done = volume_created;
 	pool_commit(op->volume->pool, &op->commit);
 }
@@ -313,6 +314,8 @@ static void volume_begin(struct volume_op *op, bool zero)
 		volume_record_it(op);
 		return;
 	}
+	/* Another volume's commit must not record it before its zeroes are durable. */
+	v->record.unlisted = true;
 	op->leg = (struct leg){
 		.code = LEG_WRITE_ZEROES,
 		.length = v->record.size_bytes,
@@ -375,7 +378,7 @@ static void volume_deleted_admin(struct pool_commit *commit, enum ls_status stat
 	memcpy(name, v->record.name, sizeof(name));
 	if (status != LS_OK) {
 		/* The table on the device may be the old one or the new. */
-		v->record.leaving = false;
+		v->record.unlisted = false;
 		v->ready = true;
 		v->deleting = false;
 		free(op);
@@ -441,7 +444,7 @@ void engine_volume_delete(struct engine *e, struct job *job, const char *name)
 	v->deleting = true;
 	e->admin_open++;
 	/* Its space stays taken until the commit has succeeded. */
-	v->record.leaving = true;
+	v->record.unlisted = true;
 	pool_commit(v->pool, &op->commit);
 }
 

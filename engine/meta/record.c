@@ -155,7 +155,7 @@ size_t table_encode(const struct table *table, struct volume_record *const *reco
 	for (unsigned i = 0; i < table->volume_count; i++) {
 		size_t n = record_bytes(records[i]);
 
-		if (records[i]->leaving)
+		if (records[i]->unlisted)
 			continue;
 		count++;
 		if (at + n > TABLE_BYTES_MAX)

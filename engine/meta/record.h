@@ -56,7 +56,8 @@ struct volume_record {
 	uint64_t size_bytes;
 	uint32_t block_bytes;
 	enum volume_role role;
-	bool leaving; /* in memory only: being deleted, so not written to the table any more */
+	/* In memory only: its space is taken, but the table does not say so yet, or any more. */
+	bool unlisted;
 	bool consistent; /* false: a resync into it has begun and not ended (I8) */
 	enum volume_policy policy;
 	enum association association; /* NONE if and only if replica_count is 0 */
