@@ -19,6 +19,8 @@ struct pool_op {
 	unsigned next; /* volume of which the map is read next */
 	struct volume *volume;
 	struct leg leg;
+	struct pool_commit commit;
+	bool repair;
 };
 
 static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
@@ -83,6 +85,20 @@ static void pool_ended(struct pool_op *op, int code, const char *why)
 		 (unsigned long long)pool_units_free(pool));
 }
 
+static void repaired(struct pool_commit *commit, enum ls_status status)
+{
+	struct pool_op *op = CONTAINER_OF(commit, struct pool_op, commit);
+	const struct core *core = &op->engine->core;
+	char why[160];
+
+	core_administer(core, true);
+	snprintf(why, sizeof(why),
+		 "one copy of its volume table is damaged or older, and writing it anew failed: %s",
+		 ls_status_text(status));
+	pool_ended(op, status == LS_OK ? 0 : -EIO, why);
+	core_administer(core, false);
+}
+
 static void read_next_map(struct pool_op *op);
 
 static void map_read(struct leg *leg)
@@ -121,6 +137,11 @@ static void read_next_map(struct pool_op *op)
 		leg_start_raw(&op->leg, pool->stores);
 		return;
 	}
+	if (op->repair) {
+		op->commit.done = repaired;
+		pool_commit(pool, &op->commit);
+		return;
+	}
 	pool_ended(op, 0, "");
 }
 
@@ -132,6 +153,7 @@ static void pool_ready_admin(struct pool_setup *setup, int code, const char *tex
 	char why[300];
 
 	snprintf(why, sizeof(why), "%s", text);
+	op->repair = setup->repair;
 	pool_setup_fini(setup);
 	if (code == 0 && pool_find(e, pool->name) &&
 	    strcmp(pool_find(e, pool->name)->name, pool->name) == 0) {

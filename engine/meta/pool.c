@@ -157,9 +157,6 @@ static void commit_finish(struct pool *p, enum ls_status status)
 	list_init(&done);
 	list_splice_tail(&done, &p->committing);
 	p->busy = more;
-	/* The next one goes over the same copy: the other may be the only good one. */
-	if (status != LS_OK)
-		p->sequence--;
 	/* First the outcome: what failed must not be in the table that is written next. */
 	while ((node = list_pop(&done))) {
 		struct pool_commit *c = LIST_ENTRY(node, struct pool_commit, node);
@@ -176,39 +173,53 @@ static void commit_flushed(struct leg *leg)
 	commit_finish(CONTAINER_OF(leg, struct pool, leg), leg->status);
 }
 
+static void commit_write(struct pool *p);
+
 static void commit_written(struct leg *leg)
 {
 	struct pool *p = CONTAINER_OF(leg, struct pool, leg);
 
+	/* The next commit begins with the copy that failed: the other is the only whole one. */
 	if (leg->status != LS_OK) {
 		commit_finish(p, leg->status);
+		return;
+	}
+	p->copy = !p->copy;
+	if (++p->copies_written < 2) {
+		commit_write(p);
 		return;
 	}
 	*leg = (struct leg){.code = LEG_FLUSH, .done = commit_flushed};
 	leg_start_raw(leg, p->stores);
 }
 
-static void commit_begin(struct pool *p)
+/* One copy after the other, never both at once: a power cut tears at most one. */
+static void commit_write(struct pool *p)
 {
-	struct table table = {.sequence = p->sequence + 1, .volume_count = p->record_count};
-	size_t length;
-
-	memcpy(table.pool_uuid, p->uuid, sizeof(p->uuid));
-	length = table_encode(&table, p->records, p->table);
-	/* ENGINE_VOLUMES_MAX full records are more than the table holds: admission checks it. */
-	assert(length > 0);
-	p->sequence++;
-	p->busy = true;
-	list_splice_tail(&p->committing, &p->waiting);
 	p->leg = (struct leg){
 		.code = LEG_WRITE,
 		.fua = true,
-		.offset = TABLE_COPY_OFFSET(p->sequence % 2),
-		.length = length,
+		.offset = TABLE_COPY_OFFSET(p->copy),
+		.length = p->table_bytes,
 		.buf = p->table,
 		.done = commit_written,
 	};
 	leg_start_raw(&p->leg, p->stores);
+}
+
+static void commit_begin(struct pool *p)
+{
+	struct table table = {.sequence = p->sequence + 1, .volume_count = p->record_count};
+
+	memcpy(table.pool_uuid, p->uuid, sizeof(p->uuid));
+	p->table_bytes = table_encode(&table, p->records, p->table);
+	/* ENGINE_VOLUMES_MAX full records are more than the table holds: admission checks it. */
+	assert(p->table_bytes > 0);
+	p->sequence++;
+	p->busy = true;
+	list_splice_tail(&p->committing, &p->waiting);
+	p->copies_written = 0;
+	commit_write(p);
 }
 
 void pool_commit(struct pool *p, struct pool_commit *commit)

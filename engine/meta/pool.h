@@ -2,8 +2,9 @@
 /*
  * A pool: one or more devices, the space on them, and the table of volumes, which lives
  * twice on the first device.  Every change is one commit: the whole table, with the next
- * sequence number, over the older copy, then a flush.  A crash at any point leaves a
- * whole table, the old one or the new.
+ * sequence number, over one copy, then over the other, then a flush.  A crash at any point
+ * leaves a whole table, the old one or the new; and a copy that cannot be read any more
+ * takes nothing away that was told to anybody.
  */
 #ifndef LS_META_POOL_H
 #define LS_META_POOL_H
@@ -24,7 +25,10 @@ struct pool {
 	struct volume_record *records[ENGINE_VOLUMES_MAX];
 
 	/* Table writer. */
-	uint64_t sequence; /* of the last table that was written or read */
+	uint64_t sequence; /* of the last table of which the writing began, or that was read */
+	unsigned copy; /* the copy that is written next, 0 or 1 */
+	unsigned copies_written; /* by this commit */
+	size_t table_bytes;
 	uint8_t *table; /* TABLE_BYTES_MAX, page-aligned; also the buffer for reading */
 	struct leg leg;
 	bool busy;
@@ -53,6 +57,11 @@ struct pool_setup {
 	enum meta_verdict verdicts[2];
 	struct table tables[2];
 	unsigned chosen;
+	/*
+	 * Outcome for an existing pool: the copies are not the same.  The owner commits once, when it has taken
+	 * the records and before anything follows from them.
+	 */
+	bool repair;
 	uint8_t *buf;
 	struct leg leg;
 	struct pool_commit commit;

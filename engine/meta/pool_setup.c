@@ -3,7 +3,8 @@
  * Making and opening a pool.  Making: superblocks on every device, both copies, then an
  * empty table.  Nothing is a pool before its table is there, so a crash in between leaves
  * devices that `pool create --force` takes again.  Opening: superblocks of every device,
- * then both table copies; the newer whole one counts.
+ * then both table copies; the newer whole one counts.  The other copy may be one commit behind,
+ * of which nobody was told; it is made the same before the pool is used.
  */
 #include "engine/meta/pool.h"
 
@@ -230,6 +231,8 @@ static void table_choose(struct pool_setup *s)
 	}
 	s->chosen = ok[1] && (!ok[0] || s->tables[1].sequence > s->tables[0].sequence);
 	s->pool->sequence = s->tables[s->chosen].sequence;
+	s->pool->copy = !s->chosen;
+	s->repair = !ok[0] || !ok[1] || s->tables[0].sequence != s->tables[1].sequence;
 	/* The records are decoded from the pool's buffer; it has the second copy now. */
 	if (s->chosen == 0)
 		memcpy(s->pool->table, s->buf, TABLE_BYTES_MAX);
