@@ -447,7 +447,7 @@ void engine_volume_delete(struct engine *e, struct job *job, const char *name)
 	}
 	if (v->map.busy ||
 	    (v->peering && (mirror_busy(v->peering) || v->peering->op || v->peering->round_open ||
-			    !list_empty(&v->peering->ops)))) {
+			    expand_busy(v->peering) || !list_empty(&v->peering->ops)))) {
 		job_done(job, -EBUSY, "volume '%s' is busy with its mirror; try again", name);
 		return;
 	}
@@ -510,18 +510,17 @@ static struct volume *volume_for(struct engine *e, struct job *job, const char *
 	return NULL;
 }
 
-static void operate(struct engine *e, struct job *job, const char *name,
-		    void (*run)(struct mirror *, struct mirror_op *), enum wish wish, bool force)
+static void operate(struct engine *e, struct job *job, const char *name, struct mirror_op op)
 {
 	struct volume *v = volume_for(e, job, name);
 
 	if (v)
-		operation_add(e, job, v, run, wish, force);
+		operation_add(e, job, v, &op);
 }
 
 void engine_break(struct engine *e, struct job *job, const char *volume)
 {
-	operate(e, job, volume, operation_break, WISH_NONE, false);
+	operate(e, job, volume, (struct mirror_op){.run = operation_break});
 }
 
 static enum wish wish_of(enum engine_keep keep)
@@ -537,25 +536,35 @@ static enum wish wish_of(enum engine_keep keep)
 
 void engine_resume(struct engine *e, struct job *job, const char *volume, enum engine_keep keep)
 {
-	operate(e, job, volume, operation_resume, wish_of(keep), false);
+	operate(e, job, volume, (struct mirror_op){.run = operation_resume, .wish = wish_of(keep)});
 }
 
 void engine_unpair(struct engine *e, struct job *job, const char *volume)
 {
-	operate(e, job, volume, operation_unpair, WISH_NONE, false);
+	operate(e, job, volume, (struct mirror_op){.run = operation_unpair});
 }
 
 void engine_promote(struct engine *e, struct job *job, const char *volume, bool force)
 {
-	operate(e, job, volume, operation_promote, WISH_NONE, force);
+	operate(e, job, volume, (struct mirror_op){.run = operation_promote, .force = force});
 }
 
 void engine_demote(struct engine *e, struct job *job, const char *volume)
 {
-	operate(e, job, volume, operation_demote, WISH_NONE, false);
+	operate(e, job, volume, (struct mirror_op){.run = operation_demote});
 }
 
 void engine_set_policy(struct engine *e, struct job *job, const char *volume, bool fail_closed)
 {
-	operate(e, job, volume, operation_policy, WISH_NONE, fail_closed);
+	operate(e, job, volume, (struct mirror_op){.run = operation_policy, .force = fail_closed});
+}
+
+void engine_expand(struct engine *e, struct job *job, const char *volume, uint64_t size_bytes)
+{
+	if (size_bytes == 0 || size_bytes > MIB(UINT32_MAX))
+		job_done(job, -EINVAL, "a volume cannot have %llu bytes",
+			 (unsigned long long)size_bytes);
+	else
+		operate(e, job, volume,
+			(struct mirror_op){.run = operation_expand, .bytes = size_bytes});
 }

@@ -112,6 +112,11 @@ void engine_promote(struct engine *engine, struct job *job, const char *volume, 
 void engine_demote(struct engine *engine, struct job *job, const char *volume);
 void engine_set_policy(struct engine *engine, struct job *job, const char *volume,
 		       bool fail_closed);
+/*
+ * Makes @volume larger (rounded up to 1 MiB), on both nodes, the target first; the new area reads
+ * as zeroes.  Goes on by itself after a crash.  -ENOSPC, -EBUSY: nothing was changed.
+ */
+void engine_expand(struct engine *engine, struct job *job, const char *volume, uint64_t size_bytes);
 
 /* A peer: its node name, the key that both share, and where to dial it ("" = it dials us). */
 int engine_peer_add(struct engine *engine, const char *name, const char *address, const void *key,
@@ -134,6 +139,7 @@ struct volume_status {
 	char pool[POOL_NAME_MAX + 1];
 	uint32_t number;
 	uint64_t size_bytes;
+	uint64_t growing_bytes; /* the size that it is growing to; 0 = it is not */
 	uint32_t block_bytes;
 	enum volume_role role;
 	enum mirror_state mirror;

@@ -135,7 +135,8 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 
 	*s = (struct volume_status){
 		.number = r->number,
-		.size_bytes = r->size_bytes,
+		.size_bytes = v->size_bytes,
+		.growing_bytes = expand_pending(v) ? record_capacity(&v->record) : 0,
 		.block_bytes = r->block_bytes,
 		.role = r->role,
 		.mirror = v->mirror,
@@ -195,7 +196,7 @@ bool engine_volume_status(const struct engine *e, unsigned index, struct volume_
 void engine_volume_info(const struct volume *v, struct ls_volume_info *info)
 {
 	*info = (struct ls_volume_info){
-		.size_bytes = v->record.size_bytes,
+		.size_bytes = v->size_bytes,
 		.block_bytes = v->record.block_bytes,
 		.request_max_bytes = REQUEST_MAX_BYTES,
 		.mirrored = v->record.replica_count > 0,

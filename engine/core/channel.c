@@ -287,7 +287,7 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 		return LS_INVALID;
 	if (f->length % v->record.block_bytes || f->offset % v->record.block_bytes)
 		return LS_UNALIGNED;
-	if (f->offset > v->record.size_bytes || f->length > v->record.size_bytes - f->offset)
+	if (f->offset > v->size_bytes || f->length > v->size_bytes - f->offset)
 		return LS_OUT_OF_RANGE;
 	if (f->command == FRAME_WRITE && f->length != payload_bytes)
 		return LS_PROTOCOL;

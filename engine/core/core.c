@@ -125,7 +125,7 @@ static enum ls_status request_check(const struct core *core, const struct reques
 		return LS_INVALID;
 	if (r->offset % v->record.block_bytes || r->length % v->record.block_bytes)
 		return LS_UNALIGNED;
-	if (r->offset > v->record.size_bytes || r->length > v->record.size_bytes - r->offset)
+	if (r->offset > v->size_bytes || r->length > v->size_bytes - r->offset)
 		return LS_OUT_OF_RANGE;
 	if (data && r->length > REQUEST_MAX_BYTES)
 		return LS_TOO_LARGE;

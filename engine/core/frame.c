@@ -126,6 +126,8 @@ const char *frame_command_name(uint8_t command)
 		return "unpair";
 	case FRAME_PROMOTE:
 		return "promote";
+	case FRAME_EXPAND:
+		return "expand";
 	case FRAME_HELLO:
 		return "hello";
 	case FRAME_CHALLENGE:

@@ -47,7 +47,9 @@ enum frame_command {
 	FRAME_BREAK = 11, /* payload: struct break_body */
 	FRAME_UNPAIR = 12,
 	FRAME_PROMOTE = 13, /* asks: may the initiator become primary? */
-	FRAME_REQUEST_LAST = FRAME_PROMOTE,
+	FRAME_EXPAND =
+		14, /* payload: size now (8), size wanted (8); the answer: 0 done, 1 ask again */
+	FRAME_REQUEST_LAST = FRAME_EXPAND,
 	/* Handshake: only as messages, before the session is up. */
 	FRAME_HELLO = 16,
 	FRAME_CHALLENGE = 17,

@@ -36,6 +36,8 @@ struct volume {
 	bool ready; /* created and committed; not ready = unknown to clients */
 	bool deleting;
 	uint32_t open_count;
+	/* What requests may touch.  While an expand is recorded, the record's is larger. */
+	uint64_t size_bytes;
 
 	struct range_set ranges;
 	struct map map;

@@ -287,6 +287,7 @@ static const struct {
 	{"unpair", command_unpair, false},
 	{"promote", command_promote, false},
 	{"demote", command_demote, false},
+	{"expand", command_expand, false},
 	{"policy", command_policy, false},
 	{"capture", command_capture, false},
 	{"capture-read", command_capture_read, false},

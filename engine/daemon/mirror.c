@@ -283,6 +283,29 @@ void command_demote(struct ctl_conn *conn, struct json_object *request)
 		task_start(t);
 }
 
+static void run_expand(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_expand(engine, &t->job, t->name, t->size_bytes);
+}
+
+void command_expand(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = volume_task(conn, request, run_expand, finish_long);
+	struct err err;
+
+	if (!t)
+		return;
+	t->size_bytes = json_get_u64(request, "size", 0);
+	if (t->size_bytes) {
+		start_long(t, request);
+		return;
+	}
+	err_set(&err, -EINVAL, "'size' (in bytes, of the whole volume) is missing or 0");
+	ctl_fail(conn, &err);
+	free(t);
+}
+
 static void run_policy(struct task *t, struct engine *engine)
 {
 	task_arm(t);

@@ -166,6 +166,8 @@ struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns)
 	json_set_text(json, "pool", v->pool);
 	json_set_u64(json, "number", v->number);
 	json_set_u64(json, "size_bytes", v->size_bytes);
+	if (v->growing_bytes)
+		json_set_u64(json, "growing_bytes", v->growing_bytes);
 	json_set_u64(json, "block_bytes", v->block_bytes);
 	json_set_text(json, "role", v->role == VOLUME_PRIMARY ? "primary" : "secondary");
 	set_mirror(json, v, now_ns);

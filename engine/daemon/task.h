@@ -88,6 +88,7 @@ void command_resolve(struct ctl_conn *conn, struct json_object *request);
 void command_unpair(struct ctl_conn *conn, struct json_object *request);
 void command_promote(struct ctl_conn *conn, struct json_object *request);
 void command_demote(struct ctl_conn *conn, struct json_object *request);
+void command_expand(struct ctl_conn *conn, struct json_object *request);
 void command_policy(struct ctl_conn *conn, struct json_object *request);
 
 /* For commands: the text @key of @request into @out; "" when it is absent and not @needed. */

@@ -82,6 +82,33 @@ static bool set(uint64_t *bits, uint32_t i)
 	return was_clear;
 }
 
+static void inherit(uint64_t *bits, const uint64_t *from, uint32_t regions, unsigned merged)
+{
+	for (uint32_t r = 0; r < regions; r++)
+		if (get(from, r))
+			set(bits, r >> merged);
+}
+
+void intent_inherit(struct intent *m, const struct intent *from)
+{
+	unsigned merged = m->shift - from->shift;
+
+	assert(m->shift >= from->shift && (uint64_t)m->regions << merged >= from->regions);
+	for (uint32_t r = 0; r < from->regions; r++)
+		assert(from->writing[r] == 0);
+	inherit(m->durable, from->durable, from->regions, merged);
+	inherit(m->wanted, from->wanted, from->regions, merged);
+	inherit(m->going, from->going, from->regions, merged);
+	inherit(m->dirty, from->dirty, from->regions, merged);
+	/* A clearing round that is under way must clear nothing. */
+	memset(m->recent, 0xff, words(m) * sizeof(*m->recent));
+	m->any_wanted = from->any_wanted;
+	for (uint32_t w = 0; w < words(m); w++) {
+		m->marked += (uint32_t)__builtin_popcountll(m->durable[w]);
+		m->dirty_regions += (uint32_t)__builtin_popcountll(m->dirty[w]);
+	}
+}
+
 static uint32_t first_region(const struct intent *m, uint64_t offset)
 {
 	return (uint32_t)(offset >> m->shift);

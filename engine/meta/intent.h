@@ -38,6 +38,12 @@ bool intent_shift_fits(uint8_t shift, uint64_t bytes);
 
 int intent_init(struct intent *intent, uint64_t volume_bytes, uint8_t shift); /* -ENOMEM */
 void intent_fini(struct intent *intent);
+/*
+ * Takes over what @from knows; this one, fresh from intent_init(), is at least as long and its
+ * regions are at least as large.  No write may be in flight.  When the regions have another
+ * size, the page is to be written.
+ */
+void intent_inherit(struct intent *intent, const struct intent *from);
 
 /*
  * A write begins.  True: its regions are durable.  False: they are wanted, and the write

@@ -122,26 +122,59 @@ static uint32_t next_free_run(const struct pool *p, unsigned device, uint32_t fr
 	return end - from;
 }
 
+/* Takes a run at the end of @x; false when the list is full. */
+static bool extent_append(struct extent *x, unsigned *n, unsigned device, uint32_t start,
+			  uint32_t count)
+{
+	struct extent *last = *n ? &x[*n - 1] : NULL;
+
+	if (last && last->device == device && last->start + last->count == start) {
+		last->count += count;
+		return true;
+	}
+	if (*n == VOLUME_EXTENTS_MAX)
+		return false;
+	x[(*n)++] = (struct extent){.device = (uint16_t)device, .start = start, .count = count};
+	return true;
+}
+
 bool pool_allocate(const struct pool *p, uint64_t units, struct volume_record *record)
 {
-	unsigned n = 0;
+	struct extent x[VOLUME_EXTENTS_MAX];
+	unsigned n = record->extent_count;
 
+	/* A copy: whoever looks for free space below must not see half of it. */
+	memcpy(x, record->extents, sizeof(x));
 	for (unsigned device = 0; device < p->device_count && units > 0; device++) {
 		uint32_t from = 0, run;
 
-		while (units > 0 && n < VOLUME_EXTENTS_MAX &&
-		       (run = next_free_run(p, device, from, &from)) > 0) {
+		while (units > 0 && (run = next_free_run(p, device, from, &from)) > 0) {
 			run = (uint32_t)min_u64(run, units);
-			record->extents[n++] = (struct extent){
-				.device = (uint16_t)device, .start = from, .count = run};
+			if (!extent_append(x, &n, device, from, run))
+				return false;
 			units -= run;
 			from += run;
 		}
 	}
 	if (units > 0)
 		return false;
+	memcpy(record->extents, x, sizeof(x));
 	record->extent_count = n;
 	return true;
+}
+
+void pool_give_back(struct volume_record *record, uint64_t units)
+{
+	while (units > 0) {
+		struct extent *last = &record->extents[record->extent_count - 1];
+		uint32_t n = (uint32_t)min_u64(units, last->count);
+
+		assert(record->extent_count > 0);
+		last->count -= n;
+		units -= n;
+		if (last->count == 0)
+			record->extent_count--;
+	}
 }
 
 /* --- commits --- */

@@ -58,8 +58,8 @@ struct pool_setup {
 	struct table tables[2];
 	unsigned chosen;
 	/*
-	 * Outcome for an existing pool: the copies are not the same.  The owner commits once, when it has taken
-	 * the records and before anything follows from them.
+	 * Outcome for an existing pool: the copies are not the same.  The owner commits once,
+	 * when it has taken the records and before anything follows from them.
 	 */
 	bool repair;
 	uint8_t *buf;
@@ -88,9 +88,13 @@ void pool_commit(struct pool *pool, struct pool_commit *commit);
 void pool_record_add(struct pool *pool, struct volume_record *record);
 void pool_record_remove(struct pool *pool, struct volume_record *record);
 
-/* Space, in units.  pool_allocate() fills record->extents; false = no room, nothing changed. */
+/*
+ * Space, in units.  pool_allocate() adds to the end of record->extents; false = no room, or too
+ * many extents: nothing changed.  pool_give_back() takes from the end.
+ */
 uint64_t pool_units_total(const struct pool *pool);
 uint64_t pool_units_free(const struct pool *pool);
 bool pool_allocate(const struct pool *pool, uint64_t units, struct volume_record *record);
+void pool_give_back(struct volume_record *record, uint64_t units);
 
 #endif

@@ -71,6 +71,16 @@ struct volume_record {
 	struct extent extents[VOLUME_EXTENTS_MAX];
 };
 
+/* What its extents hold.  More than its size: an expand has begun and not ended. */
+static inline uint64_t record_capacity(const struct volume_record *record)
+{
+	uint64_t units = 0;
+
+	for (unsigned i = 0; i < record->extent_count; i++)
+		units += record->extents[i].count;
+	return units * POOL_UNIT_BYTES;
+}
+
 struct super {
 	uint64_t sequence;
 	uint8_t pool_uuid[16];

@@ -48,6 +48,7 @@ struct mirror *mirror_get(struct engine *e, struct volume *v)
 		m->volume = v;
 		list_init(&m->ops);
 		list_init(&m->jobs);
+		list_init(&m->expand.jobs);
 		list_init(&m->resync_node);
 		list_init(&m->call.node);
 		v->peering = m;
@@ -65,6 +66,7 @@ void mirror_free(struct volume *v)
 	if (!m)
 		return;
 	assert(!m->calling && !m->committing && list_empty(&m->ops) && list_empty(&m->jobs));
+	assert(!expand_busy(m));
 	free(m);
 	v->peering = NULL;
 }
@@ -490,6 +492,8 @@ void mirror_decide(struct mirror *m)
 			intent_dirty_all(&v->map.intent);
 		else
 			intent_merge(&v->map.intent, m->map_shift, m->map, m->map_bytes);
+		if (v->size_bytes > m->their_size)
+			intent_dirty(&v->map.intent, m->their_size, v->size_bytes - m->their_size);
 		m->step = STEP_BEGIN;
 		mirror_kick(m);
 		break;
@@ -517,6 +521,7 @@ void mirror_stop(struct volume *v, const char *reason)
 	m->step = STEP_IDLE;
 	m->told = m->heard = false;
 	resync_stop(m);
+	expand_stop(m);
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
 		v->channels[i] = NULL;
 #ifndef LS_MUTANT_FORGETS_IN_FLIGHT
@@ -590,11 +595,13 @@ void mirror_kick(struct mirror *m)
 		send_begin(m);
 	} else if (m->step == STEP_STATE) {
 		mirror_decide(m);
-	} else if (!mirror_busy(m) && !m->op && !list_empty(&m->ops)) {
+	} else if (!mirror_busy(m) && !m->op && !list_empty(&m->ops) && !expand_busy(m)) {
 		m->op = LIST_ENTRY(list_pop(&m->ops), struct mirror_op, node);
 		m->op->run(m, m->op);
 	} else if (!mirror_busy(m) && may_go_alone(m) && m->engine->core.now_ns >= m->alone_at_ns) {
 		go_alone(m);
+	} else if (!mirror_busy(m)) {
+		expand_run(m);
 	}
 }
 
@@ -674,7 +681,7 @@ void mirror_tick(struct engine *e)
 		struct mirror *m;
 
 		/* One that is not paired (any more) may have operations that wait. */
-		if (!v || !v->ready || (!volume_tracks(v) && !v->peering))
+		if (!v || !v->ready || (!volume_tracks(v) && !v->peering && !expand_pending(v)))
 			continue;
 		m = mirror_get(e, v);
 		if (!m)

@@ -103,12 +103,14 @@ static bool state_decode(struct mirror *m, const uint8_t *bytes, uint32_t length
 	map_bytes = get_u32(head + 96);
 	if (map_bytes > sizeof(m->map) || length != STATE_BODY_BYTES + map_bytes ||
 	    head[82] > WISH_KEEP || head[83] > ASSOCIATION_BROKEN || head[84] < INTENT_SHIFT_MIN ||
-	    head[84] > INTENT_SHIFT_MAX || !generations_decode(head + 16, &m->theirs.generations))
+	    head[84] > INTENT_SHIFT_MAX || !volume_bytes_valid(get_u64(head + 8)) ||
+	    !generations_decode(head + 16, &m->theirs.generations))
 		return false;
 	memcpy(m->map, bytes + STATE_BODY_BYTES, map_bytes);
 	m->map_bytes = map_bytes;
 	m->map_shift = head[84];
 	m->their_sequence = get_u32(head + 4);
+	m->their_size = get_u64(head + 8);
 	m->their_association = head[83];
 	m->theirs.node_address = m->peer->node_address;
 	m->theirs.consistent = head[80];
@@ -217,6 +219,7 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 	struct volume_record *r = &m->volume->record;
 	uint8_t body[BEGIN_BODY_BYTES];
 	struct generations source;
+	enum ls_status status;
 
 	/* Our STATE was heard, or there would be no BEGIN; that answer may come later. */
 	if (m->step == STEP_STATE && m->heard && m->calling && m->command == FRAME_STATE) {
@@ -225,6 +228,17 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 	}
 	if (length != sizeof(body) || m->committing || m->step != STEP_EXPECT_BEGIN) {
 		channel_answer(s, LS_INVALID, 0, 0);
+		return;
+	}
+	if (m->volume->size_bytes < m->their_size) {
+		/* First this replica grows; the source asks again. */
+		status = expand_target(m);
+		m->step = STEP_IDLE;
+		m->heard = false;
+		mirror_reason(m->volume, "the source has %llu MiB: this replica %s",
+			      (unsigned long long)(m->their_size / MIB(1)),
+			      status == LS_NO_SPACE ? "has no room for that" : "grows first");
+		channel_answer(s, status == LS_NO_SPACE ? LS_NO_SPACE : LS_BUSY, 0, 0);
 		return;
 	}
 	memcpy(body, payload, sizeof(body));
@@ -392,6 +406,9 @@ static void serve_mirror(struct mirror *m, struct serve *s, const uint8_t *paylo
 		break;
 	case FRAME_UNPAIR:
 		on_unpair(m, s);
+		break;
+	case FRAME_EXPAND:
+		expand_serve(m, s, payload, length);
 		break;
 	default:
 		on_promote(m, s);

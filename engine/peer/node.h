@@ -108,6 +108,32 @@ enum mirror_step {
 	STEP_TARGET,
 };
 
+/* Of a volume that becomes larger; engine/doc/mirror.md. */
+enum expand_phase {
+	EXPAND_IDLE,
+	EXPAND_RESERVING, /* the record with the space, or without it, is being written */
+	EXPAND_ASK, /* source: the target is to be asked */
+	EXPAND_ASKED,
+	EXPAND_UNDO, /* the target has no room: the space is to be given back */
+	EXPAND_ZERO, /* from here on a leg or the range is in use */
+	EXPAND_DRAIN, /* the whole volume's range is to be taken */
+	EXPAND_DRAINING,
+	EXPAND_SIZE, /* it was granted: the size is to be recorded */
+	EXPAND_RECORDING,
+};
+
+struct expand {
+	enum expand_phase phase;
+	bool served; /* as target: the source asks again until it is done */
+	uint64_t from, to; /* bytes */
+	uint64_t retry_at_ns;
+	uint64_t zeroed_from, zeroed_to; /* target: done since the session began */
+	struct leg leg;
+	struct range range; /* the whole volume: drains it */
+	struct intent next; /* the map of the larger volume */
+	struct list jobs;
+};
+
 #define CONTROL_BUFFERS 4u
 #define CONTROL_BUFFER_BYTES 8192u
 
@@ -118,6 +144,7 @@ struct mirror_op {
 	void (*run)(struct mirror *mirror, struct mirror_op *op);
 	enum wish wish;
 	bool force;
+	uint64_t bytes;
 };
 
 /* What this node does to keep one volume equal to its peer's. */
@@ -131,6 +158,7 @@ struct mirror {
 	struct replica_state theirs;
 	enum association their_association;
 	uint32_t their_sequence;
+	uint64_t their_size;
 	uint8_t map[INTENT_REGIONS_MAX / 8]; /* of the peer */
 	uint32_t map_bytes;
 	uint8_t map_shift;
@@ -166,6 +194,8 @@ struct mirror {
 	uint32_t resync_turn;
 	bool resync_blind; /* the target has nothing: no checksums first */
 	enum ls_status resync_status;
+
+	struct expand expand;
 
 	/* Clearing rounds of the map. */
 	struct leg flush_leg;
@@ -304,9 +334,22 @@ void resync_start(struct mirror *mirror);
 void resync_stop(struct mirror *mirror);
 void resync_run(struct engine *engine);
 
+/* expand.c */
+bool expand_pending(const struct volume *volume); /* begun, durably, and not ended */
+bool expand_busy(const struct mirror *mirror);
+/* Goes on with what is possible; nothing else is under way on the mirror. */
+void expand_run(struct mirror *mirror);
+/* The session is over. */
+void expand_stop(struct mirror *mirror);
+/* As the target of a larger source: LS_BUSY, or LS_OK when it has begun, or why it cannot. */
+enum ls_status expand_target(struct mirror *mirror);
+void expand_serve(struct mirror *mirror, struct serve *serve, const uint8_t *payload,
+		  uint32_t length);
+
 /* operations.c */
 void operation_add(struct engine *engine, struct job *job, struct volume *volume,
-		   void (*run)(struct mirror *, struct mirror_op *), enum wish wish, bool force);
+		   const struct mirror_op *op);
+void operation_expand(struct mirror *mirror, struct mirror_op *op);
 void operation_break(struct mirror *mirror, struct mirror_op *op);
 void operation_resume(struct mirror *mirror, struct mirror_op *op);
 void operation_unpair(struct mirror *mirror, struct mirror_op *op);
@@ -326,6 +369,7 @@ struct volume *volume_adopt(struct engine *engine, struct pool *pool,
 			    const struct volume_record *record);
 void volume_unmake(struct engine *engine, struct volume *volume);
 bool name_valid(const char *name, size_t max);
+bool volume_bytes_valid(uint64_t bytes); /* a size that a volume can have */
 struct pool *pool_find(struct engine *engine, const char *name); /* NULL or "" = the only one */
 
 /* A job's outcome; see control/engine.h. */

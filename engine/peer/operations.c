@@ -14,7 +14,7 @@
 #include <string.h>
 
 void operation_add(struct engine *e, struct job *job, struct volume *v,
-		   void (*run)(struct mirror *, struct mirror_op *), enum wish wish, bool force)
+		   const struct mirror_op *what)
 {
 	struct mirror *m = mirror_get(e, v);
 	struct mirror_op *op = m ? calloc(1, sizeof(*op)) : NULL;
@@ -23,10 +23,9 @@ void operation_add(struct engine *e, struct job *job, struct volume *v,
 		job_done(job, -ENOMEM, "out of memory");
 		return;
 	}
+	*op = *what;
 	op->job = job;
-	op->run = run;
-	op->wish = wish;
-	op->force = force;
+	list_init(&op->node);
 	list_add_tail(&m->ops, &op->node);
 	e->next_tick_ns = 0;
 	mirror_kick(m);
@@ -369,6 +368,10 @@ void operation_demote(struct mirror *m, struct mirror_op *op)
 		return;
 	if (v->record.role == VOLUME_SECONDARY) {
 		op_end(m, 0, "volume '%s' is secondary on this node already", v->record.name);
+		return;
+	}
+	if (expand_pending(v)) {
+		op_end(m, -EBUSY, "volume '%s' is growing; wait for that first", v->record.name);
 		return;
 	}
 	if (v->open_count > 0 || v->ranges.count > m->engine->units_busy) {

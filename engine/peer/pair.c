@@ -253,7 +253,7 @@ static bool already_there(struct volume *v, const struct peer *peer, const char 
 		job_done(job, 0, "volume '%s' is mirrored to '%s' at node '%s' already and in sync",
 			 v->record.name, r->volume_name, r->node_name);
 	else
-		operation_add(peer->engine, job, v, operation_resume, WISH_NONE, false);
+		operation_add(peer->engine, job, v, &(struct mirror_op){.run = operation_resume});
 	return true;
 }
 

@@ -64,7 +64,7 @@ static void unit_end(struct copy_unit *u, enum ls_status status)
 	struct volume *v = m->volume;
 	struct intent *map = &v->map.intent;
 	uint32_t region = (uint32_t)(u->offset >> map->shift);
-	uint64_t region_end = min_u64((uint64_t)(region + 1) << map->shift, v->record.size_bytes);
+	uint64_t region_end = min_u64((uint64_t)(region + 1) << map->shift, v->size_bytes);
 
 	u->busy = false;
 	m->engine->units_busy--;
@@ -246,7 +246,7 @@ static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset)
 	u->buf = (uint8_t *)e->copy_region->base + i * PIECE_BYTES_MAX;
 	u->sums = (uint8_t *)e->copy_region->base + (size_t)COPY_UNITS * PIECE_BYTES_MAX + i * 4096;
 	u->offset = offset;
-	u->length = min_u64(unit_bytes(v), v->record.size_bytes - offset);
+	u->length = min_u64(unit_bytes(v), v->size_bytes - offset);
 	m->resync_at = offset + u->length;
 	u->range.granted = unit_granted;
 #ifdef LS_MUTANT_RESYNC_UNLOCKED
@@ -368,7 +368,7 @@ static void copy_more(struct mirror *m)
 		return;
 	for (unsigned i = 0; copying(m) && i < COPY_UNITS; i++) {
 		uint32_t region = (uint32_t)(m->resync_at >> map->shift);
-		uint32_t next = m->resync_at < m->volume->record.size_bytes
+		uint32_t next = m->resync_at < m->volume->size_bytes
 					? intent_next_dirty(map, region)
 					: UINT32_MAX;
 

@@ -36,6 +36,11 @@ bool name_valid(const char *name, size_t max)
 	return true;
 }
 
+bool volume_bytes_valid(uint64_t bytes)
+{
+	return bytes > 0 && bytes <= MIB(UINT32_MAX) && bytes % POOL_UNIT_BYTES == 0;
+}
+
 struct pool *pool_find(struct engine *e, const char *name)
 {
 	if (!name || !name[0])
@@ -85,6 +90,7 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 		return NULL;
 	}
 	v->record = *record;
+	v->size_bytes = record->size_bytes;
 	v->pool = pool;
 	range_set_init(&v->ranges);
 	list_init(&v->held);

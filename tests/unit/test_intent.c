@@ -160,6 +160,42 @@ static void large_volumes_have_large_regions(void **state)
 	assert_false(intent_shift_fits(0, GIB_BYTES));
 }
 
+static void a_larger_map_inherits(void **state)
+{
+	uint8_t page[4096];
+	struct intent m, larger;
+
+	(void)state;
+	make(&m);
+	intent_begin(&m, 0, 512);
+	intent_begin(&m, 9 * REGION, 512);
+	write_page(&m, page);
+	intent_end(&m, 0, 512);
+	intent_end(&m, 9 * REGION, 512);
+	intent_dirty(&m, 9 * REGION, 512);
+
+	/* Regions as large as before. */
+	assert_int_equal(intent_init(&larger, (uint64_t)(m.regions + 5) * REGION, m.shift), 0);
+	intent_inherit(&larger, &m);
+	assert_true(intent_durable(&larger, 0, 512));
+	assert_false(intent_durable(&larger, REGION, 512));
+	assert_int_equal(larger.marked, 2);
+	assert_int_equal(larger.dirty_regions, 1);
+	assert_int_equal(intent_next_dirty(&larger, 0), 9);
+	/* A round that began on the smaller map clears nothing. */
+	assert_int_equal(intent_round_end(&larger), 0);
+	intent_fini(&larger);
+
+	/* Twice as large: region 9 is in 4. */
+	assert_int_equal(intent_init(&larger, (uint64_t)(m.regions + 5) * REGION, m.shift + 1), 0);
+	intent_inherit(&larger, &m);
+	assert_int_equal(larger.marked, 2);
+	assert_int_equal(intent_next_dirty(&larger, 0), 4);
+	assert_true(intent_durable(&larger, 8 * REGION, 2 * REGION));
+	intent_fini(&larger);
+	intent_fini(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +206,7 @@ int main(void)
 		cmocka_unit_test(a_bad_sector_is_all_dirty),
 		cmocka_unit_test(a_lost_session_makes_all_that_is_set_dirty),
 		cmocka_unit_test(large_volumes_have_large_regions),
+		cmocka_unit_test(a_larger_map_inherits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,50 @@ int cmd_promote(struct cli *cli, int argc, char **argv)
 	return short_job(cli, request);
 }
 
+struct expand_args {
+	const char *volume;
+	uint64_t size;
+};
+
+static error_t parse_expand(int key, char *arg, struct argp_state *state)
+{
+	struct expand_args *a = state->input;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (!a->volume)
+			a->volume = arg;
+		else if (!a->size)
+			a->size = arg_bytes(state, "SIZE", arg);
+		else
+			argp_error(state, "one volume at a time: '%s' is too much", arg);
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->volume || !a->size)
+			argp_error(state, "the name of the volume or its new size is missing");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int cmd_expand(struct cli *cli, int argc, char **argv)
+{
+	static const struct cli_args args = {
+		no_rows, parse_expand, "VOLUME SIZE",
+		"Makes VOLUME larger, on both nodes: SIZE is that of the whole volume (256M, 10G, "
+		"...; rounded up to 1 MiB).  The new area reads as zeroes; programs that use the "
+		"volume go on meanwhile.  A mirrored volume must be in sync."};
+	struct expand_args a = {0};
+	struct json_object *request;
+
+	cli_parse(cli, argc, argv, &args, &a);
+	request = control_request("expand");
+	json_set_text(request, "volume", a.volume);
+	json_set_u64(request, "size", a.size);
+	return long_job(cli, request, false, "");
+}
+
 int cmd_policy(struct cli *cli, int argc, char **argv)
 {
 	static const struct cli_args args = {

@@ -23,6 +23,7 @@ static const struct command {
 	{"peer", "add", cmd_peer_add, "tell this node of another one and their common key"},
 	{"peer", "list", cmd_peer_list, "show the peers and how the sessions are"},
 	{NULL, "pair", cmd_pair, "mirror a volume to a peer: initial copy, then every write"},
+	{NULL, "expand", cmd_expand, "make a volume larger, on both nodes"},
 	{NULL, "break", cmd_break, "end a mirror for now: the peer keeps a copy of this moment"},
 	{NULL, "resume", cmd_resume, "take it up again: copies only what differs"},
 	{NULL, "resolve", cmd_resolve, "end a split brain: whose writes are kept"},

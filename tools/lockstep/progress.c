@@ -35,6 +35,9 @@ static void show_progress(void *ctx, struct json_object *v)
 		       rate > 0 ? (double)(total - done) / rate : 0);
 	else if (!strcmp(mirror, "copying"))
 		printf("copying: the peer is the source, and knows how far it is");
+	else if (json_get_u64(v, "growing_bytes", 0))
+		printf("growing to %s",
+		       human_bytes(json_get_u64(v, "growing_bytes", 0), a, sizeof(a)));
 	else
 		printf("waiting for the peer (%s)", mirror);
 	if (!p->tty)
