@@ -285,7 +285,7 @@ static bool held_back(struct piece *p)
 {
 	bool failed = p->local_status != LS_OK || p->remote_status != LS_OK;
 
-	if (!p->remotes || !failed || p->code == LEG_READ || !volume_tracks(p->volume))
+	if (!p->remotes || !failed || p->code == LEG_READ)
 		return false;
 	note_divergence(p);
 	/* A client that changes its buffer in flight has nobody else to blame. */

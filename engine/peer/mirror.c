@@ -106,7 +106,9 @@ static enum mirror_state state_without_peer(const struct volume *v)
 {
 	switch (v->record.association) {
 	case ASSOCIATION_NONE:
-		return MIRROR_NONE;
+		/* Until it is durable that it is unpaired, nothing may be acknowledged alone. */
+		return v->peering->committing && v->peering->before.association ? MIRROR_WAITING
+										 : MIRROR_NONE;
 	case ASSOCIATION_BROKEN:
 		return MIRROR_BROKEN;
 	case ASSOCIATION_ACTIVE:
@@ -186,13 +188,27 @@ static void call_send(struct call *call)
 		     m->bytes ? m->engine->copy_region : NULL);
 }
 
+/* One commit at a time: what the answer leads to may be another one. */
+static void answer_later(struct mirror *m, const struct frame *f)
+{
+	m->answer_waits = true;
+	m->answer_lost = !f;
+	if (f)
+		m->answer = *f;
+}
+
 static void call_over(struct mirror *m, const struct frame *f)
 {
 	bool stale = m->stale;
 
+	if (m->buffer)
+		mirror_buffer_free(m);
+	if (m->committing) {
+		answer_later(m, f);
+		return;
+	}
 	core_administer(&m->engine->core, true);
-	m->calling = m->stale = false;
-	mirror_buffer_free(m);
+	m->calling = m->stale = m->answer_waits = false;
 	if (!stale)
 		m->answered(m, f);
 	mirror_kick(m);
@@ -252,6 +268,8 @@ static void record_written(struct pool_commit *commit, enum ls_status status)
 			 v->record.name, ls_status_text(status));
 	}
 	m->committed(m, status);
+	if (m->answer_waits && !m->committing)
+		call_over(m, m->answer_lost ? NULL : &m->answer);
 	core_administer(&m->engine->core, false);
 }
 
@@ -406,8 +424,10 @@ static void association_committed(struct mirror *m, enum ls_status status)
 	struct volume *v = m->volume;
 
 	m->retry_at_ns = status == LS_OK ? 0 : m->engine->core.now_ns + RETRY_NS;
-	if (status == LS_OK && v->record.association == ASSOCIATION_BROKEN)
+	if (status == LS_OK && v->record.association == ASSOCIATION_BROKEN) {
 		mirror_reason(v, "broken by the operator of node '%s'", m->peer->name);
+		mirror_jobs_done(m, -ECANCELED, v->mirror_reason);
+	}
 	v->mirror = status == LS_OK ? MIRROR_WAITING : v->mirror;
 	enter(v, state_without_peer(v));
 	if (status == LS_OK && v->record.association == ASSOCIATION_ACTIVE && peer_up(m->peer))
@@ -595,7 +615,8 @@ void mirror_kick(struct mirror *m)
 		send_begin(m);
 	} else if (m->step == STEP_STATE) {
 		mirror_decide(m);
-	} else if (!mirror_busy(m) && !m->op && !list_empty(&m->ops) && !expand_busy(m)) {
+	} else if (!mirror_busy(m) && !m->op && !list_empty(&m->ops) && !expand_busy(m) &&
+		   !pair_records(m->volume)) {
 		m->op = LIST_ENTRY(list_pop(&m->ops), struct mirror_op, node);
 		m->op->run(m, m->op);
 	} else if (!mirror_busy(m) && may_go_alone(m) && m->engine->core.now_ns >= m->alone_at_ns) {

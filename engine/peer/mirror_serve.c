@@ -31,6 +31,7 @@
 #include "engine/base/crc32c.h"
 #include "engine/base/wire.h"
 
+#include <errno.h>
 #include <string.h>
 
 _Static_assert(STATE_BODY_BYTES + INTENT_REGIONS_MAX / 8 <= CONTROL_BUFFER_BYTES, "STATE fits");
@@ -308,8 +309,10 @@ static void on_synced(struct mirror *m, struct serve *s, const uint8_t *payload,
 
 static void broken(struct mirror *m, enum ls_status status)
 {
-	if (status == LS_OK)
+	if (status == LS_OK) {
 		mirror_stop(m->volume, "broken by the operator of the peer's node");
+		mirror_jobs_done(m, -ECANCELED, "broken by the operator of the peer's node");
+	}
 	answer_commit(m, status);
 	mirror_kick(m);
 }
@@ -341,9 +344,13 @@ static void unpaired(struct mirror *m, enum ls_status status)
 
 	if (status == LS_OK) {
 		mirror_stop(v, "");
+		mirror_jobs_done(m, -ECANCELED, "unpaired by the operator of the peer's node");
 		v->mirror = MIRROR_NONE;
 		v->mirror_reason[0] = '\0';
 		core_release(&m->engine->core, v);
+	} else {
+		/* The peer's operator is told; until then it is a mirror as before. */
+		m->retry_at_ns = m->engine->core.now_ns + 1;
 	}
 	answer_commit(m, status);
 	mirror_kick(m);
@@ -357,6 +364,8 @@ static void on_unpair(struct mirror *m, struct serve *s)
 		channel_answer(s, LS_INVALID, 0, 0);
 		return;
 	}
+	/* Writes are held while the record says neither: it may be lost in a crash. */
+	mirror_stop(m->volume, "being unpaired by the operator of the peer's node");
 	mirror_change(m);
 	m->serving = s;
 	r->association = ASSOCIATION_NONE;

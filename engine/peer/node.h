@@ -175,6 +175,9 @@ struct mirror {
 	uint8_t *buffer;
 	uint32_t bytes;
 	void (*answered)(struct mirror *mirror, const struct frame *completion);
+	/* The answer is here, but a commit for the peer is under way: told when that is over. */
+	bool answer_waits, answer_lost;
+	struct frame answer;
 	struct pool_commit commit;
 	bool committing;
 	void (*committed)(struct mirror *mirror, enum ls_status status);
@@ -278,6 +281,8 @@ void session_established(struct session *session);
 void pair_request(struct engine *engine, struct job *job, struct volume *volume, struct peer *peer,
 		  const char *target, const char *target_pool);
 void pair_run(struct engine *engine); /* starts the next one; checks time limits */
+/* Is the volume's pair being recorded?  Then its operations wait, as it waits for them to begin. */
+bool pair_records(const struct volume *volume);
 /* pair_serve.c */
 void pair_serve(struct channel *channel, struct serve *serve, const uint8_t *payload,
 		uint32_t length);

@@ -54,10 +54,18 @@ static void PRINTF_LIKE(3, 4) op_end(struct mirror *m, int code, const char *fmt
 	job_done(job, code, "%s", text);
 }
 
+/* While a request to it was under way the peer may have unpaired the volume. */
+static const char *peer_name(const struct mirror *m)
+{
+	return m->peer ? m->peer->name : "(unpaired)";
+}
+
 static void op_failed_table(struct mirror *m, enum ls_status status)
 {
 	op_end(m, -EIO, "the pool's volume table could not be written: %s; nothing was changed",
 	       ls_status_text(status));
+	/* The mirror may have been stopped for it. */
+	m->retry_at_ns = m->engine->core.now_ns + 1;
 }
 
 static bool paired(struct mirror *m)
@@ -83,6 +91,8 @@ static bool op_buffer(struct mirror *m)
 static void break_committed(struct mirror *m, enum ls_status status)
 {
 	struct volume *v = m->volume;
+	/* Its operator has taken it up again already: its STATE must not be forgotten. */
+	bool asked = m->step != STEP_IDLE;
 
 	if (status != LS_OK) {
 		op_failed_table(m, status);
@@ -90,6 +100,9 @@ static void break_committed(struct mirror *m, enum ls_status status)
 	}
 	mirror_reason(v, "broken by the operator");
 	mirror_stop(v, "");
+	mirror_jobs_done(m, -ECANCELED, "the mirror was broken by the operator");
+	if (asked && peer_up(m->peer))
+		mirror_restart(m);
 	op_end(m, 0,
 	       "the mirror of '%s' is broken%s; node '%s' has a consistent copy. Take it up again "
 	       "with `lockstep resume`",
@@ -114,7 +127,7 @@ static void break_answered(struct mirror *m, const struct frame *f)
 		break_record(m);
 		return;
 	}
-	op_end(m, -EIO, "node '%s' could not record the break: %s", m->peer->name,
+	op_end(m, -EIO, "node '%s' could not record the break: %s", peer_name(m),
 	       ls_status_text((enum ls_status)f->status));
 	m->retry_at_ns = m->engine->core.now_ns + 1;
 }
@@ -219,6 +232,7 @@ static void unpair_committed(struct mirror *m, enum ls_status status)
 		return;
 	}
 	mirror_stop(v, "");
+	mirror_jobs_done(m, -ECANCELED, "the volume was unpaired by the operator");
 	v->mirror = MIRROR_NONE;
 	v->mirror_reason[0] = '\0';
 	core_release(&m->engine->core, v);
@@ -242,7 +256,7 @@ static void unpair_answered(struct mirror *m, const struct frame *f)
 		unpair_record(m);
 		return;
 	}
-	op_end(m, -EIO, "node '%s' could not record it: %s", m->peer->name,
+	op_end(m, -EIO, "node '%s' could not record it: %s", peer_name(m),
 	       ls_status_text((enum ls_status)f->status));
 	m->retry_at_ns = m->engine->core.now_ns + 1;
 }
@@ -278,25 +292,11 @@ static void promote_committed(struct mirror *m, enum ls_status status)
 		v->alone_durable = true;
 		if (v->mirror == MIRROR_WAITING)
 			v->mirror = MIRROR_ALONE;
+		/* Writes that came while the role was being recorded. */
+		core_release(&m->engine->core, v);
 	}
 	op_end(m, 0, "volume '%s' is primary on this node%s", v->record.name,
 	       v->alone_durable && volume_tracks(v) ? "; it goes on without its peer" : "");
-}
-
-static void promote_answered(struct mirror *m, const struct frame *f)
-{
-	const struct volume *v = m->volume;
-
-	if (!f || f->status != LS_OK) {
-		op_end(m, f ? -EBUSY : -EPIPE,
-		       f ? "volume '%s' is primary at node '%s': demote it there first"
-			 : "volume '%s': node '%s' was lost before it agreed; try again",
-		       v->record.name, m->peer->name);
-		return;
-	}
-	mirror_change(m);
-	m->volume->record.role = VOLUME_PRIMARY;
-	mirror_commit(m, promote_committed);
 }
 
 /* Without the peer: what it has is from now on another generation. */
@@ -315,6 +315,28 @@ static void promote_alone(struct mirror *m)
 		*g = (struct generations){.current = fresh, .history = {g->current}};
 		r->consistent = true;
 	}
+	mirror_commit(m, promote_committed);
+}
+
+static void promote_answered(struct mirror *m, const struct frame *f)
+{
+	struct volume *v = m->volume;
+
+	if (f && f->status == LS_NO_VOLUME) {
+		/* Deleted or unpaired there: nobody is left to ask. */
+		mirror_stop(v, "the peer does not know this mirror any more");
+		promote_alone(m);
+		return;
+	}
+	if (!f || f->status != LS_OK) {
+		op_end(m, f ? -EBUSY : -EPIPE,
+		       f ? "volume '%s' is primary at node '%s': demote it there first"
+			 : "volume '%s': node '%s' was lost before it agreed; try again",
+		       v->record.name, peer_name(m));
+		return;
+	}
+	mirror_change(m);
+	m->volume->record.role = VOLUME_PRIMARY;
 	mirror_commit(m, promote_committed);
 }
 

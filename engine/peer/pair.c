@@ -206,6 +206,8 @@ static void try_ask(struct pairing *p)
 	struct peer *peer = p->peer;
 
 	if (peer_up(peer) && !e->stopping) {
+		if (mirror_busy(p->volume->peering) || p->volume->peering->op)
+			return;
 		if (!mirror_buffer(p->volume->peering))
 			return;
 		p->phase = PAIRING_ASKED;
@@ -222,6 +224,11 @@ static void try_ask(struct pairing *p)
 }
 
 /* --- from outside --- */
+
+bool pair_records(const struct volume *v)
+{
+	return v->pairing && v->pairing->phase >= PAIRING_ASKED;
+}
 
 void pair_run(struct engine *e)
 {
