@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const char *const kind_names[] = {"pool create", "pool open", "volume create",
-					 "volume delete", "pair"};
+					 "volume delete", "pair", "break", "resume",
+					 "unpair", "promote", "demote", "policy"};
 
 static uint64_t draw(struct sim_node *node, uint64_t n)
 {
@@ -130,15 +131,14 @@ static void job_done(struct job *base)
 		created(job, ok);
 	else if (job->kind == SIM_VOLUME_DELETE)
 		deleted(job, ok);
+	else if (job->kind != SIM_PAIR)
+		sim_operator_done(job, ok);
 	else if (ok)
 		world->totals.pairs++;
-	if (job->kind == SIM_PAIR && !ok && world->phase == SIM_HEAL &&
-	    !world->profile.faults.wrong_key)
-		sim_fail(world, "heal", "%s cannot be paired again: %s", job->name, base->err.text);
 }
 
-static struct sim_job *job_new(struct sim_node *node, enum sim_job_kind kind,
-			       struct sim_volume *volume, const char *name)
+struct sim_job *sim_job_new(struct sim_node *node, enum sim_job_kind kind,
+			    struct sim_volume *volume, const char *name)
 {
 	for (unsigned i = 0; i < SIM_JOBS_MAX; i++) {
 		struct sim_job *job = &node->jobs[i];
@@ -164,9 +164,21 @@ static struct sim_job *job_new(struct sim_node *node, enum sim_job_kind kind,
 	return NULL;
 }
 
+void sim_job_ended(struct sim_world *world)
+{
+	for (unsigned i = 0; i < SIM_NODES * SIM_JOBS_MAX; i++) {
+		const struct sim_job *job = &world->node[i / SIM_JOBS_MAX].jobs[i % SIM_JOBS_MAX];
+
+		if (job->open)
+			sim_fail(world, "liveness", "job %s %s at %c of %.3f ms ago never ended",
+				 kind_names[job->kind], job->name, 'A' + job->node,
+				 (double)(world->now_ns - job->at_ns) / 1e6);
+	}
+}
+
 void sim_admin_start(struct sim_node *node)
 {
-	struct sim_job *job = job_new(node, SIM_POOL_CREATE, NULL, "pool");
+	struct sim_job *job = sim_job_new(node, SIM_POOL_CREATE, NULL, "pool");
 	unsigned count = node->world->profile.disk_count[node->number];
 	struct store *stores[SIM_DISKS_MAX];
 
@@ -178,7 +190,7 @@ void sim_admin_start(struct sim_node *node)
 
 void sim_admin_open(struct sim_node *node)
 {
-	struct sim_job *job = job_new(node, SIM_POOL_OPEN, NULL, "pool");
+	struct sim_job *job = sim_job_new(node, SIM_POOL_OPEN, NULL, "pool");
 	unsigned count = node->world->profile.disk_count[node->number];
 	struct store *stores[SIM_DISKS_MAX];
 
@@ -207,7 +219,7 @@ static void create(struct sim_node *node)
 	}
 	if (bytes)
 		volume = sim_volume_new(node, name);
-	job = job_new(node, SIM_VOLUME_CREATE, volume, name);
+	job = sim_job_new(node, SIM_VOLUME_CREATE, volume, name);
 	if (!job) {
 		if (volume)
 			volume->alive = false;
@@ -220,9 +232,9 @@ static void create(struct sim_node *node)
 			     bytes ? bytes : MIB(1), job->zero);
 }
 
-static void delete (struct sim_node *node, struct sim_volume *volume)
+void sim_admin_delete(struct sim_node *node, struct sim_volume *volume)
 {
-	struct sim_job *job = job_new(node, SIM_VOLUME_DELETE, volume, volume->name);
+	struct sim_job *job = sim_job_new(node, SIM_VOLUME_DELETE, volume, volume->name);
 
 	if (job)
 		engine_volume_delete(node->engine, &job->job, volume->name);
@@ -230,7 +242,7 @@ static void delete (struct sim_node *node, struct sim_volume *volume)
 
 bool sim_admin_pair(struct sim_node *node, struct sim_volume *volume)
 {
-	struct sim_job *job = job_new(node, SIM_PAIR, volume, volume->name);
+	struct sim_job *job = sim_job_new(node, SIM_PAIR, volume, volume->name);
 
 	if (!job)
 		return false;
@@ -303,7 +315,7 @@ void sim_admin_run(struct sim_node *node)
 	} else if (dice < 80) {
 		sim_admin_pair(node, volume);
 	} else if (dice < 84) {
-		delete (node, volume);
+		sim_admin_delete(node, volume);
 	} else if (dice < 90 && !volume->handle) {
 		sim_client_open(node, volume);
 	}

@@ -24,38 +24,68 @@ static enum sim_value value_of(const struct sim_request *request)
 	}
 }
 
-void check_submitted(struct sim_request *request)
+static void open_history(struct sim_request *request, struct sim_volume *volume)
 {
-	struct sim_volume *volume = request->volume;
 	uint64_t oldest = sim_oldest_seq(request->world);
 
-	if (!volume || request->hostile || volume->wild || !changes(request))
-		return;
 	for (uint64_t b = 0; b < request->block_count; b++)
 		history_open(&volume->history, request->first_block + b, request->id,
 			     value_of(request), request->seq, oldest);
 }
 
-static void end_history(struct sim_request *request)
+void check_submitted(struct sim_request *request)
 {
-	struct sim_volume *volume = request->volume;
-	enum ls_status status = request->request.status;
+	struct sim_volume *volume = request->volume, *twin;
 
-	if (!volume || request->hostile || volume->wild || !changes(request))
+	if (!volume || request->hostile || !changes(request))
 		return;
+	if (check_tracked(volume))
+		open_history(request, volume);
+	twin = check_tracked_twin(volume);
+	if (twin)
+		open_history(request, twin);
+}
+
+/* What a write that has ended leaves on a replica. */
+enum outcome { NEVER_THERE, PERHAPS_THERE, THERE };
+
+static void end_blocks(struct sim_request *request, struct sim_volume *volume, enum outcome outcome)
+{
 	for (uint64_t b = 0; b < request->block_count; b++) {
-		if (status != LS_OK && status < LS_LOCAL_IO)
+		if (outcome == NEVER_THERE)
 			history_forget(&volume->history, request->first_block + b, request->id);
 		else
 			history_end(&volume->history, request->first_block + b, request->id,
-				    status == LS_OK, request->world->seq++);
+				    outcome == THERE, request->world->seq++);
 	}
+}
+
+/* @counted: it is on the peer, too, and that is worth something. */
+static void end_history(struct sim_request *request, bool counted)
+{
+	struct sim_volume *volume = request->volume, *twin;
+	enum ls_status status = request->request.status;
+	bool refused = status != LS_OK && status < LS_LOCAL_IO;
+
+	if (!volume || request->hostile || !changes(request))
+		return;
+	if (check_tracked(volume))
+		end_blocks(request, volume,
+			   refused	     ? NEVER_THERE
+			   : status == LS_OK ? THERE
+					     : PERHAPS_THERE);
+	twin = check_tracked_twin(volume);
+	if (twin)
+		end_blocks(request, twin,
+			   refused || !request->sent	     ? NEVER_THERE
+			   : status == LS_OK && counted ? THERE
+							: PERHAPS_THERE);
 }
 
 void check_forgotten(struct sim_request *request)
 {
 	request->request.status = LS_PEER_LOST;
-	end_history(request);
+	end_history(request, false);
 }
 
 /* What the disk holds now is what a read may return, among what was there before. */
@@ -218,14 +248,28 @@ static void check_durable(const struct sim_request *request, const struct sim_vo
 	}
 }
 
-static void check_block_value(const struct sim_volume *volume, const uint8_t *bytes, uint64_t block,
-			      uint64_t since, const char *what)
+/*
+ * A device of smaller blocks may have torn one of the volume's, half old and half new; a resync
+ * may have carried it to the other side.
+ */
+static bool may_be_torn(const struct sim_volume *volume, uint64_t block, uint64_t since)
+{
+	const struct sim_profile *p = &volume->owner->world->profile;
+
+	return volume->status.block_bytes > min_u64(p->block_bytes[0], p->block_bytes[1]) &&
+	       history_unsettled(&volume->history, block, since);
+}
+
+void check_block_value(const struct sim_volume *volume, const uint8_t *bytes, uint64_t block,
+		       uint64_t since, const char *what)
 {
 	uint32_t block_bytes = volume->status.block_bytes;
 	enum sim_value value = SIM_DATA;
 	uint64_t id;
 
 	if (!pattern_read(bytes, block_bytes, block, &value, &id)) {
+		if (may_be_torn(volume, block, since))
+			return;
 		value = SIM_DATA;
 		id = NO_ID;
 	}
@@ -236,6 +280,20 @@ static void check_block_value(const struct sim_volume *volume, const uint8_t *by
 			 what, block, volume->name, 'A' + volume->node, id);
 }
 
+/* I10: fail-closed was not asked to go alone, and no operator has meddled since. */
+static void check_closed(const struct sim_request *request)
+{
+	const struct sim_volume *volume = request->volume, *twin = check_twin(volume);
+	bool operated = volume->operated_seq > request->seq || volume->jobs_open ||
+			(twin && twin->jobs_open);
+
+	if (request->closed && request->synced && !operated && !both_count(request) &&
+	    volume->status.association == ASSOCIATION_ACTIVE)
+		sim_fail(request->world, "I10",
+			 "request %" PRIx64 " on the fail-closed %s was acknowledged alone",
+			 request->id, volume->name);
+}
+
 static void check_ok(struct sim_request *request)
 {
 	struct sim_world *world = request->world;
@@ -243,9 +301,9 @@ static void check_ok(struct sim_request *request)
 	struct sim_volume *volume = request->volume;
 	struct sim_volume *other = request->mirrored ? check_partner(world, volume) : NULL;
 
-	if (changes(request) && !request->primary)
-		sim_fail(world, "roles", "a write on a secondary was acknowledged");
-	if (r->op == REQUEST_READ && request->primary && !volume->wild) {
+	if (!request->primary)
+		sim_fail(world, "roles", "a request to a secondary was acknowledged");
+	if (r->op == REQUEST_READ && check_tracked(volume)) {
 		for (uint64_t b = 0; b < request->block_count; b++)
 			check_block_value(volume,
 					  (const uint8_t *)r->buf + b * volume->status.block_bytes,
@@ -254,8 +312,11 @@ static void check_ok(struct sim_request *request)
 	}
 	if (!changes(request) && r->op != REQUEST_FLUSH)
 		return;
-	if (r->op != REQUEST_FLUSH)
+	if (r->op != REQUEST_FLUSH) {
 		check_legs_done(request);
+		check_closed(request);
+		check_alone(request);
+	}
 	if (r->op == REQUEST_FLUSH) {
 		check_flushed(request, volume);
 		if (other && both_count(request))
@@ -283,7 +344,8 @@ void check_done(struct sim_request *request)
 	check_status(request);
 	if (request->request.status == LS_OK)
 		check_ok(request);
-	end_history(request);
+	end_history(request, request->request.status == LS_OK && changes(request) &&
+				     check_counted(request));
 }
 
 void check_ended(struct sim_world *world)
@@ -349,8 +411,6 @@ static void check_pair(struct sim_world *world, const struct sim_volume *volume)
 		const uint8_t *mine = check_block(volume, b * block_bytes, &disk[0], &at[0]);
 		const uint8_t *theirs = check_block(other, b * block_bytes, &disk[1], &at[1]);
 
-		if (!volume->wild && volume->history.heads)
-			check_block_value(volume, mine, b, world->seq, "at rest:");
 		if (!memcmp(mine, theirs, block_bytes))
 			continue;
 		if (!volume->history.heads || !history_discarded(&volume->history, b))
@@ -368,10 +428,15 @@ void check_legs(struct sim_world *world)
 		for (unsigned v = 0; v < SIM_VOLUMES_MAX; v++) {
 			const struct sim_volume *volume = &world->node[i].volumes[v];
 
-			if (volume->used && volume->mapped &&
-			    volume->status.role == VOLUME_PRIMARY &&
-			    volume->status.mirror == MIRROR_SYNCED)
+			if (!volume->used || !volume->mapped)
+				continue;
+			/* A target does not learn that its source was deleted. */
+			if (volume->status.mirror == MIRROR_SYNCED &&
+			    (volume->status.role == VOLUME_PRIMARY ||
+			     !sim_orphan(world, i, &volume->status)))
 				check_pair(world, volume);
+			if (volume->status.consistent)
+				check_at_rest(volume, "at rest:");
 		}
 	}
 }

@@ -17,12 +17,19 @@ void check_forgotten(struct sim_request *request);
 /* Acknowledged writes that were not flushed may be gone from this node's disks. */
 void check_power_cut(struct sim_node *node);
 
+/* Fails unless @bytes is what a read of this block, begun at @since, may return. */
+void check_block_value(const struct sim_volume *volume, const uint8_t *bytes, uint64_t block,
+		       uint64_t since, const char *what);
+
 /* Stores. */
 void check_store_submit(struct sim_store *store, struct sim_op *op);
 void check_store_done(struct sim_store *store, const struct sim_op *op);
 
 /* Something of the write whose bytes these are reached a store or a link. */
 void check_touched(struct sim_world *world, const void *payload);
+/* The same; it is on its way to the peer. */
+void check_sent(struct sim_world *world, const void *payload);
+void check_sent_zeroes(struct sim_world *world, const struct sim_call *call);
 
 /* Links.  @end is the end that does it. */
 void check_request_sent(struct sim_end *end, uint32_t slot, const uint8_t *header,
@@ -39,6 +46,29 @@ void check_ended(struct sim_world *world);
 void check_idle(struct sim_world *world);
 void check_legs(struct sim_world *world);
 void check_nothing_left(struct sim_world *world);
+
+/* sim_check_mirror.c: what each replica must hold. */
+/* The volume of this name at the other node: its other half, if they are paired. */
+struct sim_volume *check_twin(const struct sim_volume *volume);
+/* The same, if it is known what it may hold. */
+struct sim_volume *check_tracked_twin(const struct sim_volume *volume);
+bool check_tracked(const struct sim_volume *volume);
+/* The volume's status was read: role, completeness and generation must follow from the past. */
+void check_seen(struct sim_volume *volume);
+/* Is it on both replicas, and do both count? */
+bool check_counted(const struct sim_request *request);
+/* An acknowledged write: notes it if the peer lacks it. */
+void check_alone(struct sim_request *request);
+/* All blocks of a volume whose contents are known. */
+void check_at_rest(const struct sim_volume *volume, const char *what);
+/* At its receiver: a request, and the answer to it. */
+void check_mirror_landed(struct sim_end *end, const struct sim_frame *frame);
+void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
+			   const struct sim_frame *answer);
+/* I9. */
+void check_primaries(struct sim_world *world);
+/* A split brain is about to be ended. */
+void check_listed(struct sim_world *world, const struct sim_volume *volume);
 
 /* sim_map.c: where volumes lie. */
 void check_map(struct sim_node *node);

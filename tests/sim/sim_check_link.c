@@ -145,7 +145,9 @@ void check_request_sent(struct sim_end *end, uint32_t slot, const uint8_t *heade
 		check_free_range(end, call);
 	}
 	if (call->sent.command == FRAME_WRITE)
-		check_touched(world, payload);
+		check_sent(world, payload);
+	else if (sim_frame_changes(&call->sent))
+		check_sent_zeroes(world, call);
 	call->busy = true;
 }
 
@@ -211,6 +213,7 @@ static void check_answer(struct sim_end *end, const struct sim_frame *frame, uin
 			 'A' + end->side, frame->message);
 	if (frame->status == LS_OK && frame->command == FRAME_WRITE)
 		check_write_answer(end, &serve->heard, slot);
+	check_mirror_answered(end, &serve->heard, frame);
 	serve->busy = false;
 	if (call->busy && call->sent.message == frame->message)
 		call->answered = true;
@@ -282,6 +285,8 @@ void check_landed(struct sim_end *end, const struct sim_item *item, uint32_t byt
 	serve->readable = sim_frame_read(link_slot_header(&end->link, item->slot), &serve->heard);
 	SIM_NOTE(end->wire->world, end->side, "wire %u slot %u: %x has landed", end->wire->number,
 		 item->slot, serve->readable ? serve->heard.message : 0);
+	if (serve->readable)
+		check_mirror_landed(end, &serve->heard);
 	check_drained(end);
 }
 

@@ -134,6 +134,27 @@ void check_touched(struct sim_world *world, const void *payload)
 		request->touched = true;
 }
 
+void check_sent(struct sim_world *world, const void *payload)
+{
+	struct sim_request *request = request_of(world, *(const uint64_t *)payload);
+
+	if (request)
+		request->touched = request->sent = true;
+}
+
+void check_sent_zeroes(struct sim_world *world, const struct sim_call *call)
+{
+	for (unsigned i = 0; i < SIM_NODES * SIM_REQUESTS_MAX; i++) {
+		struct sim_request *r =
+			&world->node[i / SIM_REQUESTS_MAX].requests[i % SIM_REQUESTS_MAX];
+
+		if (r->open && r->volume == call->volume &&
+		    overlap(r->request.offset, r->request.length, call->sent.offset,
+			    call->sent.length))
+			r->sent = true;
+	}
+}
+
 void check_store_submit(struct sim_store *store, struct sim_op *op)
 {
 	struct sim_world *world = store->world;

@@ -169,6 +169,7 @@ bool sim_client_one(struct sim_node *node, struct sim_volume *volume)
 	mirror = check_mirror(volume);
 	request->mirrored = mirror == MIRROR_COPYING || mirror == MIRROR_SYNCED;
 	request->synced = mirror == MIRROR_SYNCED;
+	request->closed = request->volume->status.policy == POLICY_FAIL_CLOSED;
 	request->generation = request->volume ? request->volume->status.generations.current : 0;
 	r = &request->request;
 	r->op = ops[draw(node, ARRAY_SIZE(ops))];
@@ -254,15 +255,13 @@ void sim_client_open(struct sim_node *node, struct sim_volume *volume)
 	if (!volume->handle)
 		return;
 	engine_volume_info(volume->handle, &info);
-	if (!info.primary)
-		volume->wild = true;
 	if (info.size_bytes > SIM_VOLUME_BYTES_MAX)
 		sim_fail(node->world, "sim", "a volume of %llu bytes",
 			 (unsigned long long)info.size_bytes);
 	if (!volume->history.heads)
 		history_init(&volume->history, node->world->history,
 			     info.size_bytes / info.block_bytes,
-			     volume->zeroed ? SIM_ZERO : SIM_ANY);
+			     volume->zeroed && info.primary ? SIM_ZERO : SIM_ANY);
 	check_map(node);
 }
 

@@ -37,8 +37,11 @@ static void crash_jobs(struct sim_node *node)
 			continue;
 		job->open = false;
 		node->jobs_open--;
-		if (job->volume)
-			job->volume->jobs_open--;
+		if (!job->volume)
+			continue;
+		job->volume->jobs_open--;
+		/* It may have been done, or half of it. */
+		job->volume->operated_seq = node->world->seq++;
 	}
 }
 

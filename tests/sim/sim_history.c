@@ -78,16 +78,20 @@ void history_init(struct history *h, struct history_pool *pool, uint64_t block_c
 		entry_add(h, i, (struct entry){.value = initial, .dead = NEVER});
 }
 
+static void clear(struct history *h, uint64_t block)
+{
+	while (h->heads[block]) {
+		uint32_t index = h->heads[block];
+
+		h->heads[block] = h->pool->entries[index].next;
+		entry_put(h->pool, index);
+	}
+}
+
 void history_fini(struct history *h)
 {
-	for (uint64_t i = 0; i < h->block_count; i++) {
-		while (h->heads[i]) {
-			uint32_t index = h->heads[i];
-
-			h->heads[i] = h->pool->entries[index].next;
-			entry_put(h->pool, index);
-		}
-	}
+	for (uint64_t i = 0; i < h->block_count; i++)
+		clear(h, i);
 	free(h->heads);
 	h->heads = NULL;
 	h->block_count = 0;
@@ -142,6 +146,27 @@ void history_forget(struct history *h, uint64_t block, uint64_t id)
 	sweep(h, block, id, 0);
 }
 
+void history_set(struct history *h, uint64_t block, uint64_t id, enum sim_value value, uint64_t seq)
+{
+	clear(h, block);
+	entry_add(h, block,
+		  (struct entry){
+			  .id = id, .opened = seq, .ended = seq, .dead = NEVER, .value = value});
+}
+
+void history_copy(struct history *to, const struct history *from)
+{
+	if (to->heads)
+		history_fini(to);
+	to->pool = from->pool;
+	to->block_count = from->block_count;
+	to->heads = calloc(to->block_count, sizeof(*to->heads));
+	assert(to->heads);
+	for (uint64_t b = 0; b < from->block_count; b++)
+		for (uint32_t i = from->heads[b]; i; i = from->pool->entries[i].next)
+			entry_add(to, b, from->pool->entries[i]);
+}
+
 bool history_allows(const struct history *h, uint64_t block, enum sim_value value, uint64_t id,
 		    uint64_t since)
 {
@@ -158,6 +183,16 @@ bool history_allows(const struct history *h, uint64_t block, enum sim_value valu
 			return true;
 	}
 	return false;
+}
+
+bool history_unsettled(const struct history *h, uint64_t block, uint64_t since)
+{
+	const struct entry *entries = h->pool->entries;
+	unsigned alive = 0;
+
+	for (uint32_t i = h->heads[block]; i; i = entries[i].next)
+		alive += entries[i].dead >= since;
+	return alive > 1;
 }
 
 bool history_discarded(const struct history *h, uint64_t block)

@@ -44,9 +44,15 @@ void history_open(struct history *h, uint64_t block, uint64_t id, enum sim_value
 void history_end(struct history *h, uint64_t block, uint64_t id, bool acked, uint64_t seq);
 /* The write was refused: it has never been. */
 void history_forget(struct history *h, uint64_t block, uint64_t id);
+/* Only this from now on: what was seen there. */
+void history_set(struct history *h, uint64_t block, uint64_t id, enum sim_value value, uint64_t seq);
+/* @to allows exactly what @from does; what it had is forgotten. */
+void history_copy(struct history *to, const struct history *from);
 /* May a read that began at @since see this? */
 bool history_allows(const struct history *h, uint64_t block, enum sim_value value, uint64_t id,
 		    uint64_t since);
+/* Was more than one value alive at some time since @since? */
+bool history_unsettled(const struct history *h, uint64_t block, uint64_t since);
 /* Is one of the values alive now a discard? */
 bool history_discarded(const struct history *h, uint64_t block);
 

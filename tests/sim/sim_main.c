@@ -159,6 +159,10 @@ static uint64_t sum_up(const struct lane *lanes, unsigned jobs, struct sim_total
 		totals->legs_compared += t->legs_compared;
 		totals->faults += t->faults;
 		totals->crashes += t->crashes;
+		totals->operations += t->operations;
+		totals->promotions += t->promotions;
+		totals->splits += t->splits;
+		totals->alone += t->alone;
 	}
 	return done;
 }
@@ -173,9 +177,10 @@ static void print_totals(const struct lane *lanes, unsigned jobs, double seconds
 	printf("%" PRIu64 " requests, %" PRIu64 " acknowledged changes and flushes (%" PRIu64
 	       " mirrored), %" PRIu64 " reads checked, %" PRIu64 " pairs, %" PRIu64
 	       " half sessions, %" PRIu64 " mirrors compared, %" PRIu64 " faults, %" PRIu64
-	       " crashes\n",
+	       " crashes\n%" PRIu64 " operations on mirrors, %" PRIu64 " promotions, %" PRIu64
+	       " split brains resolved, %" PRIu64 " writes acknowledged alone\n",
 	       t.requests, t.acked_writes, t.mirrored_writes, t.reads_checked, t.pairs, t.sessions,
-	       t.legs_compared, t.faults, t.crashes);
+	       t.legs_compared, t.faults, t.crashes, t.operations, t.promotions, t.splits, t.alone);
 }
 
 /* Waits for all lanes; stops the others as soon as one has failed.  Returns the failed one. */

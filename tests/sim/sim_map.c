@@ -18,13 +18,11 @@ static void take_status(struct sim_node *node, const struct volume_status *statu
 		if (!v)
 			sim_fail(node->world, "sim",
 				 "more volumes than the simulator has room for");
-		v->wild = true;
 	}
-	if (status->role == VOLUME_SECONDARY)
-		v->wild = true;
 	v->status = *status;
 	v->mapped = true;
 	v->status_index = index;
+	check_seen(v);
 }
 
 void check_map(struct sim_node *node)
@@ -53,6 +51,8 @@ enum mirror_state check_mirror(struct sim_volume *volume)
 	if (!engine_volume_status(node->engine, volume->status_index, &volume->status) ||
 	    strcmp(volume->status.name, volume->name) != 0)
 		check_map(node);
+	else
+		check_seen(volume);
 	return volume->status.mirror;
 }
 
@@ -140,12 +140,10 @@ static struct sim_volume *partner(struct sim_world *world, const struct sim_volu
 	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
 		struct sim_volume *v = &peer->volumes[i];
 
-		if (!v->used || !v->mapped || v->status.role == volume->status.role)
-			continue;
-		/* The primary's word decides: it knows both names. */
-		if (volume->status.role == VOLUME_PRIMARY
-			    ? !strcmp(volume->status.peer_volume, v->name)
-			    : !strcmp(v->status.peer_volume, volume->name))
+		/* Both halves have one name here; one word is enough while they are being paired. */
+		if (v->used && v->mapped && !strcmp(v->name, volume->name) &&
+		    (v->status.association != ASSOCIATION_NONE ||
+		     volume->status.association != ASSOCIATION_NONE))
 			return v;
 	}
 	return NULL;

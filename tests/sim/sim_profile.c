@@ -80,6 +80,8 @@ static void draw_profile(struct sim_rng *rng, struct sim_profile *p)
 	p->store_ns_max = rng_spread(rng, US(20), MS(5));
 	p->fault_gap = (unsigned)rng_spread(rng, 5, 200);
 	p->admin_gap = (unsigned)rng_spread(rng, 4, 60);
+	/* A quarter of the worlds has no operator. */
+	p->operators = rng_below(rng, 4) ? (uint32_t)rng_spread(rng, 100, 6000) : 0;
 	p->hot_blocks = (unsigned)rng_spread(rng, 1, 200);
 	p->wire_late = (uint32_t)rng_below(rng, 10001);
 	p->batch = (uint32_t)rng_below(rng, 8000);

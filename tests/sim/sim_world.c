@@ -15,6 +15,8 @@
 #define CALM_PASSES_MAX 300000u
 #define HEAL_REQUESTS 40u
 #define PASS_NS US(1)
+/* How often, after the faults, an operator looks after the mirrors. */
+#define MEND_STEPS 64u
 
 _Noreturn void sim_fail(struct sim_world *world, const char *invariant, const char *fmt, ...)
 {
@@ -105,6 +107,7 @@ static void engine_begin(struct sim_node *node, bool again)
 	snprintf(config.node_name, sizeof(config.node_name), "%s", node->number ? "B" : "A");
 	if (node->number && profile->faults.wrong_key)
 		key[3] ^= 1;
+	node->starts++;
 	sim_heap_enter(&node->heap);
 	if (engine_create(&config, &env, &node->engine, &err) < 0)
 		sim_fail(node->world, "sim", "engine_create: %s", err.text);
@@ -223,6 +226,7 @@ static void pass(struct sim_node *node)
 	if (node->admin_due) {
 		node->admin_due = false;
 		sim_admin_run(node);
+		sim_operator_run(node);
 	}
 	for (unsigned i = 0; i < SIM_DISKS_MAX; i++) {
 		if (node->stores[i])
@@ -320,6 +324,47 @@ static bool all_stopped(const struct sim_world *world)
 	return true;
 }
 
+/* A mirror that should be in sync and is not, and at which node; NULL = none. */
+static const struct volume_status *unsynced(const struct sim_world *world, unsigned *node)
+{
+	static struct volume_status status;
+
+	for (unsigned n = 0; n < SIM_NODES; n++) {
+		const struct engine *engine = world->node[n].engine;
+
+		for (unsigned i = 0; engine && engine_volume_status(engine, i, &status); i++) {
+			*node = n;
+			if (status.association == ASSOCIATION_ACTIVE &&
+			    status.mirror != MIRROR_SYNCED && !sim_orphan(world, n, &status))
+				return &status;
+		}
+	}
+	return NULL;
+}
+
+/* Every mirror is in sync again, by itself. */
+static bool mirrors_synced(const struct sim_world *world)
+{
+	unsigned node;
+
+	return world->steps % 16 == 0 && !unsynced(world, &node);
+}
+
+static _Noreturn void fail_late(struct sim_world *world, const char *what, double seconds)
+{
+	unsigned node;
+	const struct volume_status *status;
+
+	check_ended(world);
+	sim_job_ended(world);
+	status = unsynced(world, &node);
+	if (status)
+		sim_fail(world, "liveness", "%s did not come in %.1f s: %s at %c is %s: %s", what,
+			 seconds, status->name, 'A' + node, mirror_state_name(status->mirror),
+			 status->last_error);
+	sim_fail(world, "liveness", "%s did not come in %.1f s without a fault", what, seconds);
+}
+
 /* Runs until @over, which must come in bounded time. */
 static void run_until(struct sim_world *world, bool (*over)(const struct sim_world *world),
 		      const char *what)
@@ -327,15 +372,11 @@ static void run_until(struct sim_world *world, bool (*over)(const struct sim_wor
 	uint64_t end_ns = world->now_ns + CALM_NS_MAX, steps = world->steps + CALM_PASSES_MAX;
 
 	while (!over(world)) {
+		if (world->phase != SIM_STOP && world->steps % MEND_STEPS == 0)
+			sim_operator_mend(world);
 		if (step(world) && world->now_ns < end_ns && world->steps < steps)
 			continue;
-		check_ended(world);
-		sim_fail(world, "liveness",
-			 "%s did not come in %.1f s and %llu passes without a fault; "
-			 "%u and %u jobs are open",
-			 what, (double)(world->now_ns + CALM_NS_MAX - end_ns) / 1e9,
-			 (unsigned long long)(world->steps + CALM_PASSES_MAX - steps),
-			 world->node[0].jobs_open, world->node[1].jobs_open);
+		fail_late(world, what, (double)(world->now_ns + CALM_NS_MAX - end_ns) / 1e9);
 	}
 }
 
@@ -350,23 +391,6 @@ static void settle(struct sim_world *world, uint64_t ns)
 			sim_fail(world, "liveness", "the engines never rest");
 	}
 	world->now_ns = max_u64(world->now_ns, end_ns);
-}
-
-/* Every mirror is in sync again, by itself. */
-static bool mirrors_synced(const struct sim_world *world)
-{
-	static struct volume_status status;
-
-	if (world->steps % 16)
-		return false;
-	for (unsigned n = 0; n < SIM_NODES; n++) {
-		for (unsigned i = 0; engine_volume_status(world->node[n].engine, i, &status); i++) {
-			if (status.association == ASSOCIATION_ACTIVE &&
-			    status.mirror != MIRROR_SYNCED && !sim_orphan(world, n, &status))
-				return false;
-		}
-	}
-	return true;
 }
 
 static bool connected(const struct sim_world *world)

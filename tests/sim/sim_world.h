@@ -73,6 +73,7 @@ struct sim_profile {
 	uint32_t peer_timeout_ms, request_timeout_ms;
 	uint64_t client_gap_ns, store_ns_max;
 	unsigned fault_gap, admin_gap; /* in steps */
+	uint32_t operators; /* in 10000: an administrator's visit is an operator's, too */
 	unsigned hot_blocks; /* most requests hit these: overlaps */
 	uint32_t wire_late; /* in 10000: the NIC reads a payload only when it arrives */
 	uint32_t batch; /* in 10000: a pass waits for more to do */
@@ -89,9 +90,26 @@ struct sim_volume {
 	unsigned requests_open;
 	unsigned jobs_open;
 	bool zeroed; /* at creation */
-	bool wild; /* somebody else writes it too: contents are not predicted */
+	bool wild; /* in the middle of a resync, or after one of unknown end: not predicted */
 	uint64_t lost_seq; /* when clients were last refused for want of the peer */
 	struct history history;
+	/* sim_check_mirror.c: what its status said last. */
+	bool seen;
+	enum volume_role seen_role;
+	uint32_t seen_number;
+	unsigned seen_start; /* of its engine */
+	bool partial; /* it is durable that a resync into it has begun */
+	bool arrived; /* and SYNCED has come since */
+	bool forced; /* and somebody has said promote --force */
+	bool yields; /* an operator has given up what was acknowledged alone here */
+	/* When a write was last acknowledged that the peer lacks, and in which generation; 0 = none. */
+	uint64_t alone_seq, alone_generation;
+	/* The generation that a resync into it gave it, and when; @taken_start: to which engine. */
+	uint64_t taken_seq, taken_generation;
+	unsigned taken_start;
+	bool ahead; /* and the peer's replica was a complete one */
+	uint64_t shared_generation; /* of both, when they were last known to be equal */
+	uint64_t operated_seq; /* when an operator's command last began or ended */
 	/* From the engine; see check_map(). */
 	bool mapped;
 	unsigned status_index;
@@ -105,10 +123,12 @@ struct sim_request {
 	bool open;
 	bool hostile; /* must be refused */
 	bool primary, mirrored; /* at submission */
+	bool closed; /* fail-closed, and so by the operator's last word */
 	bool synced; /* the replicas counted as equal by then */
 	uint64_t generation; /* the volume's current one at submission */
 	bool must_succeed; /* nothing is wrong any more */
 	bool touched; /* something of it reached a store or a link */
+	bool sent; /* to the peer */
 	unsigned node, index;
 	uint64_t id, seq;
 	uint64_t first_block, block_count;
@@ -122,7 +142,13 @@ enum sim_job_kind {
 	SIM_POOL_OPEN,
 	SIM_VOLUME_CREATE,
 	SIM_VOLUME_DELETE,
-	SIM_PAIR
+	SIM_PAIR,
+	SIM_BREAK,
+	SIM_RESUME,
+	SIM_UNPAIR,
+	SIM_PROMOTE,
+	SIM_DEMOTE,
+	SIM_POLICY,
 };
 
 struct sim_job {
@@ -154,6 +180,7 @@ struct sim_opening {
 
 struct sim_node {
 	struct engine *engine;
+	unsigned starts; /* of an engine */
 	struct sim_world *world;
 	uint64_t address;
 	unsigned number;
@@ -187,6 +214,7 @@ enum sim_phase { SIM_LOAD, SIM_CALM, SIM_HEAL, SIM_STOP };
 struct sim_totals {
 	uint64_t requests, acked_writes, mirrored_writes, reads_checked, pairs, sessions;
 	uint64_t legs_compared, faults, crashes;
+	uint64_t operations, promotions, splits, alone; /* alone: writes */
 };
 
 struct sim_world {
@@ -245,7 +273,13 @@ void sim_client_close(struct sim_volume *volume);
 /* sim_admin.c: the jobs. */
 void sim_admin_start(struct sim_node *node);
 void sim_admin_run(struct sim_node *node);
+/* Fails, naming it, if a job is still open. */
+void sim_job_ended(struct sim_world *world);
 bool sim_admin_pair(struct sim_node *node, struct sim_volume *volume);
+void sim_admin_delete(struct sim_node *node, struct sim_volume *volume);
+/* A job that has begun, or NULL when there are too many. */
+struct sim_job *sim_job_new(struct sim_node *node, enum sim_job_kind kind,
+			    struct sim_volume *volume, const char *name);
 struct sim_volume *sim_volume_find(struct sim_node *node, const char *name);
 /* NULL when there is no room. */
 struct sim_volume *sim_volume_new(struct sim_node *node, const char *name);
@@ -253,6 +287,12 @@ struct sim_volume *sim_volume_new(struct sim_node *node, const char *name);
 bool sim_orphan(const struct sim_world *world, unsigned node, const struct volume_status *status);
 /* Frees what is dead and unused. */
 void sim_volume_sweep(struct sim_node *node);
+
+/* sim_operator.c: the operations on mirrors. */
+void sim_operator_run(struct sim_node *node);
+void sim_operator_done(struct sim_job *job, bool ok);
+/* After the faults: does what only an operator can, so that everything can end. */
+void sim_operator_mend(struct sim_world *world);
 
 /* sim_crash.c: a node dies; pass() starts it again at node->back_at_ns. */
 void sim_crash(struct sim_node *node, bool power);

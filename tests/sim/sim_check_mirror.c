@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What each replica of a mirror must hold, whoever is primary: I1, I6 to I10.
+ *
+ * Every replica has a history of its own.  A write enters both; what it leaves in the peer's
+ * depends on whether it counted there when it was acknowledged, and on whether anything of it
+ * was ever sent.  At the end of a resync the target's history becomes a copy of the source's.
+ * So at any time a replica that calls itself complete can be held against its history: when
+ * it is promoted, after a break, at rest.
+ *
+ * What was acknowledged alone may vanish in a resync only if an operator chose the other side.
+ */
+#include "tests/sim/sim_check.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+struct sim_volume *check_twin(const struct sim_volume *volume)
+{
+	return sim_volume_find(&volume->owner->world->node[!volume->node], volume->name);
+}
+
+bool check_tracked(const struct sim_volume *volume)
+{
+	return volume->history.heads && !volume->wild;
+}
+
+/* Is the engine of this volume there to be asked? */
+static bool answers(const struct sim_volume *volume)
+{
+	return volume->owner->engine && volume->owner->opened;
+}
+
+static bool same_shape(const struct sim_volume *a, const struct sim_volume *b)
+{
+	return a->status.block_bytes == b->status.block_bytes &&
+	       a->history.block_count == b->history.block_count;
+}
+
+struct sim_volume *check_tracked_twin(const struct sim_volume *volume)
+{
+	struct sim_volume *twin = check_twin(volume);
+
+	return twin && check_tracked(twin) && same_shape(volume, twin) ? twin : NULL;
+}
+
+/* Is something on its way to this block of the disk?  Then it may hold old and new bytes. */
+static bool under_way(const struct sim_volume *volume, uint64_t offset, uint64_t bytes)
+{
+	for (unsigned i = 0; i < SIM_DISKS_MAX; i++) {
+		const struct sim_store *store = volume->owner->stores[i];
+
+		if (!store)
+			continue;
+		LIST_FOR (entry, &store->in_flight) {
+			const struct sim_op *op = LIST_ENTRY(entry, struct sim_op, node);
+
+			if (op->volume == volume && op->op->code != STORE_READ &&
+			    op->op->code != STORE_FLUSH && op->volume_offset < offset + bytes &&
+			    offset < op->volume_offset + op->op->length)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Takes what is on the disk for the truth. */
+static void adopt(struct sim_volume *v)
+{
+	struct sim_world *world = v->owner->world;
+	uint32_t block_bytes = v->status.block_bytes;
+	uint64_t count = v->status.size_bytes / block_bytes;
+
+	if (!v->history.heads || v->history.block_count != count) {
+		if (v->history.heads)
+			history_fini(&v->history);
+		history_init(&v->history, world->history, count, SIM_ANY);
+	}
+	for (uint64_t b = 0; b < count; b++) {
+		const struct sim_disk *disk;
+		enum sim_value value = SIM_ANY;
+		uint64_t at, id = 0;
+		const uint8_t *bytes = check_block(v, b * block_bytes, &disk, &at);
+
+		if (!bytes || under_way(v, b * block_bytes, block_bytes) ||
+		    !pattern_read(bytes, block_bytes, b, &value, &id))
+			value = SIM_ANY;
+		history_set(&v->history, b, id, value, world->seq);
+	}
+	v->wild = false;
+}
+
+void check_at_rest(const struct sim_volume *volume, const char *what)
+{
+	uint32_t block_bytes = volume->status.block_bytes;
+	const struct sim_disk *disk;
+	uint64_t at;
+
+	for (uint64_t b = 0; check_tracked(volume) && b < volume->history.block_count; b++) {
+		if (!under_way(volume, b * block_bytes, block_bytes))
+			check_block_value(volume, check_block(volume, b * block_bytes, &disk, &at), b,
+					  volume->owner->world->seq, what);
+	}
+}
+
+/* @target holds what its source does, as long as they are in one generation. */
+static void take_history(struct sim_volume *target, const struct sim_volume *source)
+{
+	if (!check_tracked(source) ||
+	    source->status.size_bytes / source->status.block_bytes != source->history.block_count)
+		return;
+	history_copy(&target->history, &source->history);
+	target->wild = false;
+}
+
+/* Forced or not: from now on this replica's own contents count here. */
+static void promoted(struct sim_volume *v)
+{
+	struct sim_world *world = v->owner->world;
+	struct sim_volume *twin = check_twin(v);
+
+	/* It became complete, and the session ended before the source was told. */
+	if (v->wild && v->taken_start == v->owner->starts && twin && answers(twin) &&
+	    twin->status.association != ASSOCIATION_NONE &&
+	    twin->status.generations.current == v->taken_generation)
+		take_history(v, twin);
+
+	SIM_NOTE(world, v->node, "%s is primary now, contents %s", SIM_STR(v->name),
+		 SIM_STR(check_tracked(v) ? "known" : "unknown"));
+	world->totals.promotions++;
+	check_at_rest(v, "promoted:");
+	adopt(v);
+}
+
+static void new_incarnation(struct sim_volume *v)
+{
+	v->wild = true;
+	v->partial = v->arrived = v->forced = v->yields = v->ahead = false;
+	v->alone_seq = v->shared_generation = v->taken_generation = 0;
+}
+
+void check_seen(struct sim_volume *v)
+{
+	const struct volume_status *s = &v->status;
+	bool secondary = v->seen && v->seen_role == VOLUME_SECONDARY;
+	bool reopened = v->seen_start != v->owner->starts;
+
+	if (v->seen && v->seen_number != s->number)
+		new_incarnation(v);
+	if (!v->seen && s->role == VOLUME_SECONDARY)
+		v->wild = true;
+	if (!s->consistent)
+		v->wild = true;
+	if (v->partial && s->consistent && !v->arrived && !v->forced)
+		sim_fail(v->owner->world, "I8",
+			 "%s at %c calls itself complete, but the resync into it has not ended",
+			 v->name, 'A' + v->node);
+	if (v->partial && s->consistent && !v->forced) {
+		v->taken_seq = v->owner->world->seq++;
+		v->taken_generation = s->generations.current;
+		v->taken_start = reopened ? 0 : v->owner->starts;
+	}
+	if (s->consistent)
+		v->partial = false;
+	if (reopened && v->ahead && !v->yields && v->shared_generation &&
+	    v->shared_generation == s->generations.current)
+		sim_fail(v->owner->world, "I6",
+			 "%s at %c was restarted in generation %" PRIx64 ", which its peer has, too, "
+			 "but it has acknowledged writes alone since",
+			 v->name, 'A' + v->node, s->generations.current);
+	v->seen = true;
+	v->seen_number = s->number;
+	v->seen_role = s->role;
+	v->seen_start = v->owner->starts;
+	if (secondary && s->role == VOLUME_PRIMARY)
+		promoted(v);
+}
+
+/* --- requests --- */
+
+static bool on_disk(const struct sim_request *request, unsigned node)
+{
+	for (uint64_t b = 0; b < request->block_count; b++)
+		if (!(request->leg[node][b / 8] & 1u << b % 8))
+			return false;
+	return true;
+}
+
+bool check_counted(const struct sim_request *request)
+{
+	struct sim_volume *volume = request->volume, *twin = check_twin(volume);
+
+	if (!twin || volume->status.association == ASSOCIATION_NONE)
+		return false;
+	check_mirror(volume);
+	if (answers(twin))
+		check_mirror(twin);
+	return twin->status.consistent &&
+	       twin->status.generations.current == volume->status.generations.current &&
+	       on_disk(request, twin->node);
+}
+
+void check_alone(struct sim_request *request)
+{
+	struct sim_volume *volume = request->volume;
+
+	if (volume->status.association == ASSOCIATION_NONE || on_disk(request, !volume->node))
+		return;
+	check_mirror(volume);
+	SIM_NOTE(request->world, volume->node, "%s: request %x is acknowledged alone, generation %x",
+		 SIM_STR(volume->name), request->id, volume->status.generations.current);
+	volume->alone_seq = request->world->seq;
+	volume->alone_generation = volume->status.generations.current;
+	volume->ahead |= check_twin(volume) && check_twin(volume)->status.consistent;
+	request->world->totals.alone++;
+}
+
+/* --- resyncs --- */
+
+static bool written_now(const struct sim_world *world, const struct sim_volume *volume, uint64_t block)
+{
+	for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
+		const struct sim_request *r = &world->node[volume->node].requests[i];
+
+		if (r->open && r->volume == volume && r->request.op != REQUEST_READ &&
+		    block >= r->first_block && block - r->first_block < r->block_count)
+			return true;
+	}
+	return false;
+}
+
+static void check_equal(struct sim_world *world, const struct sim_volume *source,
+			const struct sim_volume *target)
+{
+	uint32_t block_bytes = source->status.block_bytes;
+	const struct sim_disk *disk;
+	uint64_t at;
+
+	for (uint64_t b = 0; b < source->status.size_bytes / block_bytes; b++) {
+		uint64_t offset = b * block_bytes;
+		const uint8_t *ours = check_block(source, offset, &disk, &at);
+		const uint8_t *theirs = check_block(target, offset, &disk, &at);
+
+		if (!theirs)
+			sim_fail(world, "legs", "%s is shorter at the target", source->name);
+		if (memcmp(ours, theirs, block_bytes) != 0 && !written_now(world, source, b) &&
+		    !under_way(source, offset, block_bytes) &&
+		    !under_way(target, offset, block_bytes))
+			sim_fail(world, "I6",
+				 "%s at %c takes the generation of its source, but block %" PRIu64
+				 " differs",
+				 target->name, 'A' + target->node, b);
+	}
+	world->totals.legs_compared++;
+}
+
+static void synced(struct sim_world *world, struct sim_volume *target)
+{
+	struct sim_volume *source = check_twin(target);
+	bool together, carried;
+
+	if (!source)
+		return;
+	/* A resync the other way had brought them there, though its end was not told. */
+	carried = target->alone_generation == source->taken_generation &&
+		  target->alone_seq < source->taken_seq;
+	if (target->alone_seq && !carried && !target->yields)
+		sim_fail(world, "I7",
+			 "%s at %c became a copy of the other side, but it has acknowledged writes "
+			 "alone and no operator has given them up",
+			 target->name, 'A' + target->node);
+	target->yields = target->ahead = false;
+	target->alone_seq = 0;
+	target->wild = true;
+	together = answers(source) && check_mirror(source) == MIRROR_COPYING &&
+		   source->status.generations.current == target->status.generations.current;
+	/* Its source has lost the session already, and perhaps gone on. */
+	if (!together)
+		return;
+	check_equal(world, source, target);
+	source->alone_seq = 0;
+	source->yields = source->ahead = false;
+	source->shared_generation = target->shared_generation = target->status.generations.current;
+	take_history(target, source);
+}
+
+void check_mirror_landed(struct sim_end *end, const struct sim_frame *frame)
+{
+	struct sim_volume *v;
+
+	if (frame->command != FRAME_SYNCED)
+		return;
+	v = check_by_number(&end->wire->world->node[end->side], frame->volume);
+	if (v)
+		v->arrived = true;
+}
+
+void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
+			   const struct sim_frame *answer)
+{
+	struct sim_world *world = end->wire->world;
+	struct sim_node *node = &world->node[end->side];
+	struct sim_volume *v;
+
+	if (answer->status != LS_OK || heard->command < FRAME_PAIR || heard->command == FRAME_CHECK)
+		return;
+	check_map(node);
+	v = check_by_number(node, heard->command == FRAME_PAIR ? answer->volume : heard->volume);
+	if (!v)
+		return;
+	if (heard->command == FRAME_PAIR || heard->command == FRAME_BEGIN) {
+		/* The operator's word, or what was decided: checked when it ends. */
+		v->yields |= heard->command == FRAME_PAIR;
+		v->partial = !v->status.consistent;
+		if (v->partial)
+			v->taken_generation = 0;
+		v->arrived = v->forced = false;
+	} else if (heard->command == FRAME_SYNCED) {
+		synced(world, v);
+	}
+}
+
+/* --- now and then --- */
+
+void check_primaries(struct sim_world *world)
+{
+	check_map(&world->node[0]);
+	check_map(&world->node[1]);
+	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+		const struct sim_volume *v = &world->node[0].volumes[i], *twin;
+
+		if (!v->used || !v->alive || !v->mapped || v->status.role != VOLUME_PRIMARY ||
+		    (v->status.mirror != MIRROR_COPYING && v->status.mirror != MIRROR_SYNCED))
+			continue;
+		twin = check_twin(v);
+		if (twin && twin->mapped && answers(v) && answers(twin) &&
+		    twin->status.role == VOLUME_PRIMARY &&
+		    (twin->status.mirror == MIRROR_COPYING || twin->status.mirror == MIRROR_SYNCED))
+			sim_fail(world, "I9", "%s has two primaries that are connected", v->name);
+	}
+}
+
+/*
+ * A split brain is about to be ended.  What differs must be within what both sides list, or
+ * the operator chose without knowing.
+ */
+void check_listed(struct sim_world *world, const struct sim_volume *volume)
+{
+	const struct sim_volume *twin = check_twin(volume);
+	const struct volume_status *a = &volume->status, *b = twin ? &twin->status : NULL;
+	uint32_t block_bytes = a->block_bytes, regions = 0;
+	uint64_t last = UINT64_MAX;
+
+	if (!twin || !answers(twin) || !a->generations.base ||
+	    a->generations.base != b->generations.base || a->size_bytes != b->size_bytes ||
+	    volume->requests_open || twin->requests_open)
+		return;
+	for (uint64_t at = 0; at < a->size_bytes; at += block_bytes) {
+		const struct sim_disk *disk;
+		uint64_t where;
+		const uint8_t *ours = check_block(volume, at, &disk, &where);
+		const uint8_t *theirs = check_block(twin, at, &disk, &where);
+
+		if (at / a->region_bytes == last || !memcmp(ours, theirs, block_bytes))
+			continue;
+		last = at / a->region_bytes;
+		regions++;
+	}
+	if (regions > a->dirty_regions + b->dirty_regions)
+		sim_fail(world, "I7",
+			 "%s differs in %u regions, but the sides list only %u and %u",
+			 volume->name, regions, a->dirty_regions, b->dirty_regions);
+	world->totals.splits++;
+}
