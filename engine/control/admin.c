@@ -445,7 +445,7 @@ void engine_volume_delete(struct engine *e, struct job *job, const char *name)
 						 : v->pairing->peer->name);
 		return;
 	}
-	if (v->map.busy ||
+	if (v->map.busy || mirror_served(e, v) ||
 	    (v->peering && (mirror_busy(v->peering) || v->peering->op || v->peering->round_open ||
 			    expand_busy(v->peering) || !list_empty(&v->peering->ops)))) {
 		job_done(job, -EBUSY, "volume '%s' is busy with its mirror; try again", name);

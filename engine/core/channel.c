@@ -379,6 +379,19 @@ void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uin
 		c->handler->control(c, s, link_slot_payload(c->link, slot), payload_bytes);
 }
 
+bool channel_serves(const struct channel *c, const struct volume *v)
+{
+	for (uint32_t i = 0; c->serves_busy && i < c->serve_count; i++) {
+		const struct serve *s = &c->serves[i];
+		uint8_t command = s->frame.command;
+
+		if (s->state == SERVE_BUSY && s->volume == v &&
+		    (command <= FRAME_WRITE_ZEROES || command == FRAME_CHECK))
+			return true;
+	}
+	return false;
+}
+
 /* --- the end --- */
 
 static void lose_waiting(struct list *queue)

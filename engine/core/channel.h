@@ -119,6 +119,9 @@ void channel_return_credit(struct call *call);
 /* Answers a control request. */
 void channel_answer(struct serve *serve, enum ls_status status, uint32_t volume, uint64_t value);
 
+/* Is a request of the peer still under way on @volume's devices?  Its session may be over. */
+bool channel_serves(const struct channel *channel, const struct volume *volume);
+
 /* When the oldest unanswered call was sent; UINT64_MAX = none. */
 uint64_t channel_oldest_ns(const struct channel *channel);
 

@@ -79,8 +79,8 @@ static void request_finish(struct request *r)
 {
 	struct volume *v = r->volume;
 
-	/* LS_NO_PEER promises that nothing was written; another piece may have been. */
-	if (r->status == LS_NO_PEER && r->begun)
+	/* A refusal promises that nothing was written; another piece may have been. */
+	if (r->status != LS_OK && r->status < LS_LOCAL_IO && r->begun)
 		r->status = LS_PEER_LOST;
 	if (v) {
 		switch (r->op) {

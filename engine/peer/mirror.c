@@ -139,6 +139,14 @@ bool mirror_busy(const struct mirror *m)
 	return m->calling || m->committing || (m->step >= STEP_STATE && m->step < STEP_SOURCE);
 }
 
+bool mirror_served(const struct engine *e, const struct volume *v)
+{
+	for (unsigned i = 0; i < e->peer_count; i++)
+		if (channel_serves(&e->peers[i].channel, v))
+			return true;
+	return false;
+}
+
 static uint8_t *control_buffer(const struct engine *e, unsigned i)
 {
 	return (uint8_t *)e->copy_region->base + (size_t)COPY_UNITS * (PIECE_BYTES_MAX + 4096) +

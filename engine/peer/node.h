@@ -321,6 +321,8 @@ void mirror_call(struct mirror *mirror, uint8_t command, uint32_t bytes,
 void mirror_change(struct mirror *mirror);
 void mirror_commit(struct mirror *mirror, void (*committed)(struct mirror *, enum ls_status));
 bool mirror_busy(const struct mirror *mirror);
+/* Are requests of the peer under way on the volume, perhaps of a session that is over? */
+bool mirror_served(const struct engine *engine, const struct volume *volume);
 /* Ends all jobs that wait for the volume to be in sync. */
 void mirror_jobs_done(struct mirror *mirror, int code, const char *text);
 void mirror_synced(struct mirror *mirror);

@@ -76,13 +76,19 @@ static bool paired(struct mirror *m)
 	return false;
 }
 
-/* A buffer for the request; false: the operation goes back to the head of the queue. */
+/* The operation goes back to the head of the queue; the next tick runs it again. */
+static void op_later(struct mirror *m)
+{
+	list_add_tail(m->ops.next, &m->op->node);
+	m->op = NULL;
+}
+
+/* A buffer for the request; false: later. */
 static bool op_buffer(struct mirror *m)
 {
 	if (mirror_buffer(m))
 		return true;
-	list_add_tail(m->ops.next, &m->op->node);
-	m->op = NULL;
+	op_later(m);
 	return false;
 }
 
@@ -360,6 +366,11 @@ void operation_promote(struct mirror *m, struct mirror_op *op)
 	if (v->mirror == MIRROR_COPYING) {
 		op_end(m, -EBUSY, "a resync of '%s' is under way; promote it when it is in sync",
 		       v->record.name);
+		return;
+	}
+	/* What the old primary has sent is in the devices or on its way: it may not land later. */
+	if (mirror_served(m->engine, v)) {
+		op_later(m);
 		return;
 	}
 	if (v->mirror == MIRROR_SYNCED && peer_up(m->peer)) {

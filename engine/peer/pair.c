@@ -136,6 +136,8 @@ static void all_marked(struct map_wait *wait, bool ok)
 	v->association_sequence = 0;
 	v->generations.base = p->generation;
 	v->generations.covered = 0;
+	/* To an earlier peer, perhaps: this one has not been offered anything. */
+	v->generations.offered = false;
 	mirror_commit(p->volume->peering, recorded);
 }
 
