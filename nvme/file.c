@@ -191,7 +191,7 @@ static void file_close(struct store *store)
 	struct file_store *f = file_of(store);
 
 	if (!f->is_device)
-		(void)flock(f->claim_fd, LOCK_UN);
+		(void)flock(f->fd, LOCK_UN);
 	close(f->fd);
 	close(f->claim_fd);
 	free(f);

@@ -17,7 +17,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
+
+#define CLAIM_WAIT_MS 2000u
+#define CLAIM_PAUSE_MS 5u
 
 /* "file:PATH?block=512&direct=no", or a path alone. */
 struct file_uri {
@@ -108,12 +112,28 @@ static int claim_device(struct file_store *f, const char *path, dev_t device, st
 	return err_set(err, -EBUSY, "%s: in use: %s", path, users);
 }
 
+/*
+ * The kernel lets go of the last descriptor of a killed process a moment after the process is
+ * gone, and when its last request has ended: worth a short wait.
+ */
+static bool lock_file(int fd)
+{
+	const struct timespec pause = {.tv_nsec = CLAIM_PAUSE_MS * 1000000L};
+
+	for (unsigned i = 0; i < CLAIM_WAIT_MS / CLAIM_PAUSE_MS; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
 static int claim_file(struct file_store *f, const char *path, uint64_t size_bytes, struct err *err)
 {
 	f->claim_fd = open(path, O_RDWR | O_CLOEXEC | (size_bytes > 0 ? O_CREAT : 0), 0600);
 	if (f->claim_fd < 0)
 		return open_error(path, -errno, size_bytes, err);
-	if (flock(f->claim_fd, LOCK_EX | LOCK_NB) == 0)
+	if (lock_file(f->claim_fd))
 		return 0;
 	close(f->claim_fd);
 	return err_set(err, -EBUSY, "%s: in use by another process (or twice by this one)", path);
@@ -245,6 +265,21 @@ static int open_io(struct file_store *f, const struct file_uri *u, bool *direct,
 	return f->fd < 0 ? open_error(u->path, -errno, 0, err) : 0;
 }
 
+/*
+ * Hands the claim of a file over to the descriptor that does the I/O.  A request in flight holds
+ * that one, not the other: when this process is killed, the next one cannot open the file before the
+ * last request has ended.  In between somebody else may be faster: then this open fails.
+ */
+static int claim_by_io(struct file_store *f, const char *path, struct err *err)
+{
+	if (f->is_device)
+		return 0;
+	(void)flock(f->claim_fd, LOCK_UN);
+	if (lock_file(f->fd))
+		return 0;
+	return err_set(err, -EBUSY, "%s: in use by another process", path);
+}
+
 static const char *file_system_name(int fd)
 {
 	static const struct {
@@ -352,11 +387,16 @@ static int open_file(struct store_queue *queue, const char *uri, uint64_t size_b
 	rc = open_io(f, &u, &direct, err);
 	if (rc < 0)
 		goto unclaim;
+	rc = claim_by_io(f, u.path, err);
+	if (rc < 0)
+		goto close_io;
 	fill_geometry(f, &u);
 	describe(f, &u, direct);
 	*store = &f->base.store;
 	return 0;
 
+close_io:
+	close(f->fd);
 unclaim:
 	close(f->claim_fd);
 free_store:

@@ -14,7 +14,7 @@
 struct page {
 	uint32_t nr_pages;
 	uint32_t next, prev; /* in the list of free blocks */
-	bool first;          /* a block starts here */
+	bool first; /* a block starts here */
 	bool in_use;
 };
 

@@ -9,9 +9,8 @@
 #include <time.h>
 
 #define NS_PER_S 1000000000ull
-#define NO_DEADLINE UINT64_MAX
 
-static uint64_t now_ns(void)
+uint64_t clock_ns(void)
 {
 	struct timespec t;
 
@@ -28,13 +27,6 @@ static void cpu_relax(void)
 #endif
 }
 
-int wait_gone(struct ls_connection *c, const char *why)
-{
-	if (!c->gone)
-		c->gone = why;
-	return err_set(&c->err, -EPIPE, "%s", c->gone);
-}
-
 /* Takes what is there to read and drops it. */
 static void socket_drain(int socket)
 {
@@ -47,14 +39,15 @@ static void socket_drain(int socket)
 }
 
 /*
- * Sleeps until either descriptor has something, up to @timeout_ns.  The bell is emptied only
- * if @drain, that is by who arms anew: an armed program may be about to sleep on it.
+ * Sleeps until a descriptor has something, up to @timeout_ns.  The bell is emptied only if
+ * @drain, that is by who arms anew: an armed program may be about to sleep on it.
  */
-static int descriptors_poll(struct ls_connection *c, uint64_t timeout_ns, bool drain)
+static void descriptors_poll(struct ls_connection *c, uint64_t timeout_ns, bool drain)
 {
 	struct pollfd fds[] = {
 		{.fd = c->wakeup, .events = POLLIN},
 		{.fd = c->socket, .events = POLLIN},
+		{.fd = c->timer, .events = POLLIN},
 	};
 	struct timespec t = {
 		.tv_sec = (time_t)(timeout_ns / NS_PER_S),
@@ -62,26 +55,40 @@ static int descriptors_poll(struct ls_connection *c, uint64_t timeout_ns, bool d
 	};
 
 	if (ppoll(fds, ARRAY_SIZE(fds), timeout_ns == NO_DEADLINE ? NULL : &t, NULL) <= 0)
-		return 0; /* Time is up, or a signal: the caller looks at the clock. */
-	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
-		if (fds[i].revents & (POLLHUP | POLLERR))
-			return wait_gone(c, "the engine is gone: lockstepd ended or dropped "
-					    "this connection, see its log");
+		return; /* Time is up, or a signal: the caller looks at the clock. */
+	if (c->session != SESSION_UP)
+		return; /* What comes is session_advance()'s. */
+	for (unsigned i = 0; i < 2; i++) {
+		if (fds[i].revents & (POLLHUP | POLLERR)) {
+			session_lost(c, "the engine is gone: lockstepd ended or dropped "
+					"this connection, see its log");
+			return;
+		}
 		if (drain && fds[i].revents & POLLIN)
 			socket_drain(fds[i].fd);
 	}
-	return 0;
 }
 
-int wait_look(struct ls_connection *c)
+void wait_look(struct ls_connection *c)
 {
-	return c->gone ? wait_gone(c, c->gone) : descriptors_poll(c, 0, false);
+	if (c->session == SESSION_UP)
+		descriptors_poll(c, 0, false);
+}
+
+void wait_for_session(struct ls_connection *c)
+{
+	wait_look(c);
+	while (c->session == SESSION_LOST) {
+		session_advance(c);
+		if (c->session == SESSION_LOST)
+			descriptors_poll(c, NO_DEADLINE, false);
+	}
 }
 
 /* True when a completion came within the time that the options allow for looking. */
 static bool spin(const struct ls_connection *c, uint64_t deadline)
 {
-	uint64_t end = min_u64(deadline, now_ns() + (uint64_t)c->spin_us * 1000);
+	uint64_t end = min_u64(deadline, clock_ns() + (uint64_t)c->spin_us * 1000);
 
 	do {
 		for (int i = 0; i < 32; i++) {
@@ -89,21 +96,23 @@ static bool spin(const struct ls_connection *c, uint64_t deadline)
 				return true;
 			cpu_relax();
 		}
-	} while (now_ns() < end);
+	} while (clock_ns() < end);
 	return false;
 }
 
-/* Until a completion is there, the deadline has passed, or the engine is gone. */
+/* Until a completion is there, the deadline has passed, or the session is gone. */
 static void sleep_until(struct ls_connection *c, uint64_t deadline)
 {
 	uint64_t now = 0;
 
-	while (!queue_arm(c) && !c->gone) {
+	while (!queue_arm(c) && c->session != SESSION_GONE) {
 		if (deadline != NO_DEADLINE)
-			now = now_ns();
+			now = clock_ns();
 		if (now >= deadline)
 			break;
 		descriptors_poll(c, deadline == NO_DEADLINE ? NO_DEADLINE : deadline - now, true);
+		if (c->session == SESSION_LOST)
+			session_advance(c);
 	}
 	queue_disarm(c);
 }
@@ -115,22 +124,23 @@ int ls_wait(struct ls_connection *c, struct ls_completion *completions, int max,
 
 	if (max <= 0)
 		return err_set(&c->err, -EINVAL, "room for %d completions", max);
-	if (!c->gone)
-		queue_show(c);
+	queue_show(c);
 	n = queue_take(c, completions, max);
-	if (n || c->gone)
-		return n ? n : wait_gone(c, c->gone);
+	if (n || c->session == SESSION_GONE)
+		return n ? n : session_error(c);
 	if (timeout_ms >= 0)
-		deadline = now_ns() + (uint64_t)timeout_ms * 1000000;
+		deadline = clock_ns() + (uint64_t)timeout_ms * 1000000;
 	else if (c->sq_tail == c->cq_head)
 		return err_set(&c->err, -EINVAL,
 			       "waiting without limit, and no request is in flight");
+	if (c->session == SESSION_LOST)
+		session_advance(c);
 	if (timeout_ms == 0)
 		wait_look(c);
-	else if (!c->spin_us || !spin(c, deadline))
+	else if (!c->spin_us || c->session != SESSION_UP || !spin(c, deadline))
 		sleep_until(c, deadline);
 	n = queue_take(c, completions, max);
-	return n || !c->gone ? n : wait_gone(c, c->gone);
+	return n || c->session != SESSION_GONE ? n : session_error(c);
 }
 
 int ls_fd(const struct ls_connection *c)
@@ -141,7 +151,7 @@ int ls_fd(const struct ls_connection *c)
 void ls_arm(struct ls_connection *c)
 {
 	/* Before the new number: what is drained here belongs to an older arming. */
-	if (!c->gone)
+	if (c->session == SESSION_UP)
 		descriptors_poll(c, 0, true);
 	queue_arm(c);
 }

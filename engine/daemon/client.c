@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/daemon/client.h"
+#include "engine/core/volume.h"
 #include "engine/daemon/shard_internal.h"
 #include "engine/daemon/watch.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(sizeof(((struct volume_record *)0)->uuid) == ATTACH_ID_BYTES, "an identity fits");
 _Static_assert((int)SHMQ_READ == (int)REQUEST_READ && (int)SHMQ_WRITE == (int)REQUEST_WRITE &&
 		       (int)SHMQ_FLUSH == (int)REQUEST_FLUSH &&
 		       (int)SHMQ_DISCARD == (int)REQUEST_DISCARD &&
@@ -50,7 +52,7 @@ int client_enter(struct shard *shard, struct shard_client *c, struct err *err)
 }
 
 int client_open(struct shard_client *c, const char *name, struct ls_volume_info *info,
-		struct err *err)
+		uint8_t id[ATTACH_ID_BYTES], struct err *err)
 {
 	struct engine *engine = shard_engine(c->shard);
 	struct volume *volume = engine_volume_get(engine, name);
@@ -58,16 +60,17 @@ int client_open(struct shard_client *c, const char *name, struct ls_volume_info 
 	if (!volume)
 		return err_set(err, -ENOENT, "there is no volume '%s' on this node", name);
 	engine_volume_info(volume, info);
+	memcpy(id, volume->record.uuid, ATTACH_ID_BYTES);
 	for (unsigned i = 0; i < c->volume_count; i++) {
 		if (c->volumes[i].volume == volume) {
 			engine_volume_put(volume);
 			return (int)i;
 		}
 	}
-	if (c->volume_count == CLIENT_VOLUMES_MAX) {
+	if (c->volume_count == ATTACH_VOLUMES_MAX) {
 		engine_volume_put(volume);
 		return err_set(err, -EMFILE, "a connection can open %d volumes",
-			       CLIENT_VOLUMES_MAX);
+			       ATTACH_VOLUMES_MAX);
 	}
 	c->volumes[c->volume_count] = (struct client_volume){
 		.volume = volume,

@@ -8,9 +8,9 @@
 #define LS_DAEMON_CLIENT_H
 
 #include "engine/core/request.h"
+#include "engine/shm/attach.h"
 #include "engine/shm/shmq.h"
 
-#define CLIENT_VOLUMES_MAX 64
 /* Descriptors of one client in one pass, so that one can't starve the others. */
 #define CLIENT_FETCH_MAX 32
 
@@ -34,7 +34,7 @@ struct shard_client {
 	struct shmq *queue;
 	struct shard *shard;
 	struct client_request *requests, *free_requests; /* as many as the queue is deep */
-	struct client_volume volumes[CLIENT_VOLUMES_MAX];
+	struct client_volume volumes[ATTACH_VOLUMES_MAX];
 	unsigned volume_count;
 	uint32_t in_flight; /* submitted to the engine and not done */
 	uint64_t fetched;
@@ -51,7 +51,7 @@ void client_fini(struct shard_client *client);
 int client_enter(struct shard *shard, struct shard_client *client, struct err *err) MUST_CHECK;
 /* Returns a handle for descriptors; the same for a volume that is open already. */
 int client_open(struct shard_client *client, const char *name, struct ls_volume_info *info,
-		struct err *err) MUST_CHECK;
+		uint8_t id[ATTACH_ID_BYTES], struct err *err) MUST_CHECK;
 /* Fetches nothing more; returns @call when the last request is done. */
 void client_leave(struct shard_client *client, struct call *call);
 

@@ -6,6 +6,10 @@
  *   inside -- socket ends, or cut off: call LEAVE --> freed when that is back
  *
  * One call at a time; a socket that ends meanwhile is noted and acted on when it is back.
+ *
+ * A HELLO may bring the memory of a session that ended, with this engine or one before it.  It is
+ * let in when no visitor has that memory any more: until then its requests may be in flight, and
+ * devices may write to its arena.
  */
 #include "engine/daemon/door.h"
 #include "engine/daemon/client.h"
@@ -15,6 +19,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +29,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Threads that close what strangers handed in; when all of them hang, nothing more is taken. */
+#define CLOSERS_MAX 8u
 /* More than can be inside: so that one too many is told, not left waiting. */
 #define VISITORS_MAX (CLIENTS_MAX + 16)
 
@@ -42,8 +51,11 @@ struct visitor {
 	struct err err; /* outcome of the call */
 	struct attach_open open;
 	struct ls_volume_info info;
+	uint8_t volume_id[ATTACH_ID_BYTES];
 	int handle;
 };
+
+static atomic_uint closers;
 
 struct door {
 	struct daemon *d;
@@ -185,9 +197,43 @@ static void enter_on_control(struct call *call)
 		visitor_end(v);
 }
 
-static int build_queue(struct visitor *v, const struct attach_hello *hello, struct err *err)
+static bool memory_in_use(const struct door *door, int memory)
 {
-	int rc = shmq_create(hello->queue_depth, hello->arena_bytes, &v->queue, err);
+	for (unsigned i = 0; i < VISITORS_MAX; i++) {
+		const struct visitor *v = door->visitors[i];
+
+		if (v && v->queue && shmq_has_memory(v->queue, memory))
+			return true;
+	}
+	return false;
+}
+
+/* Takes @memory over, which is -1 when none came. */
+static int make_queue(struct visitor *v, const struct attach_hello *hello, int memory,
+		      struct err *err)
+{
+	int rc = 0;
+
+	if (!!(hello->flags & ATTACH_HELLO_MEMORY) != (memory >= 0))
+		rc = err_set(err, -EPROTO,
+			     "HELLO came without the queue's memory that it speaks "
+			     "of, or with memory that is none");
+	else if (memory < 0)
+		return shmq_create(hello->queue_depth, hello->arena_bytes, &v->queue, err);
+	else if (memory_in_use(v->door, memory))
+		rc = err_set(err, -EBUSY,
+			     "requests of this queue's former session are still in flight");
+	else
+		return shmq_adopt(hello->queue_depth, hello->arena_bytes, memory, &v->queue, err);
+	if (memory >= 0)
+		close(memory);
+	return rc;
+}
+
+static int build_queue(struct visitor *v, const struct attach_hello *hello, int memory,
+		       struct err *err)
+{
+	int rc = make_queue(v, hello, memory, err);
 
 	if (rc)
 		return rc;
@@ -200,27 +246,30 @@ static int build_queue(struct visitor *v, const struct attach_hello *hello, stru
 	return rc;
 }
 
-static void take_hello(struct visitor *v, const void *bytes, size_t length)
+/* Takes @memory over, which is -1 when none came. */
+static void take_hello(struct visitor *v, const void *bytes, size_t length, int memory)
 {
 	struct attach_hello hello;
 	struct err err;
+	int rc;
 
-	if (v->queue) {
-		err_set(&err, -EPROTO, "a second HELLO on one connection");
+	rc = v->queue ? err_set(&err, -EPROTO, "a second HELLO on one connection")
+		      : attach_hello_check(bytes, length, &hello, &err);
+	if (!rc)
+		rc = build_queue(v, &hello, memory, &err);
+	else if (memory >= 0)
+		close(memory);
+	if (rc)
 		refuse_hello(v, &err);
-	} else if (attach_hello_check(bytes, length, &hello, &err) ||
-		   build_queue(v, &hello, &err)) {
-		refuse_hello(v, &err);
-	} else {
+	else
 		call_on_shard(v, enter_on_shard, enter_on_control);
-	}
 }
 
 static void open_on_shard(void *shard, struct call *call)
 {
 	struct visitor *v = CONTAINER_OF(call, struct visitor, call);
 
-	v->handle = client_open(&v->client, v->open.name, &v->info, &v->err);
+	v->handle = client_open(&v->client, v->open.name, &v->info, v->volume_id, &v->err);
 	if (v->handle >= 0)
 		v->err.code = 0;
 	shard_return(shard, call);
@@ -233,7 +282,7 @@ static void answer_open(struct visitor *v, const struct err *err)
 	if (err->code)
 		attach_open_reply_fail(&message, err);
 	else
-		attach_open_reply_set(&message, (uint32_t)v->handle, &v->info);
+		attach_open_reply_set(&message, (uint32_t)v->handle, &v->info, v->volume_id);
 	if (!reply(v, &message, sizeof(message), NULL, 0))
 		visitor_end(v);
 }
@@ -256,29 +305,71 @@ static void take_open(struct visitor *v, const void *bytes, size_t length)
 		call_on_shard(v, open_on_shard, open_on_control);
 }
 
+static void *closer_main(void *arg)
+{
+	close((int)(intptr_t)arg);
+	atomic_fetch_sub(&closers, 1);
+	return NULL;
+}
+
+/* close() of a file that a stranger serves (FUSE) waits for him: not on this thread. */
+static void close_aside(int fd)
+{
+	pthread_t thread;
+
+	atomic_fetch_add(&closers, 1);
+	if (pthread_create(&thread, NULL, closer_main, (void *)(intptr_t)fd))
+		closer_main((void *)(intptr_t)fd);
+	else
+		pthread_detach(thread);
+}
+
+/*
+ * Receives a message, and before the first HELLO the memory that may come with it; *@memory is
+ * -1 when none did.  What nobody asked for the kernel drops.
+ */
+static ssize_t receive(struct visitor *v, void *bytes, int *memory)
+{
+	bool take = !v->queue && atomic_load(&closers) < CLOSERS_MAX;
+	unsigned got = 0;
+	ssize_t length = attach_receive(v->fd, bytes, memory, take, &got);
+
+	if (got && (length < 0 || !shmq_memory_fits(*memory))) {
+		close_aside(*memory);
+		got = 0;
+	}
+	if (!got)
+		*memory = -1;
+	return length;
+}
+
 static int on_message(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	/* As attach_receive() wants it; aligned for the messages. */
 	_Alignas(uint64_t) char bytes[ATTACH_MESSAGE_MAX];
 	struct visitor *v = userdata;
-	unsigned got_fds;
 	ssize_t length;
-	int type;
+	int type, memory;
 
 	(void)source;
+	(void)fd;
 	if (v->calling) {
 		/* Nothing was asked of epoll but the end. */
 		if (events & (EPOLLHUP | EPOLLERR))
 			visitor_end(v);
 		return 0;
 	}
-	length = attach_receive(fd, bytes, NULL, 0, &got_fds);
+	length = receive(v, bytes, &memory);
 	if (length == -EAGAIN || length == -EINTR)
 		return 0;
 	type = length > 0 ? attach_type(bytes, (size_t)length) : 0;
 	if (type == ATTACH_HELLO) {
-		take_hello(v, bytes, (size_t)length);
-	} else if (type == ATTACH_OPEN && v->inside) {
+		take_hello(v, bytes, (size_t)length, memory);
+		return 0;
+	}
+	if (memory >= 0)
+		close(memory);
+	if (type == ATTACH_OPEN && v->inside) {
 		take_open(v, bytes, (size_t)length);
 	} else {
 		if (length && length != -ECONNRESET)

@@ -12,6 +12,16 @@
  * After fork() the child may do nothing with a connection but ls_disconnect(), which
  * frees its copy; the parent's goes on.
  *
+ * When the engine goes away (it was restarted, or it died), the connection looks for the next
+ * one at the same socket, attaches its queue and arena to that, opens its volumes again and
+ * hands in every request that has no completion, in the order in which they were queued.  The program
+ * sees a longer wait and nothing else: each request is completed once, buffers stay where they
+ * are.  A request that was in flight may be done a second time, so until it is completed a
+ * write's range holds what it held before or what the write brings, as always.  All of that
+ * happens inside of the program's own calls: it must go on waiting or polling.  A volume that the
+ * next engine does not have answers LS_NO_VOLUME; so does another volume of the same name, and one
+ * that has become smaller.  See ls_options.reconnect_ms.
+ *
  * Errors: functions that return int give 0 or a count, or a negative errno.
  * ls_error() then has a sentence for a person.  The outcome of a request is an
  * enum ls_status in its completion.
@@ -81,7 +91,17 @@ struct ls_options {
 	uint64_t arena_bytes; /* room for buffers, at most 1 GiB; 0 = 32 MiB */
 	const char *socket; /* engine's client socket; NULL = $LOCKSTEP_SOCKET or the default */
 	uint32_t spin_us; /* ls_wait() looks this long before it sleeps; 0 = at once */
+	uint32_t unused; /* was padding once: not looked at */
+	/*
+	 * For how long to look for the next engine when this one went away, in all until there is
+	 * a completion again; then everything is -EPIPE.  0 = 60000, also for programs that were
+	 * built without this field.  LS_RECONNECT_NEVER: -EPIPE at once.
+	 */
+	uint32_t reconnect_ms;
+	uint32_t reserved; /* 0 */
 };
+
+#define LS_RECONNECT_NEVER UINT32_MAX
 
 /*
  * Connects to the engine.  @options may be NULL.  On failure returns a negative
@@ -92,6 +112,9 @@ LS_EXPORT int ls_connect(const struct ls_options *options, struct ls_connection 
 
 /* Ends the connection.  Requests in flight go on in the engine; their outcome is not told. */
 LS_EXPORT void ls_disconnect(struct ls_connection *connection);
+
+/* How often another engine has been attached to since ls_connect(). */
+LS_EXPORT uint64_t ls_reconnects(const struct ls_connection *connection);
 
 /* The sentence of the last failure on @connection; never NULL. */
 LS_EXPORT const char *ls_error(const struct ls_connection *connection);
@@ -106,7 +129,8 @@ struct ls_volume_info {
 
 /*
  * Opens @name for this connection; returns a handle >= 0 for the calls below.
- * -ENOENT: no such volume.  -EMFILE: too many open on this connection.
+ * -ENOENT: no such volume.  -EMFILE: too many open on this connection.  While the engine is away
+ * this waits for the next one.
  */
 LS_EXPORT int ls_volume_open(struct ls_connection *connection, const char *name,
 			     struct ls_volume_info *info);
@@ -117,8 +141,9 @@ LS_EXPORT void ls_buf_free(struct ls_connection *connection, void *buf);
 
 /*
  * Queues one request.  @tag comes back in its completion.  Offset and length are in
- * bytes.  -EAGAIN: the queue is full, take completions first.  -EPIPE: the engine is
- * gone.  Nothing is seen by the engine before ls_submit() (ls_wait() submits, too).
+ * bytes.  -EAGAIN: the queue is full, take completions first.  -EPIPE: the engine is gone for
+ * good (never while the next one is looked for).  Nothing is seen by the engine before
+ * ls_submit() (ls_wait() submits, too).
  */
 LS_EXPORT int ls_read(struct ls_connection *connection, int volume, void *buf, uint64_t offset,
 		      uint32_t length, uint64_t tag);
@@ -142,22 +167,23 @@ struct ls_completion {
 
 /*
  * Takes up to @max completions without waiting; returns their number, or -EPIPE when the
- * engine is gone and there are none left.
+ * engine is gone for good and there are none left.
  */
 LS_EXPORT int ls_poll(struct ls_connection *connection, struct ls_completion *completions, int max);
 
 /*
  * Submits, then waits for at least one completion and takes up to @max.  Returns their
- * number, 0 after @timeout_ms (-1 = no limit), or -EPIPE when the engine is gone and there
- * are none left.  -EINVAL: no limit, but no request is in flight either.
+ * number, 0 after @timeout_ms (-1 = no limit), or -EPIPE when the engine is gone for good and
+ * there are none left.  -EINVAL: no limit, but no request is in flight either.
  */
 LS_EXPORT int ls_wait(struct ls_connection *connection, struct ls_completion *completions, int max,
 		      int timeout_ms);
 
 /*
- * For event loops: a descriptor that is readable when completions may be there, or the
- * engine is gone.  Before each sleep on it call ls_arm() and then ls_poll() once more, until
- * it returns less than @max: that order loses no wake-up.
+ * For event loops: a descriptor that is readable when completions may be there, or there is
+ * something to do about an engine that is gone, which ls_poll() does.  Before each sleep on it
+ * call ls_arm() and then ls_poll() once more, until it returns less than @max: that order loses
+ * no wake-up.
  */
 LS_EXPORT int ls_fd(const struct ls_connection *connection);
 LS_EXPORT void ls_arm(struct ls_connection *connection);

@@ -83,7 +83,7 @@ int attach_hello_check(const void *bytes, size_t length_bytes, struct attach_hel
 	rc = version_check(h.abi_version, SHMQ_ABI_VERSION, err);
 	if (rc)
 		return rc;
-	if (length_bytes != sizeof(h) || h.reserved)
+	if (length_bytes != sizeof(h) || h.flags & ~ATTACH_HELLO_MEMORY || h.reserved)
 		return err_set(err, -EPROTO, "malformed HELLO on the client socket");
 	if (!h.queue_depth || h.queue_depth > SHMQ_DEPTH_MAX || h.queue_depth & (h.queue_depth - 1))
 		return err_set(err, -EINVAL,
@@ -216,7 +216,7 @@ int attach_hello_reply_check(const void *bytes, size_t length_bytes,
 }
 
 void attach_open_reply_set(struct attach_open_reply *reply, uint32_t handle,
-			   const struct ls_volume_info *info)
+			   const struct ls_volume_info *info, const uint8_t id[ATTACH_ID_BYTES])
 {
 	reply_set(&reply->reply, ATTACH_OPEN_REPLY, sizeof(*reply));
 	reply->handle = handle;
@@ -225,6 +225,7 @@ void attach_open_reply_set(struct attach_open_reply *reply, uint32_t handle,
 	reply->request_max_bytes = info->request_max_bytes;
 	reply->flags = (info->mirrored ? ATTACH_VOLUME_MIRRORED : 0) |
 		       (info->primary ? ATTACH_VOLUME_PRIMARY : 0);
+	memcpy(reply->id, id, sizeof(reply->id));
 }
 
 void attach_open_reply_fail(struct attach_open_reply *reply, const struct err *err)

@@ -4,6 +4,7 @@
  * The client asks, the engine answers each question once and in order:
  *
  *   HELLO  ->  <- HELLO_REPLY with three descriptors: memory, doorbell, wake-up
+ *                 (HELLO may bring one: the memory of a session that ended)
  *   OPEN   ->  <- OPEN_REPLY, any number of times
  *
  * The session lasts as long as the socket.  All numbers little-endian, reserved bytes
@@ -38,6 +39,8 @@
 #define ATTACH_SOCKET_ENV "LOCKSTEP_SOCKET"
 #define ATTACH_MAGIC 0x5441534cu
 #define ATTACH_NAME_BYTES 64 /* of a volume, with its NUL */
+#define ATTACH_ID_BYTES 16 /* of a volume's identity */
+#define ATTACH_VOLUMES_MAX 64 /* open in one session */
 #define ATTACH_TEXT_BYTES 400
 #define ATTACH_MESSAGE_MAX 512 /* no message is longer: the size of a receive buffer */
 
@@ -51,6 +54,9 @@ enum attach_type {
 /* The descriptors of a HELLO_REPLY, in this order; none when its status is not 0. */
 enum attach_fd { ATTACH_FD_MEMORY, ATTACH_FD_DOORBELL, ATTACH_FD_WAKEUP, ATTACH_NR_FDS };
 
+/* HELLO comes with one descriptor, the memory of an earlier session, to be used again. */
+#define ATTACH_HELLO_MEMORY 1u
+
 struct attach_head {
 	uint32_t magic;
 	uint16_t type;
@@ -62,14 +68,16 @@ struct attach_head {
  *        8    4 abi_version  SHMQ_ABI_VERSION of the client
  *       12    4 queue_depth  a power of two, up to SHMQ_DEPTH_MAX
  *       16    8 arena_bytes  1 to SHMQ_ARENA_MAX; the engine rounds up to whole pages
- *       24    8 reserved
+ *       24    4 flags        ATTACH_HELLO_*
+ *       28    4 reserved
  */
 struct attach_hello {
 	struct attach_head head;
 	uint32_t abi_version;
 	uint32_t queue_depth;
 	uint64_t arena_bytes;
-	uint64_t reserved;
+	uint32_t flags;
+	uint32_t reserved;
 };
 
 struct attach_reply {
@@ -115,6 +123,7 @@ struct attach_open {
  *      424    8 size_bytes         of the volume
  *      432    4 request_max_bytes  longest read or write
  *      436    4 flags              ATTACH_VOLUME_*
+ *      440   16 id                 never another volume's, not even of the same name
  */
 struct attach_open_reply {
 	struct attach_reply reply;
@@ -123,6 +132,7 @@ struct attach_open_reply {
 	uint64_t size_bytes;
 	uint32_t request_max_bytes;
 	uint32_t flags;
+	uint8_t id[ATTACH_ID_BYTES];
 };
 
 /* The type of a received message, or -EPROTO when it cannot be one of ours. */
@@ -147,7 +157,7 @@ int attach_open_check(const void *bytes, size_t length_bytes, struct attach_open
 void attach_hello_reply_set(struct attach_hello_reply *reply, uint32_t queue_depth,
 			    uint64_t arena_bytes);
 void attach_open_reply_set(struct attach_open_reply *reply, uint32_t handle,
-			   const struct ls_volume_info *info);
+			   const struct ls_volume_info *info, const uint8_t id[ATTACH_ID_BYTES]);
 /* The failed forms, for @err from anywhere. */
 void attach_hello_reply_fail(struct attach_hello_reply *reply, const struct err *err);
 void attach_open_reply_fail(struct attach_open_reply *reply, const struct err *err);
@@ -158,8 +168,9 @@ int attach_send(int socket, const void *message, size_t length_bytes, const int 
 /*
  * Receives one message of up to ATTACH_MESSAGE_MAX bytes to @buffer, and exactly @nr_fds or
  * no descriptors (close-on-exec) to @fds; *@got_fds tells which.  Returns its length, 0
- * at the end of the session, or a negative errno; -EPROTO: too long, or other descriptors,
- * which are closed.  With @nr_fds 0 the kernel drops whatever descriptors came.
+ * at the end of the session, or a negative errno; -EPROTO: too long, or another number of
+ * descriptors.  Those that are in @fds are the caller's then, too: only he knows whether it is
+ * safe to close them.  With @nr_fds 0 the kernel drops whatever came, and @got_fds may be NULL.
  */
 ssize_t attach_receive(int socket, void *buffer, int *fds, unsigned nr_fds,
 		       unsigned *got_fds) MUST_CHECK;
@@ -173,7 +184,8 @@ ATTACH_AT(attach_head, length_bytes, 6);
 ATTACH_AT(attach_hello, abi_version, 8);
 ATTACH_AT(attach_hello, queue_depth, 12);
 ATTACH_AT(attach_hello, arena_bytes, 16);
-ATTACH_AT(attach_hello, reserved, 24);
+ATTACH_AT(attach_hello, flags, 24);
+ATTACH_AT(attach_hello, reserved, 28);
 _Static_assert(sizeof(struct attach_hello) == 32, "HELLO");
 ATTACH_AT(attach_reply, status, 8);
 ATTACH_AT(attach_reply, abi_version, 12);
@@ -192,8 +204,9 @@ ATTACH_AT(attach_open_reply, block_bytes, 420);
 ATTACH_AT(attach_open_reply, size_bytes, 424);
 ATTACH_AT(attach_open_reply, request_max_bytes, 432);
 ATTACH_AT(attach_open_reply, flags, 436);
-_Static_assert(sizeof(struct attach_open_reply) == 440, "OPEN_REPLY");
-_Static_assert(sizeof(struct attach_hello_reply) <= ATTACH_MESSAGE_MAX, "receive buffer");
+ATTACH_AT(attach_open_reply, id, 440);
+_Static_assert(sizeof(struct attach_open_reply) == 456, "OPEN_REPLY");
+_Static_assert(sizeof(struct attach_open_reply) <= ATTACH_MESSAGE_MAX, "receive buffer");
 _Static_assert(ATTACH_TEXT_BYTES == sizeof(((struct err *)0)->text), "a sentence fits");
 
 #endif

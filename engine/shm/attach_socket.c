@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 union control {
 	char bytes[CMSG_SPACE(ATTACH_NR_FDS * sizeof(int))];
@@ -38,25 +37,17 @@ int attach_send(int socket, const void *message, size_t length_bytes, const int 
 	return n < 0 ? -errno : 0;
 }
 
-/* Moves the descriptors of @msg to @fds, closes those beyond @nr_fds; returns how many came. */
-static unsigned fds_take(struct msghdr *msg, int *fds, unsigned nr_fds)
+/* Moves the descriptors of @msg to @fds, which has room for all; returns how many came. */
+static unsigned fds_take(struct msghdr *msg, int *fds)
 {
-	unsigned got = 0, nr;
-	int fd;
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	size_t bytes;
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		nr = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		for (unsigned i = 0; i < nr; i++, got++) {
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (got < nr_fds)
-				fds[got] = fd;
-			else
-				close(fd);
-		}
-	}
-	return got;
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return 0;
+	bytes = c->cmsg_len - CMSG_LEN(0);
+	memcpy(fds, CMSG_DATA(c), bytes);
+	return (unsigned)(bytes / sizeof(int));
 }
 
 ssize_t attach_receive(int socket, void *buffer, int *fds, unsigned nr_fds, unsigned *got_fds)
@@ -69,8 +60,10 @@ ssize_t attach_receive(int socket, void *buffer, int *fds, unsigned nr_fds, unsi
 
 	assert(nr_fds <= ATTACH_NR_FDS);
 	if (nr_fds) {
+		*got_fds = 0;
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
+		/* Not one more, be it padding: those that do not fit the kernel drops. */
+		msg.msg_controllen = CMSG_LEN(nr_fds * sizeof(int));
 	}
 	do {
 		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
@@ -78,14 +71,9 @@ ssize_t attach_receive(int socket, void *buffer, int *fds, unsigned nr_fds, unsi
 	if (n < 0)
 		return -errno;
 	if (nr_fds)
-		got = fds_take(&msg, fds, nr_fds);
+		*got_fds = got = fds_take(&msg, fds);
 	if (msg.msg_flags & MSG_TRUNC || (got && got != nr_fds) ||
-	    (nr_fds && msg.msg_flags & MSG_CTRUNC)) {
-		for (unsigned i = 0; i < got && i < nr_fds; i++)
-			close(fds[i]);
+	    (nr_fds && msg.msg_flags & MSG_CTRUNC))
 		return -EPROTO;
-	}
-	if (got_fds)
-		*got_fds = got;
 	return n;
 }

@@ -25,26 +25,32 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+/* Without that on shrinking the client could make us run into SIGBUS. */
+#define MEMORY_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct shmq {
 	struct shmq_header *header;
 	const volatile struct shmq_descriptor *sq; /* volatile: each field is read once */
 	struct shmq_completion *cq;
 	uint32_t depth;
-	uint32_t sq_head;      /* fetched so far */
+	uint32_t sq_head; /* fetched so far */
 	uint32_t sq_tail_seen; /* what the client showed last; may not go back */
-	uint32_t cq_tail;      /* written so far */
+	uint32_t cq_tail; /* written so far */
 	uint32_t cq_tail_shown;
 	uint32_t cq_head_seen; /* what the client took last; may not go back */
 	uint32_t in_flight;
-	bool broken;    /* for good */
+	bool broken; /* for good */
 	uint64_t sleep; /* number of our last sleep; never 0 in the shared word */
 	uint64_t woken; /* the client's sleep that was answered already */
 	uint64_t wakeups;
@@ -55,24 +61,84 @@ struct shmq {
 	int wake_engine, wake_client; /* ends of the socket pair */
 };
 
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * Only a memfd can have these seals.  One that is sealed against writing, too, cannot be mapped.
+ * Huge pages are refused: a hole in them that no free page can fill is a SIGBUS.
+ */
+bool shmq_memory_fits(int memory)
+{
+	int seals = fcntl(memory, F_GET_SEALS);
+	struct statfs fs;
+
+	return seals >= 0 && (seals & MEMORY_SEALS) == MEMORY_SEALS && !fstatfs(memory, &fs) &&
+	       fs.f_type == TMPFS_MAGIC;
+}
+
+/* Allocates every page that is missing: running out later would be a SIGBUS. */
+static int memory_allocate(const struct shmq *q, struct err *err)
+{
+	int code;
+
+	if (!fallocate(q->memory, 0, 0, (off_t)q->total_bytes))
+		return 0;
+	code = -errno;
+	return err_set(err, code, "no %llu MiB of shared memory for a client queue: %s",
+		       (unsigned long long)(q->total_bytes >> 20), strerror(-code));
+}
+
 static int memory_create(struct shmq *q, struct err *err)
 {
 	int rc;
 
 	q->memory = memfd_create("lockstep-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (q->memory < 0)
+	if (q->memory < 0 || ftruncate(q->memory, (off_t)q->total_bytes))
 		return err_set(err, -errno, "cannot create shared memory: %s", strerror(errno));
-	/* Allocated now: running out later would be a SIGBUS. */
-	if (ftruncate(q->memory, (off_t)q->total_bytes) ||
-	    fallocate(q->memory, 0, 0, (off_t)q->total_bytes)) {
-		rc = -errno;
-		return err_set(err, rc, "no %llu MiB of shared memory for a client queue: %s",
-			       (unsigned long long)(q->total_bytes >> 20), strerror(-rc));
-	}
-	/* Without the seal on shrinking the client could make us run into SIGBUS. */
-	if (fcntl(q->memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+	rc = memory_allocate(q, err);
+	if (rc)
+		return rc;
+	if (fcntl(q->memory, F_ADD_SEALS, MEMORY_SEALS))
 		return err_set(err, -errno, "cannot seal shared memory: %s", strerror(errno));
 	return 0;
+}
+
+static int memory_check(const struct shmq *q, struct err *err)
+{
+	struct stat st;
+
+	if (!shmq_memory_fits(q->memory))
+		return err_set(err, -EINVAL,
+			       "the memory that was handed in is not what an engine made");
+	if (fstat(q->memory, &st) || st.st_size < 0 || (uint64_t)st.st_size != q->total_bytes)
+		return err_set(err, -EINVAL,
+			       "the memory that was handed in does not have the length of a queue "
+			       "of %u and its arena",
+			       q->depth);
+	return memory_allocate(q, err);
+}
+
+/* Memory that is used again has the words of its former queue. */
+static void header_write(struct shmq *q, const struct shmq_layout *layout)
+{
+	struct shmq_header *h = q->header;
+
+	h->magic = SHMQ_MAGIC;
+	h->abi_version = SHMQ_ABI_VERSION;
+	h->depth = q->depth;
+	h->cq_offset = layout->cq_offset;
+	h->arena_offset = layout->arena_offset;
+	h->arena_bytes = layout->arena_bytes;
+	h->total_bytes = layout->total_bytes;
+	atomic_store(&h->sq_tail, 0);
+	atomic_store(&h->cq_head, 0);
+	atomic_store(&h->cq_tail, 0);
+	atomic_store(&h->engine_sleep, 0);
+	atomic_store(&h->client_sleep, 0);
 }
 
 static int memory_map(struct shmq *q, const struct shmq_layout *layout, struct err *err)
@@ -90,13 +156,7 @@ static int memory_map(struct shmq *q, const struct shmq_layout *layout, struct e
 		.length_bytes = layout->arena_bytes,
 		.buffer_first = REGION_NO_BUFFERS,
 	};
-	q->header->magic = SHMQ_MAGIC;
-	q->header->abi_version = SHMQ_ABI_VERSION;
-	q->header->depth = q->depth;
-	q->header->cq_offset = layout->cq_offset;
-	q->header->arena_offset = layout->arena_offset;
-	q->header->arena_bytes = layout->arena_bytes;
-	q->header->total_bytes = layout->total_bytes;
+	header_write(q, layout);
 	return 0;
 }
 
@@ -129,30 +189,48 @@ static int wake_create(struct shmq *q, struct err *err)
 	return 0;
 }
 
-int shmq_create(uint32_t depth, uint64_t arena_bytes, struct shmq **queue, struct err *err)
+static int sizes_check(uint32_t depth, uint64_t arena_bytes, struct err *err)
 {
-	struct shmq_layout layout;
-	struct shmq *q;
-	int rc;
-
 	if (!depth || depth > SHMQ_DEPTH_MAX || depth & (depth - 1))
 		return err_set(err, -EINVAL, "queue depth %u is not a power of two up to %u", depth,
 			       SHMQ_DEPTH_MAX);
 	if (!arena_bytes || arena_bytes > SHMQ_ARENA_MAX)
 		return err_set(err, -EINVAL, "an arena has 1 to %llu bytes",
 			       (unsigned long long)SHMQ_ARENA_MAX);
-	q = calloc(1, sizeof(*q));
-	if (!q)
-		return err_set(err, -ENOMEM, "no memory for a client queue");
+	return 0;
+}
+
+static int queue_build(struct shmq *q, const struct shmq_layout *layout, struct err *err)
+{
+	int rc = q->memory < 0 ? memory_create(q, err) : memory_check(q, err);
+
+	if (!rc)
+		rc = memory_map(q, layout, err);
+	return rc ? rc : wake_create(q, err);
+}
+
+int shmq_adopt(uint32_t depth, uint64_t arena_bytes, int memory, struct shmq **queue,
+	       struct err *err)
+{
+	struct shmq_layout layout;
+	struct shmq *q = NULL;
+	int rc = sizes_check(depth, arena_bytes, err);
+
+	if (!rc) {
+		q = calloc(1, sizeof(*q));
+		if (!q)
+			rc = err_set(err, -ENOMEM, "no memory for a client queue");
+	}
+	if (rc) {
+		close_if_open(memory);
+		return rc;
+	}
 	layout = shmq_layout_of(depth, arena_bytes);
 	q->depth = depth;
 	q->total_bytes = layout.total_bytes;
-	q->memory = q->doorbell = q->wake_engine = q->wake_client = -1;
-	rc = memory_create(q, err);
-	if (!rc)
-		rc = memory_map(q, &layout, err);
-	if (!rc)
-		rc = wake_create(q, err);
+	q->memory = memory;
+	q->doorbell = q->wake_engine = q->wake_client = -1;
+	rc = queue_build(q, &layout, err);
 	if (rc) {
 		shmq_destroy(q);
 		return rc;
@@ -161,10 +239,9 @@ int shmq_create(uint32_t depth, uint64_t arena_bytes, struct shmq **queue, struc
 	return 0;
 }
 
-static void close_if_open(int fd)
+int shmq_create(uint32_t depth, uint64_t arena_bytes, struct shmq **queue, struct err *err)
 {
-	if (fd >= 0)
-		close(fd);
+	return shmq_adopt(depth, arena_bytes, -1, queue, err);
 }
 
 void shmq_destroy(struct shmq *q)
@@ -187,6 +264,14 @@ struct shmq_fds shmq_fds(const struct shmq *q)
 		.doorbell = q->doorbell,
 		.wakeup = q->wake_client,
 	};
+}
+
+bool shmq_has_memory(const struct shmq *q, int memory)
+{
+	struct stat ours, theirs;
+
+	return !fstat(q->memory, &ours) && !fstat(memory, &theirs) &&
+	       ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
 struct region *shmq_arena(struct shmq *q)

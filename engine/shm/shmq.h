@@ -3,6 +3,9 @@
  * The engine's side of one client's queue in shared memory: creates it, fetches
  * descriptors, returns completions.  The bytes are in shmq_layout.h.
  *
+ * The memory is made here, or was made here by an engine that is gone: then the client hands
+ * it in again, and what makes it safe is checked anew.
+ *
  * The client may write anything into the shared memory at any time.  So every index and
  * descriptor is read once into private memory, checked, and only the copy is used; sizes
  * are never read back.  A client that breaks the rules loses its own queue (shmq_fetch()
@@ -40,7 +43,20 @@ struct shmq;
 /* @depth: a power of two.  The arena is sealed against shrinking and populated. */
 int shmq_create(uint32_t depth, uint64_t arena_bytes, struct shmq **queue,
 		struct err *err) MUST_CHECK;
+/*
+ * The same with memory that the client hands in.  Takes @memory over in every case.  Its rings
+ * begin anew, its arena is left as it is.  -EINVAL: it does not fit, or has another length.
+ */
+int shmq_adopt(uint32_t depth, uint64_t arena_bytes, int memory, struct shmq **queue,
+	       struct err *err) MUST_CHECK;
 void shmq_destroy(struct shmq *queue);
+/*
+ * Whether @memory, from a client, is of the kind that an engine makes.  Ask this first: any other
+ * call, close() included, can wait for as long as whoever serves that file likes.
+ */
+bool shmq_memory_fits(int memory);
+/* True when @memory, which fits, is this queue's. */
+bool shmq_has_memory(const struct shmq *queue, int memory);
 
 /*
  * What the client is sent: the memory, the doorbell (an eventfd, client to engine) and its

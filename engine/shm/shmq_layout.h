@@ -26,8 +26,8 @@
  *      320    8 client_sleep    client   the same, of the client
  *
  * There is no submission head: sq_tail - cq_head <= depth is the client's duty, and covers
- * both rings.  The engine writes the first 64 bytes once, before it shows the memory to
- * anybody, and reads none of them; the client reads them once, when it attaches.
+ * both rings.  The engine writes the first 64 bytes and zeroes in the five words once, before
+ * it answers HELLO, and reads none of the former; the client reads them once, when it attaches.
  */
 #ifndef LS_SHM_SHMQ_LAYOUT_H
 #define LS_SHM_SHMQ_LAYOUT_H
@@ -38,7 +38,7 @@
 #include <stdatomic.h>
 
 #define SHMQ_MAGIC 0x314555455551534cULL /* "LSQUEUE1", little-endian: see the assertion below */
-#define SHMQ_ABI_VERSION 1u
+#define SHMQ_ABI_VERSION 2u
 #define SHMQ_PAGE_BYTES 4096u
 #define SHMQ_LINE_BYTES 64
 

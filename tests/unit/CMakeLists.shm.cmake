@@ -13,6 +13,9 @@ ls_test(client_library
 	SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_library.c ${CMAKE_CURRENT_LIST_DIR}/client_engine.c
 	USES client LIBS Threads::Threads LABELS unit TIMEOUT 300
 	ARGS $<TARGET_FILE:lockstep-example>)
+ls_test(client_reattach
+	SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_reattach.c ${CMAKE_CURRENT_LIST_DIR}/client_engine.c
+	USES client LIBS Threads::Threads LABELS unit TIMEOUT 120)
 ls_test(client_race SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_race.c USES client
 	LIBS Threads::Threads LABELS unit TIMEOUT 300)
 

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,7 +16,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static void hello_answer(struct fake_engine *f, const char *bytes, size_t length)
+static int queue_make(struct fake_engine *f, const struct attach_hello *hello, int memory,
+		      struct err *err)
+{
+	assert(!f->queue && !!(hello->flags & ATTACH_HELLO_MEMORY) == (memory >= 0));
+	if (memory < 0)
+		return shmq_create(hello->queue_depth, hello->arena_bytes, &f->queue, err);
+	f->adopted++;
+	return shmq_adopt(hello->queue_depth, hello->arena_bytes, memory, &f->queue, err);
+}
+
+static void hello_answer(struct fake_engine *f, const char *bytes, size_t length, int memory)
 {
 	struct attach_hello_reply reply;
 	struct attach_hello hello;
@@ -25,8 +36,14 @@ static void hello_answer(struct fake_engine *f, const char *bytes, size_t length
 
 	if (!rc && f->way == FAKE_REFUSES)
 		rc = err_set(&err, -ENOMEM, "cannot register 32 MiB: raise LimitMEMLOCK");
+	if (!rc && f->busy) {
+		f->busy--;
+		rc = err_set(&err, -EBUSY, "the former session is in flight");
+	}
 	if (!rc)
-		rc = shmq_create(hello.queue_depth, hello.arena_bytes, &f->queue, &err);
+		rc = queue_make(f, &hello, memory, &err);
+	else if (memory >= 0)
+		close(memory);
 	if (rc) {
 		attach_hello_reply_fail(&reply, &err);
 		assert(attach_send(f->socket, &reply, sizeof(reply), NULL, 0) == 0);
@@ -44,18 +61,19 @@ static void hello_answer(struct fake_engine *f, const char *bytes, size_t length
 
 static void open_answer(struct fake_engine *f, const char *bytes, size_t length)
 {
-	const struct ls_volume_info info = {FAKE_VOLUME_BYTES, 512, 65536, 1, 1};
+	const struct ls_volume_info info = {f->volume_bytes, 512, 65536, 1, 1};
+	const uint8_t id[ATTACH_ID_BYTES] = {f->id};
 	struct attach_open_reply reply;
 	struct attach_open open;
 	struct err err = {0};
 	int rc = attach_open_check(bytes, length, &open, &err);
 
-	if (!rc && strcmp(open.name, FAKE_VOLUME) != 0)
+	if (!rc && (!f->id || strcmp(open.name, FAKE_VOLUME) != 0))
 		rc = err_set(&err, -ENOENT, "no such volume; the pool has '%s'", FAKE_VOLUME);
 	if (rc)
 		attach_open_reply_fail(&reply, &err);
 	else
-		attach_open_reply_set(&reply, FAKE_HANDLE, &info);
+		attach_open_reply_set(&reply, f->handle, &info, id);
 	assert(attach_send(f->socket, &reply, sizeof(reply), NULL, 0) == 0);
 }
 
@@ -66,16 +84,29 @@ static void socket_close(struct fake_engine *f)
 	f->socket = -1;
 }
 
+static void session_close(struct fake_engine *f)
+{
+	socket_close(f);
+	shmq_destroy(f->queue);
+	f->queue = NULL;
+}
+
 static void message_answer(struct fake_engine *f)
 {
 	char buffer[ATTACH_MESSAGE_MAX];
-	ssize_t n = attach_receive(f->socket, buffer, NULL, 0, NULL);
+	unsigned got = 0;
+	int memory = -1;
+	ssize_t n = attach_receive(f->socket, buffer, &memory, 1, &got);
+	bool hello = n > 0 && attach_type(buffer, (size_t)n) == ATTACH_HELLO;
+	bool ignored = hello && (f->way == FAKE_NO_ANSWER || f->way == FAKE_HANGS_UP);
 
-	if (n <= 0 || f->way == FAKE_HANGS_UP)
-		socket_close(f);
-	else if (attach_type(buffer, (size_t)n) == ATTACH_HELLO)
-		hello_answer(f, buffer, (size_t)n);
-	else
+	if (ignored && got)
+		close(memory);
+	if (n <= 0 || f->way == (hello ? FAKE_HANGS_UP : FAKE_ENDS_AT_OPEN))
+		session_close(f);
+	else if (hello && !ignored)
+		hello_answer(f, buffer, (size_t)n, got ? memory : -1);
+	else if (!hello)
 		open_answer(f, buffer, (size_t)n);
 }
 
@@ -85,7 +116,9 @@ static enum ls_status request_do(struct fake_engine *f, const struct shmq_reques
 	struct region *arena = shmq_arena(f->queue);
 	char *data = (char *)arena->base + r->buffer;
 
-	if (r->volume != FAKE_HANDLE)
+	if (f->way == FAKE_STOPS)
+		return LS_SHUTDOWN;
+	if (r->volume != f->handle)
 		return LS_NO_VOLUME;
 	if (r->flags & ~LS_FUA)
 		return LS_INVALID;
@@ -108,6 +141,23 @@ static enum ls_status request_do(struct fake_engine *f, const struct shmq_reques
 	return LS_OK;
 }
 
+static void request_serve(struct fake_engine *f, const struct shmq_request *r, uint64_t tag)
+{
+	enum ls_status status;
+
+	if (f->fetched < FAKE_JOURNAL_MAX)
+		f->journal[f->fetched] = *r;
+	f->fetched++;
+	if (f->way == FAKE_HOLDS)
+		return;
+	status = request_do(f, r);
+	if (f->way == FAKE_KEEPS_SILENT || !f->completes)
+		return;
+	f->completes--;
+	shmq_complete(f->queue, tag, status, 0, 1000);
+	shmq_publish(f->queue);
+}
+
 /* Returns the number of requests that it did. */
 static int queue_serve(struct fake_engine *f)
 {
@@ -118,15 +168,11 @@ static int queue_serve(struct fake_engine *f)
 		return 0;
 	n = shmq_fetch(f->queue, r, 16);
 	if (n < 0) { /* The client broke the rules: it is dropped. */
-		shmq_destroy(f->queue);
-		f->queue = NULL;
-		socket_close(f);
+		session_close(f);
 		return 0;
 	}
-	for (int i = 0; i < n && f->way != FAKE_HOLDS; i++)
-		shmq_complete(f->queue, r[i].tag, request_do(f, &r[i]), 0, 1000);
-	shmq_publish(f->queue);
-	f->fetched += (uint64_t)n;
+	for (int i = 0; i < n; i++)
+		request_serve(f, &r[i], f->way == FAKE_REPEATS ? r[0].tag : r[i].tag);
 	return n;
 }
 
@@ -178,24 +224,37 @@ static void *engine_main(void *arg)
 	}
 }
 
-struct fake_engine *fake_start(enum fake_way way)
+void fake_restart(struct fake_engine *f, enum fake_way way)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	f->way = way;
+	f->fetched = 0;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", f->path);
+	unlink(f->path);
+	f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert(bind(f->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+	assert(listen(f->listener, 5) == 0);
+	assert(pthread_create(&f->thread, NULL, engine_main, f) == 0);
+	f->running = true;
+}
+
+struct fake_engine *fake_start(enum fake_way way)
+{
 	struct fake_engine *f = calloc(1, sizeof(*f));
 
 	assert(f);
-	f->way = way;
 	f->socket = -1;
+	f->volume_bytes = FAKE_VOLUME_BYTES;
+	f->handle = FAKE_HANDLE;
+	f->id = 1;
+	f->completes = UINT_MAX;
 	sem_init(&f->followed, 0, 0);
 	snprintf(f->folder, sizeof(f->folder), "/tmp/ls-client-XXXXXX");
 	assert(mkdtemp(f->folder));
 	snprintf(f->path, sizeof(f->path), "%s/s", f->folder);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", f->path);
-	f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	f->control = eventfd(0, EFD_CLOEXEC);
-	assert(bind(f->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
-	assert(listen(f->listener, 5) == 0);
-	assert(pthread_create(&f->thread, NULL, engine_main, f) == 0);
+	fake_restart(f, way);
 	return f;
 }
 
@@ -207,6 +266,10 @@ void fake_order(struct fake_engine *f, enum fake_order order)
 	assert(write(f->control, &one, sizeof(one)) == sizeof(one));
 	while (sem_wait(&f->followed))
 		assert(errno == EINTR);
+	if (order == FAKE_DIE) {
+		pthread_join(f->thread, NULL);
+		f->running = false;
+	}
 }
 
 void fake_await(struct fake_engine *f, uint64_t fetched, bool asleep)
@@ -224,9 +287,8 @@ void fake_await(struct fake_engine *f, uint64_t fetched, bool asleep)
 
 void fake_stop(struct fake_engine *f)
 {
-	if (f->listener >= 0)
+	if (f->running)
 		fake_order(f, FAKE_DIE);
-	pthread_join(f->thread, NULL);
 	close(f->control);
 	sem_destroy(&f->followed);
 	unlink(f->path);

@@ -28,6 +28,12 @@ static void test_hello(void **state)
 	assert_int_equal(got.arena_bytes, 5000);
 	for (size_t n = 0; n < sizeof(m); n++)
 		assert_int_equal(attach_hello_check(&m, n, &got, &err), -EPROTO);
+	m.flags = ATTACH_HELLO_MEMORY;
+	assert_int_equal(attach_hello_check(&m, sizeof(m), &got, &err), 0);
+	assert_int_equal(got.flags, ATTACH_HELLO_MEMORY);
+	m.flags = ATTACH_HELLO_MEMORY << 1;
+	assert_int_equal(attach_hello_check(&m, sizeof(m), &got, &err), -EPROTO);
+	m.flags = 0;
 	m.reserved = 1;
 	assert_int_equal(attach_hello_check(&m, sizeof(m), &got, &err), -EPROTO);
 }
@@ -144,17 +150,19 @@ static void test_open(void **state)
 static void test_open_reply(void **state)
 {
 	const struct ls_volume_info info = {1 << 20, 512, 65536, 1, 0};
+	const uint8_t id[ATTACH_ID_BYTES] = "sixteen letters";
 	struct attach_open_reply m, got;
 	struct err err;
 
 	(void)state;
-	attach_open_reply_set(&m, 5, &info);
+	attach_open_reply_set(&m, 5, &info, id);
 	assert_int_equal(attach_open_reply_check(&m, sizeof(m), &got, &err), 0);
 	assert_int_equal(got.handle, 5);
 	assert_int_equal(got.size_bytes, 1 << 20);
 	assert_int_equal(got.block_bytes, 512);
 	assert_int_equal(got.request_max_bytes, 65536);
 	assert_int_equal(got.flags, ATTACH_VOLUME_MIRRORED);
+	assert_memory_equal(got.id, id, sizeof(id));
 	m.handle = 1u << 31;
 	assert_int_equal(attach_open_reply_check(&m, sizeof(m), &got, &err), -EPROTO);
 	m.handle = 5;
@@ -230,11 +238,17 @@ static void test_descriptors_travel(void **state)
 	assert_int_equal(attach_send(ends[0], &m, sizeof(m), NULL, 0), 0);
 	assert_int_equal(attach_receive(ends[1], buffer, fds, 3, &got), sizeof(m));
 	assert_int_equal(got, 0);
-	/* Another number; and unexpected ones.  None stays open. */
+	/* Another number: what there is room for is the caller's, the rest is gone. */
 	assert_int_equal(attach_send(ends[0], &m, sizeof(m), (int[]){0, 1}, 2), 0);
 	assert_int_equal(attach_receive(ends[1], buffer, fds, 3, &got), -EPROTO);
+	assert_int_equal(got, 2);
+	close(fds[0]);
+	close(fds[1]);
 	assert_int_equal(attach_send(ends[0], &m, sizeof(m), (int[]){0, 1}, 2), 0);
 	assert_int_equal(attach_receive(ends[1], buffer, fds, 1, &got), -EPROTO);
+	assert_int_equal(got, 1);
+	close(fds[0]);
+	/* Unexpected ones. */
 	assert_int_equal(attach_send(ends[0], &m, sizeof(m), (int[]){0, 1}, 2), 0);
 	assert_int_equal(attach_receive(ends[1], buffer, NULL, 0, NULL), sizeof(m));
 	assert_int_equal(nr_open_fds(), before);

@@ -26,20 +26,28 @@ struct shm_peer {
 	struct shmq_fds fds;
 };
 
-static inline void shm_peer_init(struct shm_peer *p, uint32_t depth, uint64_t arena_bytes)
+/* The client of @queue, which it takes over. */
+static inline void shm_peer_use(struct shm_peer *p, struct shmq *queue, uint32_t depth,
+				uint64_t arena_bytes)
 {
 	struct shmq_layout layout = shmq_layout_of(depth, arena_bytes);
-	struct err err = {0};
-	char *base;
+	char *base = (char *)shmq_arena(queue)->base - layout.arena_offset;
 
-	*p = (struct shm_peer){.depth = depth};
-	if (shmq_create(depth, arena_bytes, &p->queue, &err))
-		fail_msg("shmq_create: %s", err.text);
-	base = (char *)shmq_arena(p->queue)->base - layout.arena_offset;
+	*p = (struct shm_peer){.queue = queue, .depth = depth};
 	p->header = (void *)base;
 	p->sq = (void *)(base + SHMQ_PAGE_BYTES);
 	p->cq = (void *)(base + layout.cq_offset);
 	p->fds = shmq_fds(p->queue);
+}
+
+static inline void shm_peer_init(struct shm_peer *p, uint32_t depth, uint64_t arena_bytes)
+{
+	struct err err = {0};
+	struct shmq *queue;
+
+	if (shmq_create(depth, arena_bytes, &queue, &err))
+		fail_msg("shmq_create: %s", err.text);
+	shm_peer_use(p, queue, depth, arena_bytes);
 }
 
 static inline void shm_peer_fini(struct shm_peer *p)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -414,6 +415,101 @@ static void test_create_refuses(void **state)
 
 #define RING_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* Memory that a client hands in is taken over in every case: this gives a copy of @fd away. */
+static int adopt(int fd, uint32_t depth, uint64_t arena_bytes, struct shmq **queue)
+{
+	struct err err = {0};
+	int rc = shmq_adopt(depth, arena_bytes, fcntl(fd, F_DUPFD_CLOEXEC, 0), queue, &err);
+
+	assert_int_equal(rc, err.code);
+	return rc;
+}
+
+/* The memory of an engine that is gone: the arena stays, the rings begin anew, and it works. */
+static void test_adopted_memory(void **state)
+{
+	struct shm_peer *p = *state;
+	int memory = fcntl(p->fds.memory, F_DUPFD_CLOEXEC, 0);
+	struct shmq *next;
+
+	round_trip(p, 0, 5);
+	shm_peer_queue(p, 1);
+	shm_peer_show(p);
+	assert_true(shmq_arm(p->queue));
+	shm_peer_arm(p);
+	memset(shmq_arena(p->queue)->base, 'x', ARENA);
+	/* A hole is filled before anybody runs into it. */
+	assert_int_equal(fallocate(memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   (char *)shmq_arena(p->queue)->base - (char *)p->header, 4096),
+			 0);
+	assert_true(shmq_memory_fits(memory));
+	assert_true(shmq_has_memory(p->queue, memory));
+	assert_int_equal(adopt(memory, DEPTH, ARENA, &next), 0);
+	shm_peer_fini(p);
+
+	shm_peer_use(p, next, DEPTH, ARENA);
+	assert_int_equal(((char *)shmq_arena(next)->base)[0], 0);
+	assert_int_equal(((char *)shmq_arena(next)->base)[4096], 'x');
+	assert_int_equal(((char *)shmq_arena(next)->base)[ARENA - 1], 'x');
+	assert_int_equal(p->header->engine_sleep, 0);
+	assert_int_equal(p->header->client_sleep, 0);
+	assert_int_equal(shm_peer_take(p), UINT64_MAX);
+	round_trip(p, 100, DEPTH);
+	close(memory);
+}
+
+/* A memfd of @bytes with @seals, made with @flags. */
+static int memfd_of(uint64_t bytes, unsigned flags, int seals)
+{
+	int fd = memfd_create("test", flags | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return fd;
+	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+static void test_foreign_memory(void **state)
+{
+	const uint64_t bytes = shmq_layout_of(DEPTH, ARENA).total_bytes;
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	char path[] = "/tmp/ls-shm-XXXXXX";
+	int ends[2], own = memfd_of(bytes, 0, seals);
+	struct shmq *queue = NULL;
+	int fds[] = {
+		memfd_of(bytes, 0, F_SEAL_GROW | F_SEAL_SEAL),
+		memfd_of(bytes, 0, F_SEAL_SHRINK | F_SEAL_SEAL),
+		memfd_of(bytes, 0, F_SEAL_SHRINK | F_SEAL_GROW),
+		memfd_of(round_up_u64(bytes, 2u << 20), MFD_HUGETLB, seals),
+		mkstemp(path),
+		-1,
+	};
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	fds[ARRAY_SIZE(fds) - 1] = ends[0];
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (fds[i] < 0) /* huge pages: not in every kernel */
+			continue;
+		assert_false(shmq_memory_fits(fds[i]));
+		assert_int_equal(adopt(fds[i], DEPTH, ARENA, &queue), -EINVAL);
+		close(fds[i]);
+	}
+	/* Of the right kind, but not for this queue; or it cannot be written. */
+	assert_int_equal(adopt(own, DEPTH, ARENA + 4096, &queue), -EINVAL);
+	assert_int_equal(adopt(own, DEPTH * 64, ARENA, &queue), -EINVAL);
+	assert_int_equal(adopt(own, 3, ARENA, &queue), -EINVAL);
+	assert_int_equal(adopt(own, DEPTH, 0, &queue), -EINVAL);
+	close(own);
+	own = memfd_of(bytes, 0, seals | F_SEAL_WRITE);
+	assert_int_equal(adopt(own, DEPTH, ARENA, &queue), -EPERM);
+	close(own);
+	assert_null(queue);
+	close(ends[1]);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +533,8 @@ int main(void)
 		RING_TEST(test_descriptors_cannot_block),
 		cmocka_unit_test(test_wakeup_ends_with_the_queue),
 		cmocka_unit_test(test_create_refuses),
+		RING_TEST(test_adopted_memory),
+		cmocka_unit_test(test_foreign_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

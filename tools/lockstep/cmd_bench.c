@@ -312,7 +312,8 @@ static int prepare(struct job *j)
 
 static int run_job(struct cli *cli, const struct bench *b, struct job *j, uint32_t depth)
 {
-	int rc = io_open(cli, b->volume, depth, j->bs, b->spin_us, &j->io);
+	/* Numbers that have a restart in them would mislead. */
+	int rc = io_open(cli, b->volume, depth, j->bs, b->spin_us, LS_RECONNECT_NEVER, &j->io);
 
 	if (rc)
 		return rc;

@@ -18,7 +18,7 @@
 #define BLOCKS_MAX 32u /* of one request: 128 KiB */
 #define BYTES_DEFAULT GIB(4)
 
-enum { KEY_TIME = 1000, KEY_SEED, KEY_QD, KEY_BYTES };
+enum { KEY_TIME = 1000, KEY_SEED, KEY_QD, KEY_BYTES, KEY_RECONNECT };
 enum op { OP_READ, OP_WRITE, OP_FLUSH, OP_DISCARD, OP_ZERO, OP_COUNT };
 
 /* What a block holds; from FIRST on it is the generation of its pattern. */
@@ -37,7 +37,7 @@ struct load {
 	const char *volume;
 	double seconds;
 	uint64_t seed, bytes;
-	uint32_t depth;
+	uint32_t depth, reconnect_ms;
 
 	struct io io;
 	uint64_t prng, blocks;
@@ -67,6 +67,9 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_BYTES:
 		l->bytes = arg_bytes(state, "--bytes", arg);
+		return 0;
+	case KEY_RECONNECT:
+		l->reconnect_ms = (uint32_t)arg_number(state, "--reconnect", arg, 1, 86400) * 1000;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (l->volume)
@@ -280,9 +283,10 @@ static void tell(const struct cli *cli, const struct load *l)
 		printf("%" PRIu64 " writes, %" PRIu64 " reads, %" PRIu64 " flushes, %" PRIu64
 		       " discards, %" PRIu64 " zeroings; %" PRIu64
 		       " bytes checked, all right (seed "
-		       "%" PRIu64 ")\n",
+		       "%" PRIu64 ", %" PRIu64 " reconnects)\n",
 		       l->counts[OP_WRITE], l->counts[OP_READ], l->counts[OP_FLUSH],
-		       l->counts[OP_DISCARD], l->counts[OP_ZERO], l->checked_bytes, l->seed);
+		       l->counts[OP_DISCARD], l->counts[OP_ZERO], l->checked_bytes, l->seed,
+		       ls_reconnects(l->io.connection));
 		json_object_put(json);
 		return;
 	}
@@ -291,6 +295,7 @@ static void tell(const struct cli *cli, const struct load *l)
 		json_set_u64(json, op_names[i], l->counts[i]);
 	json_set_u64(json, "checked_bytes", l->checked_bytes);
 	json_set_u64(json, "seed", l->seed);
+	json_set_u64(json, "reconnects", ls_reconnects(l->io.connection));
 	control_print(json);
 }
 
@@ -302,6 +307,10 @@ int cmd_load(struct cli *cli, int argc, char **argv)
 		{"qd", KEY_QD, "N", 0, "Requests in flight (default 16)", 0},
 		{"bytes", KEY_BYTES, "BYTES", 0, "Only so far into the volume (default: up to 4G)",
 		 0},
+		{"reconnect", KEY_RECONNECT, "SECONDS", 0,
+		 "When the daemon goes away, go on with the next one that comes within that time "
+		 "(default: fail)",
+		 0},
 		{0},
 	};
 	static const struct cli_args args = {
@@ -309,11 +318,12 @@ int cmd_load(struct cli *cli, int argc, char **argv)
 		"Mixed random load that checks every read, and everything at the end; exit status "
 		"1 "
 		"on a wrong byte or a failed request.  The volume's content is lost."};
-	struct load l = {.seconds = 10, .seed = 1, .depth = 16};
+	struct load l = {
+		.seconds = 10, .seed = 1, .depth = 16, .reconnect_ms = LS_RECONNECT_NEVER};
 	int rc;
 
 	cli_parse(cli, argc, argv, &args, &l);
-	rc = io_open(cli, l.volume, l.depth, BLOCKS_MAX * BLOCK, 0, &l.io);
+	rc = io_open(cli, l.volume, l.depth, BLOCKS_MAX * BLOCK, 0, l.reconnect_ms, &l.io);
 	if (rc)
 		return rc;
 	rc = prepare(&l);

@@ -234,7 +234,7 @@ static int through_engine(struct cli *cli, struct pattern *p, bool write)
 {
 	struct stream s = {.p = p, .write = write};
 	uint64_t begin;
-	int rc = io_open(cli, p->volume, p->depth, STEP_BYTES, 0, &s.io);
+	int rc = io_open(cli, p->volume, p->depth, STEP_BYTES, 0, LS_RECONNECT_NEVER, &s.io);
 
 	if (rc)
 		return rc;

@@ -39,7 +39,7 @@ static int alloc_buffers(struct io *io)
 }
 
 int io_open(const struct cli *cli, const char *volume, uint32_t depth, uint32_t buffer_bytes,
-	    uint32_t spin_us, struct io *io)
+	    uint32_t spin_us, uint32_t reconnect_ms, struct io *io)
 {
 	struct ls_options options = {
 		.size = sizeof(options),
@@ -47,6 +47,7 @@ int io_open(const struct cli *cli, const char *volume, uint32_t depth, uint32_t 
 		.arena_bytes = (uint64_t)depth * round_up_u64(buffer_bytes, 4096),
 		.socket = cli->client,
 		.spin_us = spin_us,
+		.reconnect_ms = reconnect_ms,
 	};
 	char message[400];
 

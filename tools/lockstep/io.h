@@ -15,9 +15,12 @@ struct io {
 	uint32_t buffer_bytes;
 };
 
-/* Connects and opens @volume with @depth buffers.  Failures are told; EXIT_FAILED. */
+/*
+ * Connects and opens @volume with @depth buffers.  @reconnect_ms: as in struct ls_options.
+ * Failures are told; EXIT_FAILED.
+ */
 int io_open(const struct cli *cli, const char *volume, uint32_t depth, uint32_t buffer_bytes,
-	    uint32_t spin_us, struct io *io);
+	    uint32_t spin_us, uint32_t reconnect_ms, struct io *io);
 void io_close(struct io *io);
 /* Tells that a request failed; returns EXIT_FAILED. */
 int io_failed(const char *what, uint64_t offset, const struct ls_completion *completion);
