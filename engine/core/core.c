@@ -358,6 +358,7 @@ static void local_done(struct leg *leg)
 	struct piece *p = CONTAINER_OF(leg, struct piece, local);
 
 	p->local_status = leg->status;
+	p->volume->changing -= p->ranged;
 	if (p->remotes)
 		p->core->stats.write_local_ns_sum += p->core->now_ns - p->started_ns;
 	leg_closed(p);
@@ -412,6 +413,7 @@ static void piece_fly(struct piece *p)
 		.region = p->region,
 		.done = local_done,
 	};
+	p->volume->changing += p->ranged;
 	leg_start(&p->local, &p->volume->record, p->volume->pool->stores);
 }
 

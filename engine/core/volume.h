@@ -40,6 +40,7 @@ struct volume {
 	uint64_t size_bytes;
 
 	struct range_set ranges;
+	uint32_t changing; /* pieces of clients that the local device is changing blocks for */
 	struct map map;
 
 	enum mirror_state mirror;

@@ -248,6 +248,11 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 		channel_answer(s, LS_INVALID, 0, 0);
 		return;
 	}
+	/* A write of our own that the device still works on would land behind the resync. */
+	if (m->volume->changing) {
+		channel_answer(s, LS_BUSY, 0, 0);
+		return;
+	}
 	mirror_change(m);
 	m->serving = s;
 	if (r->role == VOLUME_PRIMARY)

@@ -163,7 +163,10 @@ static void check_status(const struct sim_request *request)
 		caused = world->disk_failed;
 	else if (status == LS_CHECKSUM)
 		caused = world->payload_damaged;
-	else if (status == LS_PEER_LOST || status == LS_PROTOCOL)
+	else if (status == LS_PEER_LOST)
+		/* Or the operator has made the other side primary while it ran. */
+		caused = world->session_disturbed || request->volume->operated_seq;
+	else if (status == LS_PROTOCOL)
 		caused = world->session_disturbed;
 	else if (status == LS_NO_SPACE)
 		caused = false;

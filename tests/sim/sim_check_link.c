@@ -76,7 +76,8 @@ static void check_free_range(struct sim_end *end, const struct sim_call *call)
 	for (uint32_t i = 0; i < end->link.granted_count; i++) {
 		const struct sim_call *other = &end->calls[i];
 
-		if (other->busy && other->sent.volume == f->volume &&
+		/* Number 0 is nobody's: what waited for a credit while its volume was unpaired. */
+		if (other->busy && f->volume && other->sent.volume == f->volume &&
 		    sim_frame_changes(&other->sent) &&
 		    overlap(other->sent.offset, other->sent.length, f->offset, f->length))
 			sim_fail(world, "I2", "%c sends %" PRIx64 " while %" PRIx64 " overlaps it",
