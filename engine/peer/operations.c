@@ -312,6 +312,9 @@ static void promote_alone(struct mirror *m)
 	struct generations *g = &r->generations;
 	uint64_t fresh = generation_fresh(m->engine);
 
+	/* Its session is being shut, but is not down yet. */
+	if (volume_mirrors(m->volume))
+		mirror_stop(m->volume, "promoted without the peer");
 	mirror_change(m);
 	r->role = VOLUME_PRIMARY;
 	if (volume_tracks(m->volume) && r->consistent) {

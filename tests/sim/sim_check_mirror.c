@@ -314,7 +314,9 @@ void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 		v->partial = !v->status.consistent;
 		if (v->partial)
 			v->taken_generation = 0;
-		v->arrived = v->forced = false;
+		v->arrived = false;
+		/* A promotion that was asked for before may still wait for its turn. */
+		v->forced &= v->jobs_open > 0;
 	} else if (heard->command == FRAME_SYNCED) {
 		synced(world, v);
 	}
@@ -333,7 +335,8 @@ void check_primaries(struct sim_world *world)
 		    (v->status.mirror != MIRROR_COPYING && v->status.mirror != MIRROR_SYNCED))
 			continue;
 		twin = check_twin(v);
-		if (twin && twin->mapped && answers(v) && answers(twin) &&
+		/* Without a wire one of them only does not know yet. */
+		if (twin && twin->mapped && answers(v) && answers(twin) && sim_net_linked(world) &&
 		    twin->status.role == VOLUME_PRIMARY &&
 		    (twin->status.mirror == MIRROR_COPYING || twin->status.mirror == MIRROR_SYNCED))
 			sim_fail(world, "I9", "%s has two primaries that are connected", v->name);
