@@ -267,8 +267,8 @@ static int open_io(struct file_store *f, const struct file_uri *u, bool *direct,
 
 /*
  * Hands the claim of a file over to the descriptor that does the I/O.  A request in flight holds
- * that one, not the other: when this process is killed, the next one cannot open the file before the
- * last request has ended.  In between somebody else may be faster: then this open fails.
+ * that one, not the other: when this process is killed, the next one cannot open the file before
+ * the last request has ended.  In between somebody else may be faster: then this open fails.
  */
 static int claim_by_io(struct file_store *f, const char *path, struct err *err)
 {

@@ -14,9 +14,9 @@
  *
  * When the engine goes away (it was restarted, or it died), the connection looks for the next
  * one at the same socket, attaches its queue and arena to that, opens its volumes again and
- * hands in every request that has no completion, in the order in which they were queued.  The program
- * sees a longer wait and nothing else: each request is completed once, buffers stay where they
- * are.  A request that was in flight may be done a second time, so until it is completed a
+ * hands in every request that has no completion, in the order in which they were queued.  The
+ * program sees a longer wait and nothing else: each request is completed once, buffers stay where
+ * they are.  A request that was in flight may be done a second time, so until it is completed a
  * write's range holds what it held before or what the write brings, as always.  All of that
  * happens inside of the program's own calls: it must go on waiting or polling.  A volume that the
  * next engine does not have answers LS_NO_VOLUME; so does another volume of the same name, and one

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kind_names[] = {"pool create", "pool open", "volume create",
-					 "volume delete", "pair", "break", "resume",
-					 "unpair", "promote", "demote", "policy"};
+static const char *const kind_names[] = {
+	"pool create", "pool open", "volume create", "volume delete", "pair",  "break",
+	"resume",      "unpair",    "promote",	     "demote",	      "policy"};
 
 static uint64_t draw(struct sim_node *node, uint64_t n)
 {

@@ -77,7 +77,7 @@ static void end_history(struct sim_request *request, bool counted)
 	twin = check_tracked_twin(volume);
 	if (twin)
 		end_blocks(request, twin,
-			   refused || !request->sent	     ? NEVER_THERE
+			   refused || !request->sent	? NEVER_THERE
 			   : status == LS_OK && counted ? THERE
 							: PERHAPS_THERE);
 }
@@ -347,8 +347,8 @@ void check_done(struct sim_request *request)
 	check_status(request);
 	if (request->request.status == LS_OK)
 		check_ok(request);
-	end_history(request, request->request.status == LS_OK && changes(request) &&
-				     check_counted(request));
+	end_history(request,
+		    request->request.status == LS_OK && changes(request) && check_counted(request));
 }
 
 void check_ended(struct sim_world *world)

@@ -98,8 +98,8 @@ void check_at_rest(const struct sim_volume *volume, const char *what)
 
 	for (uint64_t b = 0; check_tracked(volume) && b < volume->history.block_count; b++) {
 		if (!under_way(volume, b * block_bytes, block_bytes))
-			check_block_value(volume, check_block(volume, b * block_bytes, &disk, &at), b,
-					  volume->owner->world->seq, what);
+			check_block_value(volume, check_block(volume, b * block_bytes, &disk, &at),
+					  b, volume->owner->world->seq, what);
 	}
 }
 
@@ -165,7 +165,8 @@ void check_seen(struct sim_volume *v)
 	if (reopened && v->ahead && !v->yields && v->shared_generation &&
 	    v->shared_generation == s->generations.current)
 		sim_fail(v->owner->world, "I6",
-			 "%s at %c was restarted in generation %" PRIx64 ", which its peer has, too, "
+			 "%s at %c was restarted in generation %" PRIx64
+			 ", which its peer has, too, "
 			 "but it has acknowledged writes alone since",
 			 v->name, 'A' + v->node, s->generations.current);
 	v->seen = true;
@@ -207,8 +208,9 @@ void check_alone(struct sim_request *request)
 	if (volume->status.association == ASSOCIATION_NONE || on_disk(request, !volume->node))
 		return;
 	check_mirror(volume);
-	SIM_NOTE(request->world, volume->node, "%s: request %x is acknowledged alone, generation %x",
-		 SIM_STR(volume->name), request->id, volume->status.generations.current);
+	SIM_NOTE(request->world, volume->node,
+		 "%s: request %x is acknowledged alone, generation %x", SIM_STR(volume->name),
+		 request->id, volume->status.generations.current);
 	volume->alone_seq = request->world->seq;
 	volume->alone_generation = volume->status.generations.current;
 	volume->ahead |= check_twin(volume) && check_twin(volume)->status.consistent;
@@ -217,7 +219,8 @@ void check_alone(struct sim_request *request)
 
 /* --- resyncs --- */
 
-static bool written_now(const struct sim_world *world, const struct sim_volume *volume, uint64_t block)
+static bool written_now(const struct sim_world *world, const struct sim_volume *volume,
+			uint64_t block)
 {
 	for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
 		const struct sim_request *r = &world->node[volume->node].requests[i];
@@ -370,8 +373,7 @@ void check_listed(struct sim_world *world, const struct sim_volume *volume)
 		regions++;
 	}
 	if (regions > a->dirty_regions + b->dirty_regions)
-		sim_fail(world, "I7",
-			 "%s differs in %u regions, but the sides list only %u and %u",
+		sim_fail(world, "I7", "%s differs in %u regions, but the sides list only %u and %u",
 			 volume->name, regions, a->dirty_regions, b->dirty_regions);
 	world->totals.splits++;
 }

@@ -45,7 +45,8 @@ void history_end(struct history *h, uint64_t block, uint64_t id, bool acked, uin
 /* The write was refused: it has never been. */
 void history_forget(struct history *h, uint64_t block, uint64_t id);
 /* Only this from now on: what was seen there. */
-void history_set(struct history *h, uint64_t block, uint64_t id, enum sim_value value, uint64_t seq);
+void history_set(struct history *h, uint64_t block, uint64_t id, enum sim_value value,
+		 uint64_t seq);
 /* @to allows exactly what @from does; what it had is forgotten. */
 void history_copy(struct history *to, const struct history *from);
 /* May a read that began at @since see this? */

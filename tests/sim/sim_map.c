@@ -140,7 +140,7 @@ static struct sim_volume *partner(struct sim_world *world, const struct sim_volu
 	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
 		struct sim_volume *v = &peer->volumes[i];
 
-		/* Both halves have one name here; one word is enough while they are being paired. */
+		/* Both halves have one name; one word is enough while they are being paired. */
 		if (v->used && v->mapped && !strcmp(v->name, volume->name) &&
 		    (v->status.association != ASSOCIATION_NONE ||
 		     volume->status.association != ASSOCIATION_NONE))

@@ -102,7 +102,7 @@ struct sim_volume {
 	bool arrived; /* and SYNCED has come since */
 	bool forced; /* and somebody has said promote --force */
 	bool yields; /* an operator has given up what was acknowledged alone here */
-	/* When a write was last acknowledged that the peer lacks, and in which generation; 0 = none. */
+	/* When a write was last acknowledged that the peer lacks, in which generation; 0 = none. */
 	uint64_t alone_seq, alone_generation;
 	/* The generation that a resync into it gave it, and when; @taken_start: to which engine. */
 	uint64_t taken_seq, taken_generation;
