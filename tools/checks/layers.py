@@ -69,7 +69,7 @@ HOMES = (
     (r"json-c/|json\.h", ("engine/daemon", "tools")),
     (r"libsmartcols", ("tools",)),
     (r"systemd/", ("engine/daemon",)),
-    (r"openssl/", ("engine",)),
+    (r"openssl/", ("engine", "tests/fuzz/wire.c")),
     (r"cmocka", ("tests",)),
     (r"benchmark/", ("bench",)),
 )
