@@ -270,6 +270,7 @@ static void record_written(struct pool_commit *commit, enum ls_status status)
 	core_administer(&m->engine->core, true);
 	m->engine->admin_open--;
 	m->committing = false;
+	m->doubtful = status != LS_OK;
 	if (status != LS_OK) {
 		v->record = m->before;
 		core_log(&m->engine->core, 3, "volume '%s': the pool's table was not written: %s",

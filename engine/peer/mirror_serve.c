@@ -267,7 +267,7 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 	if (body[65])
 		give_up(&r->generations, &source);
 	/* Back after a short loss of the link: nothing has changed. */
-	if (memcmp(r, &m->before, sizeof(*r)) == 0)
+	if (!m->doubtful && memcmp(r, &m->before, sizeof(*r)) == 0)
 		begun(m, LS_OK);
 	else
 		mirror_commit(m, begun);
@@ -306,7 +306,7 @@ static void on_synced(struct mirror *m, struct serve *s, const uint8_t *payload,
 	m->serving = s;
 	r->generations = g;
 	r->consistent = true;
-	if (memcmp(r, &m->before, sizeof(*r)) == 0)
+	if (!m->doubtful && memcmp(r, &m->before, sizeof(*r)) == 0)
 		synced(m, LS_OK);
 	else
 		mirror_commit(m, synced);

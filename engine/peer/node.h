@@ -180,6 +180,7 @@ struct mirror {
 	struct frame answer;
 	struct pool_commit commit;
 	bool committing;
+	bool doubtful; /* a commit has failed: the device may have it all the same */
 	void (*committed)(struct mirror *mirror, enum ls_status status);
 	struct volume_record before; /* what the record was, should the commit fail */
 	struct serve *serving; /* the peer's request that the commit answers, or NULL */

@@ -210,6 +210,11 @@ static void try_ask(struct pairing *p)
 	if (peer_up(peer) && !e->stopping) {
 		if (mirror_busy(p->volume->peering) || p->volume->peering->op)
 			return;
+		if (volume_tracks(p->volume)) {
+			finish(p, -EEXIST, "volume '%s' is still paired: it could not be unpaired",
+			       p->volume->record.name);
+			return;
+		}
 		if (!mirror_buffer(p->volume->peering))
 			return;
 		p->phase = PAIRING_ASKED;
