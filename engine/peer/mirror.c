@@ -108,7 +108,7 @@ static enum mirror_state state_without_peer(const struct volume *v)
 	case ASSOCIATION_NONE:
 		/* Until it is durable that it is unpaired, nothing may be acknowledged alone. */
 		return v->peering->committing && v->peering->before.association ? MIRROR_WAITING
-										 : MIRROR_NONE;
+										: MIRROR_NONE;
 	case ASSOCIATION_BROKEN:
 		return MIRROR_BROKEN;
 	case ASSOCIATION_ACTIVE:

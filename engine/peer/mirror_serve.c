@@ -103,7 +103,8 @@ static bool state_decode(struct mirror *m, const uint8_t *bytes, uint32_t length
 	memcpy(head, bytes, sizeof(head));
 	map_bytes = get_u32(head + 96);
 	if (map_bytes > sizeof(m->map) || length != STATE_BODY_BYTES + map_bytes ||
-	    head[82] > WISH_KEEP || head[83] > ASSOCIATION_BROKEN || head[84] < INTENT_SHIFT_MIN ||
+	    head[82] > WISH_KEEP || head[83] < ASSOCIATION_ACTIVE ||
+	    head[83] > ASSOCIATION_BROKEN || head[84] < INTENT_SHIFT_MIN ||
 	    head[84] > INTENT_SHIFT_MAX || !volume_bytes_valid(get_u64(head + 8)) ||
 	    !generations_decode(head + 16, &m->theirs.generations))
 		return false;

@@ -128,6 +128,9 @@ static void break_record(struct mirror *m)
 
 static void break_answered(struct mirror *m, const struct frame *f)
 {
+	/* Both operators at once: the other one has unpaired it. */
+	if (!paired(m))
+		return;
 	/* Lost: the peer may have done it, and if not, it follows at the next STATE. */
 	if (!f || f->status == LS_OK || f->status == LS_NO_VOLUME) {
 		break_record(m);
