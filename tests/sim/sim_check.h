@@ -44,6 +44,8 @@ void check_released(struct sim_end *end);
 /* At the end of LOAD and CALM, of HEAL, and of everything. */
 void check_ended(struct sim_world *world);
 void check_idle(struct sim_world *world);
+/* Are all credits back?  If not, @node is the first that lacks some. */
+bool check_credits(const struct sim_world *world, unsigned *node);
 void check_legs(struct sim_world *world);
 void check_nothing_left(struct sim_world *world);
 

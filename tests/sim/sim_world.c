@@ -357,6 +357,9 @@ static _Noreturn void fail_late(struct sim_world *world, const char *what, doubl
 
 	check_ended(world);
 	sim_job_ended(world);
+	if (world->phase == SIM_HEAL && !check_credits(world, &node))
+		sim_fail(world, "credits", "%c has not got all of its credits back in %.1f s",
+			 'A' + node, seconds);
 	status = unsynced(world, &node);
 	if (status)
 		sim_fail(world, "liveness", "%s did not come in %.1f s: %s at %c is %s: %s", what,
@@ -408,6 +411,13 @@ static bool connected(const struct sim_world *world)
 	return true;
 }
 
+static bool credits_back(const struct sim_world *world)
+{
+	unsigned node;
+
+	return check_credits(world, &node);
+}
+
 /* Everything works again: so everything must succeed. */
 static void heal(struct sim_world *world)
 {
@@ -435,6 +445,8 @@ static void heal(struct sim_world *world)
 	}
 	run_until(world, all_ended, "the end of the last requests");
 	settle(world, MS(50));
+	/* A ping may be under way; it will be answered. */
+	run_until(world, credits_back, "the return of all credits");
 	check_legs(world);
 	check_idle(world);
 }
