@@ -9,8 +9,10 @@ mirrored vol 16M
 at_a=$(socket_of a)
 "$ops" "$at_a" vol write:0:16M:1 flush
 
-# The load checks all that it reads against what it wrote.
-in_background "$lockstep" --run "$work/a/run" --json load vol --time 20 --seed 7 --reconnect 60 >"$work/load.json"
+# The load checks all that it reads against what it wrote.  A restart takes seconds in a virtual machine.
+seconds=20
+[[ $LS_TRANSPORT == tcp ]] || seconds=110
+in_background "$lockstep" --run "$work/a/run" --json load vol --time $seconds --seed 7 --reconnect 60 >"$work/load.json"
 load=$job
 # goes_on WHAT: at least 200 more writes are done by the engine that runs now.
 goes_on() {

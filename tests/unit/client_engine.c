@@ -151,6 +151,7 @@ static void request_serve(struct fake_engine *f, const struct shmq_request *r, u
 	if (f->way == FAKE_HOLDS)
 		return;
 	status = request_do(f, r);
+	f->served++;
 	if (f->way == FAKE_KEEPS_SILENT || !f->completes)
 		return;
 	f->completes--;
@@ -279,9 +280,12 @@ void fake_await(struct fake_engine *f, uint64_t fetched, bool asleep)
 
 	while (f->fetched < fetched)
 		sched_yield();
+	/* A client that has left by now took the queue with it. */
+	if (!asleep)
+		return;
 	layout = shmq_layout_of(shmq_depth(f->queue), 4096);
 	header = (void *)((char *)shmq_arena(f->queue)->base - layout.arena_offset);
-	while (asleep && !atomic_load(&header->client_sleep))
+	while (!atomic_load(&header->client_sleep))
 		sched_yield();
 }
 

@@ -44,6 +44,11 @@ struct fake_engine {
 	_Atomic int order; /* enum fake_order */
 	sem_t followed; /* the order was */
 	_Atomic uint64_t fetched;
+	/*
+	 * Done, before it is told.  Who reads this after a completion may look at all that was done
+	 * for it: ThreadSanitizer takes the two mappings of the rings for two memories.
+	 */
+	_Atomic uint64_t served;
 	/* Set while it does not run. */
 	uint64_t volume_bytes;
 	uint32_t handle;

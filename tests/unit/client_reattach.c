@@ -80,6 +80,7 @@ static unsigned wait_all(struct fixture *x, int n)
 		}
 	}
 	assert_int_equal(ls_poll(x->c, done, DEPTH), 0);
+	assert_true(x->engine->served > 0);
 	return told;
 }
 
@@ -88,6 +89,7 @@ static uint32_t wait_status(struct fixture *x)
 	struct ls_completion done;
 
 	assert_int_equal(ls_wait(x->c, &done, 1, PATIENCE_MS), 1);
+	assert_true(x->engine->served > 0);
 	return done.status;
 }
 
