@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Goal: whatever comes on the control socket, the daemon neither asserts nor crashes or leaks;
- * each line gets one answer, which is a JSON object that says ok or not.
+ * each line gets one answer, which is a JSON object that says ok or not, and the connection
+ * stays, unless a line was too long.
  *
  * The control thread's side is the real one, from accept() on: ctl.c, json.c, task.c and all
  * commands, with an engine that has a pool and a peer.  This program plays both threads, by
@@ -31,6 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define TURNS_MAX 64u
 #define END_TURNS 2000u
 #define ANSWER_BYTES_MAX (8u << 20)
+/* Blanks before a line that is to be about as long as a line may be (64 KiB). */
+#define PADDING_BYTES ((64u << 10) - 64u)
 /* In the input: what is before it is read before what is behind it.  No UTF-8 has it. */
 #define PAUSE 0xff
 
@@ -42,6 +45,8 @@ struct scene {
 	struct asker {
 		int fd;
 		unsigned asked, answered;
+		bool too_long; /* the daemon said so: it hears no more and hangs up */
+		bool hung_up; /* the daemon did */
 		char *text;
 		size_t bytes;
 	} askers[CLIENTS];
@@ -242,19 +247,30 @@ static void begin(struct scene *s, uint8_t how)
 
 /* Answers */
 
+static void check_refusal(struct asker *a, struct json_object *json)
+{
+	struct json_object *error, *code;
+
+	if (!json_object_object_get_ex(json, "error", &error) ||
+	    !json_object_get_string(error)[0] || !json_object_object_get_ex(json, "code", &code))
+		fuzz_fail("a refusal that does not say why");
+	/* Of a line whose end may never come. */
+	if (strcmp(json_object_get_string(code), "EMSGSIZE") == 0)
+		a->too_long = true;
+}
+
 static void check_answer(struct asker *a, const char *line)
 {
 	struct json_object *json = json_tokener_parse(line), *member;
 
 	if (!json_object_is_type(json, json_type_object))
 		fuzz_fail("an answer that is no JSON object");
+	if (a->too_long)
+		fuzz_fail("an answer after the one that ends the connection");
 	if (json_object_object_get_ex(json, "ok", &member)) {
-		a->answered++;
-		if (!json_object_get_boolean(member) &&
-		    (!json_object_object_get_ex(json, "error", &member) ||
-		     !json_object_get_string(member)[0] ||
-		     !json_object_object_get_ex(json, "code", &member)))
-			fuzz_fail("a refusal that does not say why");
+		if (!json_object_get_boolean(member))
+			check_refusal(a, json);
+		a->answered += !a->too_long;
 	} else if (!json_object_object_get_ex(json, "progress", &member)) {
 		fuzz_fail("an answer that says neither ok nor progress");
 	}
@@ -266,7 +282,7 @@ static void check_answer(struct asker *a, const char *line)
 static void read_answers(struct asker *a)
 {
 	char buf[65536], *end;
-	ssize_t n;
+	ssize_t n = -1;
 
 	while (a->fd >= 0 && (n = recv(a->fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
 		if (a->bytes + (size_t)n > ANSWER_BYTES_MAX)
@@ -277,6 +293,8 @@ static void read_answers(struct asker *a)
 		memcpy(a->text + a->bytes, buf, (size_t)n);
 		a->bytes += (size_t)n;
 	}
+	/* ECONNRESET: it hung up before it had read everything. */
+	a->hung_up |= a->fd >= 0 && (n == 0 || errno == ECONNRESET);
 	while (a->bytes && (end = memchr(a->text, '\n', a->bytes))) {
 		*end = '\0';
 		check_answer(a, a->text);
@@ -336,21 +354,37 @@ static void hang_up(struct asker *a)
 	a->fd = -1;
 }
 
+/* Every line was answered; or one was too long, and so the last that was heard. */
+static bool all_answered(const struct scene *s)
+{
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		const struct asker *a = &s->askers[i];
+
+		if (a->fd >= 0 && (a->too_long ? !a->hung_up : a->answered != a->asked))
+			return false;
+	}
+	return true;
+}
+
 static void end(struct scene *s, bool early)
 {
 	unsigned i;
 
 	if (early)
 		hang_up(&s->askers[0]);
-	/* Whatever takes its time has a time limit: it is answered in the end. */
-	for (i = 0; i < END_TURNS && s->shard.calls_open; i++)
+	/*
+	 * Whatever takes its time has a time limit: it is answered in the end.  A turn is bounded:
+	 * thousands of short lines take several.
+	 */
+	for (i = 0; i < END_TURNS && (s->shard.calls_open || !all_answered(s)); i++)
 		turn(s, 100);
 	if (s->shard.calls_open)
 		fuzz_fail("a command without an end");
-	turn(s, 1);
+	if (!all_answered(s))
+		fuzz_fail("a line without an answer");
 	for (i = 0; i < CLIENTS; i++)
-		if (s->askers[i].fd >= 0 && s->askers[i].answered != s->askers[i].asked)
-			fuzz_fail("a line without an answer");
+		if (s->askers[i].hung_up && !s->askers[i].too_long)
+			fuzz_fail("the daemon hung up on a client that did nothing wrong");
 	engine_stop(s->node.engine);
 	for (i = 0; i < END_TURNS && !engine_stopped(s->node.engine); i++)
 		turn(s, 100);
@@ -374,12 +408,17 @@ static void end(struct scene *s, bool early)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t newline = '\n';
+	static uint8_t padding[PADDING_BYTES];
 	struct scene *s = &scene;
 	uint8_t how = size ? data[0] : 0;
 	const uint8_t *at = data + (size ? 1 : 0), *stop = data + size, *pause;
 	unsigned turns = 0;
 
 	begin(s, how);
+	if (how & 32) {
+		memset(padding, ' ', sizeof(padding));
+		ask(s, &s->askers[0], padding, sizeof(padding));
+	}
 	while (at < stop && turns < TURNS_MAX) {
 		struct asker *a = &s->askers[how & 4 ? turns % CLIENTS : 0];
 

@@ -168,6 +168,10 @@ for name, line in lines.items():
 write("control", "parts", b"\x04" + b'{"command":\xff{"command":"ping"}\xff"ping"}\n\xff{"command":"status"}\n')
 write("control", "starting", b"\x01" + b'{"command":"status"}\n{"command":"ping"}\n')
 write("control", "stopping", b"\x02" + b'{"command":"volume-delete","name":"vol"}\n')
+write("control", "many-lines", b"\x04" + b"\n" * 1500)
+write("control", "longest", b"\x20" + b'{"command":"status"}\n{"command":"ping"}\n')
+write("control", "too-long", b"\x20" + b"x" * 100 + b'\n{"command":"ping"}\n')
+write("control", "too-long-later", b"\x20{\n" + b" " * 200 + b'\xff{"command":"ping"}\n')
 write("control", "early", b"\x10" + b'{"command":"volume-delete","name":"vol"}\n{"command":"status"}\n')
 
 if __name__ == "__main__":
