@@ -2,6 +2,7 @@
 #include "engine/core/channel.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/base/mutant.h"
 #include "engine/core/core.h"
 
 #include <assert.h>
@@ -199,7 +200,8 @@ uint64_t channel_oldest_ns(const struct channel *c)
 
 /* --- requests that we serve --- */
 
-void channel_answer(struct serve *s, enum ls_status status, uint32_t volume, uint64_t value)
+static void completion_send(const struct serve *s, enum ls_status status, uint32_t volume,
+			    uint64_t value)
 {
 	struct channel *c = s->channel;
 	uint8_t bytes[FRAME_BYTES];
@@ -216,18 +218,24 @@ void channel_answer(struct serve *s, enum ls_status status, uint32_t volume, uin
 		.epoch = c->epoch,
 	};
 
-	assert(s->state == SERVE_BUSY);
-	s->state = SERVE_FREE;
-	s->volume = NULL;
-	c->serves_busy--;
-	c->requests_served++;
-	/* The session may have ended while the device worked: then nobody is told. */
-	if (!c->link || c->shut)
-		return;
 	frame_encode(&f, bytes);
 	if (UNLIKELY(c->core->capture_left > 0))
 		core_capture(c->core, true, bytes);
 	link_send(c->link, bytes, sizeof(bytes));
+}
+
+void channel_answer(struct serve *s, enum ls_status status, uint32_t volume, uint64_t value)
+{
+	struct channel *c = s->channel;
+
+	assert(s->state == SERVE_BUSY);
+	s->state = SERVE_FREE;
+	s->volume = NULL;
+	c->serves_busy -= c->link || !MUTANT(SERVE_LEAKED);
+	c->requests_served++;
+	/* The session may have ended while the device worked: then nobody is told. */
+	if (c->link && !c->shut)
+		completion_send(s, status, volume, value);
 }
 
 static uint32_t saturate(uint64_t ns)
@@ -287,7 +295,8 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 		return LS_INVALID;
 	if (f->length % v->record.block_bytes || f->offset % v->record.block_bytes)
 		return LS_UNALIGNED;
-	if (f->offset > v->size_bytes || f->length > v->size_bytes - f->offset)
+	if ((f->offset > v->size_bytes || f->length > v->size_bytes - f->offset) &&
+	    !MUTANT(BOUNDS_UNCHECKED))
 		return LS_OUT_OF_RANGE;
 	if (f->command == FRAME_WRITE && f->length != payload_bytes)
 		return LS_PROTOCOL;
@@ -313,7 +322,7 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 	s->volume = c->core->volume_by_number(c->core->engine, f->volume);
 	status = serve_check(c, s, payload_bytes);
 	if (status == LS_OK && data && (f->flags & FRAME_CRC) &&
-	    crc32c(payload, payload_bytes) != f->payload_crc) {
+	    crc32c(payload, payload_bytes) != f->payload_crc && !MUTANT(PAYLOAD_UNCHECKED)) {
 		c->payload_mismatches++;
 		status = LS_CHECKSUM;
 	}
@@ -323,6 +332,8 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 	}
 	if (f->command == FRAME_CHECK)
 		memcpy(s->sums, payload, payload_bytes);
+	if (MUTANT(ACK_ON_ARRIVAL))
+		completion_send(s, LS_OK, 0, 0);
 	s->device_ns = c->core->now_ns;
 	s->leg = (struct leg){
 		.code = codes[f->command],
@@ -365,9 +376,7 @@ void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uin
 	}
 	if (UNLIKELY(c->core->capture_left > 0))
 		core_capture(c->core, false, header);
-#ifndef LS_MUTANT_ID_REUSED
-	s->tag++;
-#endif
+	s->tag += !MUTANT(ID_REUSED);
 	s->state = SERVE_BUSY;
 	s->landed_ns = c->core->now_ns;
 	c->serves_busy++;

@@ -2,6 +2,7 @@
 #include "engine/core/core.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/base/mutant.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -291,11 +292,10 @@ static bool held_back(struct piece *p)
 	/* A client that changes its buffer in flight has nobody else to blame. */
 	if (p->local_status != LS_OK || p->core->stopping || p->remote_status == LS_CHECKSUM)
 		return false;
-#ifdef LS_MUTANT_ACK_BEFORE_STALE
-	/* Planted: acknowledged alone before that is durable. */
-	p->remote_status = LS_OK;
-	return false;
-#endif
+	if (MUTANT(ACK_BEFORE_STALE)) {
+		p->remote_status = LS_OK;
+		return false;
+	}
 	p->local_ended = true;
 	/* Decided anew at the end of the pass: the next session may be up already. */
 	p->state = PIECE_HELD;
@@ -327,28 +327,9 @@ static void piece_finish(struct piece *p)
 	request_finish(r);
 }
 
-#ifdef LS_MUTANT_ACK_ONE_LEG
-/* Planted for the simulator's self-test: the client is told when the first leg is done. */
-static void mutant_ack_early(struct piece *p)
-{
-	static struct request nobody;
-	struct request *r = p->request;
-
-	if (p->legs_open != 2 || r->pieces_open != 1 || !list_empty(&r->node))
-		return;
-	nobody = (struct request){.pieces_open = UINT32_MAX};
-	p->request = &nobody;
-	r->pieces_open = 0;
-	request_finish(r);
-}
-#endif
-
 static void leg_closed(struct piece *p)
 {
 	assert(p->legs_open > 0);
-#ifdef LS_MUTANT_ACK_ONE_LEG
-	mutant_ack_early(p);
-#endif
 	if (--p->legs_open == 0 && !held_back(p))
 		piece_finish(p);
 }
@@ -374,7 +355,8 @@ static void remote_send(struct piece *p, unsigned i)
 	bool data = p->code == LEG_WRITE, crc = data && p->core->payload_crc;
 	struct frame f = {
 		.command = commands[p->code],
-		.flags = (uint16_t)((p->fua ? FRAME_FUA : 0) | (crc ? FRAME_CRC : 0)),
+		.flags = (uint16_t)((p->fua && !MUTANT(FUA_DROPPED) ? FRAME_FUA : 0) |
+				    (crc ? FRAME_CRC : 0)),
 		.volume = p->volume->record.replicas[i].volume_number,
 		.length = (uint32_t)p->length,
 		.offset = p->code == LEG_FLUSH ? 0 : p->offset,
@@ -452,7 +434,8 @@ static void piece_decide(struct piece *p)
 	} else if (v->record.role != VOLUME_PRIMARY) {
 		refuse(p, LS_NOT_PRIMARY);
 	} else if (volume_mirrors(v)) {
-		p->remotes = (1u << v->record.replica_count) - 1;
+		if (p->code != LEG_FLUSH || !MUTANT(FLUSH_LOCAL))
+			p->remotes = (1u << v->record.replica_count) - 1;
 		take_credits(p);
 	} else if (volume_alone(v)) {
 		if (p->local_ended)
@@ -493,13 +476,7 @@ static void piece_ready(struct piece *p)
 	}
 	p->state = PIECE_INTENT;
 	p->map.done = map_ready;
-#ifdef LS_MUTANT_INTENT_LATE
-	/* Planted: the write does not wait for its intent. */
-	map_write(v);
-	piece_decide(p);
-#else
 	map_wait(v, &p->map, p->offset, p->length);
-#endif
 }
 
 void core_release(struct core *core, struct volume *v)
@@ -540,7 +517,7 @@ static enum ls_status status_of_peer(uint32_t status)
 	case LS_NO_SPACE:
 		return (enum ls_status)status;
 	case LS_LOCAL_IO:
-		return LS_PEER_IO;
+		return MUTANT(PEER_ERROR_IGNORED) ? LS_OK : LS_PEER_IO;
 	case LS_SHUTDOWN:
 		return LS_PEER_LOST;
 	default:

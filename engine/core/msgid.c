@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/core/msgid.h"
 
+#include "engine/base/mutant.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -67,8 +69,6 @@ void msgid_release(struct msgid_table *t, uint64_t id)
 
 	assert(msgid_find(t, id));
 	t->owner[slot] = NULL;
-#ifndef LS_MUTANT_ID_REUSED
-	t->tag[slot]++;
-#endif
+	t->tag[slot] += !MUTANT(ID_REUSED);
 	t->free[t->free_count++] = slot;
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/core/range.h"
 
+#include "engine/base/mutant.h"
+
 #include <assert.h>
 
 static bool overlaps(const struct range *a, const struct range *b)
 {
-#ifdef LS_MUTANT_OVERLAP
-	return false;
-#endif
-	return a->offset < b->end && b->offset < a->end;
+	return a->offset < b->end && b->offset < a->end && !MUTANT(OVERLAP);
 }
 
 static struct list *bucket_of(struct range_set *set, const struct range *r)

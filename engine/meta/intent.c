@@ -2,6 +2,7 @@
 #include "engine/meta/intent.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/base/mutant.h"
 #include "engine/base/wire.h"
 
 #include <assert.h>
@@ -266,7 +267,7 @@ void intent_round_begin(struct intent *m)
 {
 	memset(m->recent, 0, words(m) * sizeof(*m->recent));
 	for (uint32_t r = 0; r < m->regions; r++)
-		if (m->writing[r])
+		if (m->writing[r] && !MUTANT(CLEARED_IN_FLIGHT))
 			set(m->recent, r);
 }
 
@@ -341,11 +342,9 @@ static void decode_sector(struct intent *m, uint32_t number, const uint8_t *p, u
 	for (uint32_t r = first; r < end; r++) {
 		uint32_t bit = r - first;
 
-#ifdef LS_MUTANT_BAD_MAP_CLEAN
-		if (!whole)
-			continue;
-#endif
 		if (whole && !(p[SECTOR_AT_BITS + bit / 8] >> (bit % 8) & 1))
+			continue;
+		if (!whole && MUTANT(BAD_MAP_CLEAN))
 			continue;
 		set(m->durable, r);
 		set(m->dirty, r);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/meta/pool.h"
 
+#include "engine/base/mutant.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -217,7 +219,8 @@ static void commit_written(struct leg *leg)
 		commit_finish(p, leg->status);
 		return;
 	}
-	p->copy = !p->copy;
+	if (!MUTANT(SAME_COPY))
+		p->copy = !p->copy;
 	if (++p->copies_written < 2) {
 		commit_write(p);
 		return;

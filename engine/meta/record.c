@@ -2,6 +2,7 @@
 #include "engine/meta/record.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/base/mutant.h"
 #include "engine/base/wire.h"
 #include "engine/meta/intent.h"
 
@@ -192,7 +193,7 @@ enum meta_verdict table_decode(const uint8_t *bytes, size_t available, struct ta
 		return META_DAMAGED;
 	crc = crc32c_join(bytes, TABLE_AT_CRC, no_crc, sizeof(no_crc), bytes + TABLE_AT_CRC + 4,
 			  length - TABLE_AT_CRC - 4);
-	if (crc != get_u32(bytes + TABLE_AT_CRC))
+	if (crc != get_u32(bytes + TABLE_AT_CRC) && !MUTANT(TORN_TABLE))
 		return META_DAMAGED;
 	t.volume_count = get_u32(bytes + TABLE_AT_COUNT);
 	t.sequence = get_u64(bytes + TABLE_AT_SEQUENCE);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/peer/decide.h"
 
+#include "engine/base/mutant.h"
+
 static struct decision say(bool we_lead, bool everything, const char *reason)
 {
 	return (struct decision){
@@ -57,10 +59,10 @@ static struct decision conflict(const struct replica_state *a, const struct repl
 		d.reason = "the two replicas have no generation in common";
 		return d;
 	}
-#ifndef LS_MUTANT_MERGE_SPLIT
+	if (MUTANT(SPLIT_MERGED))
+		return say(ga->current > gb->current, !ancestor, "the larger number wins");
 	if (a->wish == b->wish || (a->wish == WISH_NONE && b->wish == WISH_NONE))
 		return d;
-#endif
 	d = say(a->wish == WISH_KEEP || b->wish == WISH_YIELD, !ancestor,
 		"the operator chose which side is kept");
 	d.overridden = true;

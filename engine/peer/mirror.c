@@ -9,6 +9,7 @@
 #include "engine/peer/node.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/base/mutant.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -317,7 +318,10 @@ static void go_alone(struct mirror *m)
 		 "volume '%s': goes on without node '%s' (%s); generation %016llx", v->record.name,
 		 v->record.replicas[0].node_name, v->mirror_reason,
 		 (unsigned long long)v->record.generations.current);
-	mirror_commit(m, alone_committed);
+	if (MUTANT(ALONE_NOT_DURABLE))
+		alone_committed(m, LS_OK);
+	else
+		mirror_commit(m, alone_committed);
 }
 
 static bool may_go_alone(const struct mirror *m)
@@ -329,7 +333,8 @@ static bool may_go_alone(const struct mirror *m)
 		return false;
 	if (v->mirror == MIRROR_BROKEN || v->mirror == MIRROR_SPLIT)
 		return true;
-	return v->mirror == MIRROR_WAITING && v->record.policy == POLICY_FAIL_OPEN;
+	return v->mirror == MIRROR_WAITING &&
+	       (v->record.policy == POLICY_FAIL_OPEN || MUTANT(CLOSED_GOES_ALONE));
 }
 
 void mirror_writes_held(void *engine, struct volume *v)
@@ -448,7 +453,7 @@ static bool associations_agree(struct mirror *m)
 {
 	struct volume_record *r = &m->volume->record;
 
-	if (m->their_sequence > r->association_sequence) {
+	if (m->their_sequence > r->association_sequence && !MUTANT(BREAK_NOT_FOLLOWED)) {
 		m->step = STEP_IDLE;
 		mirror_change(m);
 		r->association = m->their_association;
@@ -553,10 +558,8 @@ void mirror_stop(struct volume *v, const char *reason)
 	expand_stop(m);
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
 		v->channels[i] = NULL;
-#ifndef LS_MUTANT_FORGETS_IN_FLIGHT
-	if (mirrored)
+	if (mirrored && !MUTANT(FORGETS_IN_FLIGHT))
 		intent_dirty_marked(&v->map.intent);
-#endif
 	if (mirrored || !v->mirror_reason[0])
 		mirror_reason(v, "%s", reason);
 	if (v->mirror != MIRROR_NONE)
@@ -691,10 +694,10 @@ static void round_begin(struct mirror *m)
 	m->round_open = 2;
 	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
 	leg_start(&m->flush_leg, &v->record, v->pool->stores);
-#ifdef LS_MUTANT_ROUND_NO_FLUSH
-	m->round_open = 1;
-	return;
-#endif
+	if (MUTANT(ROUND_NO_FLUSH)) {
+		round_part(m, true);
+		return;
+	}
 	m->flush_call.credit = round_send;
 	m->flush_call.answered = round_answered;
 	m->flush_call.lost = round_lost;

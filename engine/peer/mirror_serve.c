@@ -29,6 +29,7 @@
 #include "engine/peer/node.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/base/mutant.h"
 #include "engine/base/wire.h"
 
 #include <errno.h>
@@ -260,15 +261,14 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 		core_log(&m->engine->core, 4,
 			 "volume '%s': this node is no longer primary: node '%s' is ahead", r->name,
 			 m->peer->name);
-	r->role = VOLUME_SECONDARY;
-#ifndef LS_MUTANT_TARGET_COMPLETE
-	if (body[64])
+	if (!MUTANT(NOT_REVOKED))
+		r->role = VOLUME_SECONDARY;
+	if (body[64] && !MUTANT(TARGET_COMPLETE))
 		r->consistent = false;
-#endif
 	if (body[65])
 		give_up(&r->generations, &source);
 	/* Back after a short loss of the link: nothing has changed. */
-	if (!m->doubtful && memcmp(r, &m->before, sizeof(*r)) == 0)
+	if (MUTANT(BEGIN_NOT_DURABLE) || (!m->doubtful && memcmp(r, &m->before, sizeof(*r)) == 0))
 		begun(m, LS_OK);
 	else
 		mirror_commit(m, begun);
@@ -385,7 +385,7 @@ static void on_promote(struct mirror *m, struct serve *s)
 {
 	bool promoting = m->op && m->op->run == operation_promote;
 
-	if (m->volume->record.role == VOLUME_PRIMARY || promoting)
+	if ((m->volume->record.role == VOLUME_PRIMARY || promoting) && !MUTANT(TWO_PRIMARIES))
 		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
 	else
 		channel_answer(s, LS_OK, 0, 0);

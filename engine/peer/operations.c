@@ -5,6 +5,7 @@
  */
 #include "engine/peer/node.h"
 
+#include "engine/base/mutant.h"
 #include "engine/base/wire.h"
 
 #include <errno.h>
@@ -360,15 +361,13 @@ void operation_promote(struct mirror *m, struct mirror_op *op)
 		op_end(m, 0, "volume '%s' is primary on this node already", v->record.name);
 		return;
 	}
-#ifndef LS_MUTANT_PROMOTE_INCOMPLETE
-	if (!v->record.consistent && !op->force) {
+	if (!v->record.consistent && !op->force && !MUTANT(PROMOTE_INCOMPLETE)) {
 		op_end(m, -EUCLEAN,
 		       "volume '%s' is in the middle of a resync and no consistent copy; wait for "
 		       "its source, or accept what it has with --force",
 		       v->record.name);
 		return;
 	}
-#endif
 	if (v->mirror == MIRROR_COPYING) {
 		op_end(m, -EBUSY, "a resync of '%s' is under way; promote it when it is in sync",
 		       v->record.name);

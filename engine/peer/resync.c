@@ -13,6 +13,7 @@
 #include "engine/peer/node.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/base/mutant.h"
 #include "engine/base/wire.h"
 
 #include <assert.h>
@@ -74,7 +75,8 @@ static void unit_end(struct copy_unit *u, enum ls_status status)
 	if (current(u)) {
 		m->resync_done += u->length;
 		/* The cursor is past it and no other chunk of it is under way. */
-		if (m->resync_at >= region_end && !region_under_way(m, region))
+		if (MUTANT(CLEAN_EARLY) ||
+		    (m->resync_at >= region_end && !region_under_way(m, region)))
 			intent_clean(map, region);
 	}
 	copy_more(m);
@@ -96,7 +98,7 @@ static void unit_written(struct call *call, const struct frame *f)
 			call->credit(call);
 		return;
 	}
-	if (f->status != LS_OK) {
+	if (f->status != LS_OK && !MUTANT(COPY_ERROR_IGNORED)) {
 		unit_end(u, LS_PEER_IO);
 		return;
 	}
@@ -249,14 +251,10 @@ static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset)
 	u->length = min_u64(unit_bytes(v), v->size_bytes - offset);
 	m->resync_at = offset + u->length;
 	u->range.granted = unit_granted;
-#ifdef LS_MUTANT_RESYNC_UNLOCKED
-	u->range.offset = u->range.end = 0;
-	range_acquire(&v->ranges, &u->range, (uint64_t)1 << 60, 1);
-	unit_granted(&u->range);
-#else
-	if (range_acquire(&v->ranges, &u->range, u->offset, u->length))
+	/* The mutant's range is one that nobody else takes. */
+	if (range_acquire(&v->ranges, &u->range,
+			  u->offset + (MUTANT(RESYNC_UNLOCKED) ? UINT64_C(1) << 60 : 0), u->length))
 		unit_granted(&u->range);
-#endif
 }
 
 /* --- the end --- */
@@ -322,7 +320,10 @@ static void offer(struct mirror *m)
 	mirror_change(m);
 	m->volume->alone_durable = false;
 	m->volume->record.generations.offered = true;
-	mirror_commit(m, offer_committed);
+	if (MUTANT(OFFER_NOT_DURABLE))
+		offer_committed(m, LS_OK);
+	else
+		mirror_commit(m, offer_committed);
 }
 
 static void flush_answered(struct mirror *m, const struct frame *f)
@@ -353,7 +354,7 @@ static void copy_ended(struct mirror *m)
 		resync_failed(m, "a write of the resync failed at the target");
 	} else if (status == LS_OK) {
 		m->finishing = true;
-		m->flushed = false;
+		m->flushed = MUTANT(SYNCED_UNFLUSHED);
 	}
 }
 
@@ -418,11 +419,9 @@ void resync_stop(struct mirror *m)
 
 static void finish(struct mirror *m)
 {
-	bool to_offer = m->flushed && generation_alone(&m->volume->record.generations);
+	bool to_offer = m->flushed && generation_alone(&m->volume->record.generations) &&
+			!MUTANT(SYNCED_KEEPS_ALONE);
 
-#ifdef LS_MUTANT_SYNCED_KEEPS_ALONE
-	to_offer = false;
-#endif
 	if (m->calling || m->committing || !peer_up(m->peer))
 		return;
 	if (to_offer) {

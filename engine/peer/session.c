@@ -6,6 +6,8 @@
  */
 #include "engine/peer/node.h"
 
+#include "engine/base/mutant.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -216,7 +218,8 @@ void session_reap(struct engine *e)
 		struct peer *p = s->peer;
 		bool owner = p && p->session == s;
 
-		if (s->phase != PHASE_DOWN || (owner && !channel_idle(&p->channel)))
+		if (s->phase != PHASE_DOWN ||
+		    (owner && !channel_idle(&p->channel) && !MUTANT(NOT_DRAINED)))
 			continue;
 		e->core.env.release_link(e->core.env.ctx, s->link);
 		s->link = NULL;
