@@ -273,6 +273,7 @@ static void volume_created_admin(struct pool_commit *commit, enum ls_status stat
 		return;
 	}
 	v->ready = true;
+	tell_volume(op->engine, v, "created", "by the operator");
 	free(op);
 	job_done(job, 0, "volume '%s' is ready: %llu MiB in pool '%s'", v->record.name,
 		 (unsigned long long)(v->record.size_bytes / MIB(1)), v->pool->name);
@@ -408,6 +409,7 @@ static void volume_deleted_admin(struct pool_commit *commit, enum ls_status stat
 			 ls_status_text(status));
 		return;
 	}
+	tell_volume(op->engine, v, "deleted", "by the operator");
 	volume_unmake(op->engine, v);
 	free(op);
 	job_done(job, 0, "volume '%s' is deleted", name);

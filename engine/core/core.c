@@ -58,6 +58,21 @@ void core_log(const struct core *core, int level, const char *fmt, ...)
 	core->env.log(core->env.ctx, level, text);
 }
 
+void core_event(struct core *core, const struct engine_event *event)
+{
+	struct engine_event e = *event;
+	char text[EVENT_TEXT_MAX];
+
+	e.sequence = ++core->events;
+	e.at_ns = core->now_ns;
+	if (core->env.event) {
+		core->env.event(core->env.ctx, &e);
+		return;
+	}
+	event_text(&e, text);
+	core->env.log(core->env.ctx, e.level, text);
+}
+
 void core_administer(const struct core *core, bool begin)
 {
 	if (core->env.administering)

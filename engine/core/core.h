@@ -18,6 +18,7 @@
 
 #include "engine/core/channel.h"
 #include "engine/core/env.h"
+#include "engine/core/event.h"
 #include "engine/core/request.h"
 #include "engine/core/volume.h"
 
@@ -102,6 +103,8 @@ struct core {
 	struct volume *(*volume_by_number)(void *engine, uint32_t number);
 	void *engine;
 
+	uint64_t events; /* told so far */
+
 	struct core_stats stats;
 	unsigned capture_left, captured;
 	struct core_capture capture[CORE_CAPTURE_MAX];
@@ -118,6 +121,8 @@ void core_run(struct core *core);
 void core_release(struct core *core, struct volume *volume);
 
 void core_log(const struct core *core, int level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Tells @event; its sequence number and time are put in. */
+void core_event(struct core *core, const struct engine_event *event);
 /* See engine_env.administering. */
 void core_administer(const struct core *core, bool begin);
 void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES]);

@@ -6,6 +6,8 @@
 #include "engine/base/region.h"
 #include "verbs/link.h"
 
+struct engine_event;
+
 /* What the engine asks of its surroundings. */
 struct engine_env {
 	void *ctx;
@@ -23,6 +25,8 @@ struct engine_env {
 	void (*release_link)(void *ctx, struct link *link);
 	/* One line for the log; @level as in syslog (3 error, 4 warning, 6 info). */
 	void (*log)(void *ctx, int level, const char *text);
+	/* A change of state (event.h), for the time of the call.  Optional: else log() has it. */
+	void (*event)(void *ctx, const struct engine_event *event);
 	/*
 	 * Brackets what is not the data path although a completion began it: the steps of
 	 * pairing, of making pools and volumes, the handshake.  Only there may the engine

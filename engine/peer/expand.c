@@ -35,7 +35,9 @@ static void PRINTF_LIKE(3, 4) end(struct mirror *m, int code, const char *fmt, .
 	va_end(ap);
 	m->engine->admin_open -= m->expand.phase >= EXPAND_ZERO;
 	m->expand.phase = EXPAND_IDLE;
-	core_log(&m->engine->core, code ? 3 : 6, "volume '%s': %s", m->volume->record.name, text);
+	/* What an operator waits for is told as the end of his operation. */
+	if (code && list_empty(&m->expand.jobs))
+		tell_error(m->engine, m->volume, "expand", "%s", text);
 	while ((node = list_pop(&m->expand.jobs)))
 		job_done(LIST_ENTRY(node, struct job, node), code, "%s", text);
 	m->engine->next_tick_ns = 0;
@@ -139,7 +141,8 @@ static void record_size(struct mirror *m)
 		end(m, -ENOMEM, "out of memory");
 		return;
 	}
-	mirror_change(m);
+	mirror_change(m, "it has grown on %s",
+		      volume_tracks(m->volume) ? "both nodes" : "this node");
 	r->size_bytes = size;
 	r->region_shift = shift;
 	mirror_commit(m, size_committed);
@@ -176,7 +179,7 @@ static void undo(struct mirror *m)
 {
 	struct volume_record *r = &m->volume->record;
 
-	mirror_change(m);
+	mirror_change(m, "the peer has no room");
 	pool_give_back(r, (record_capacity(r) - r->size_bytes) / POOL_UNIT_BYTES);
 	mirror_commit(m, undone);
 	phase(m, EXPAND_RESERVING);
@@ -365,7 +368,7 @@ void operation_expand(struct mirror *m, struct mirror_op *op)
 			  r->name, (unsigned long long)(record_capacity(r) / MIB(1)));
 	} else {
 		more = (to - v->size_bytes) / POOL_UNIT_BYTES;
-		mirror_change(m);
+		mirror_change(m, "it is to grow");
 		if (!pool_allocate(v->pool, more, r)) {
 			op_refuse(m, -ENOSPC,
 				  "pool '%s' has no room for %llu MiB more: %llu MiB are free",
@@ -394,7 +397,7 @@ static enum ls_status serve_begin(struct mirror *m, uint64_t from, uint64_t to)
 		zero(m);
 		return LS_OK;
 	}
-	mirror_change(m);
+	mirror_change(m, "its source is to grow");
 	if (!pool_allocate(v->pool, (to - have) / POOL_UNIT_BYTES, &v->record))
 		return LS_NO_SPACE;
 	reserve(m);

@@ -102,8 +102,8 @@ static void jobs_tick(struct mirror *m)
 	mirror_jobs_done(m, -ENOTCONN, text);
 }
 
-/* What the mirror is when the peer is not there. */
-static enum mirror_state state_without_peer(const struct volume *v)
+/* What the mirror is by what is recorded, when the peer is not there. */
+static enum mirror_state state_of_record(const struct volume *v)
 {
 	switch (v->record.association) {
 	case ASSOCIATION_NONE:
@@ -115,22 +115,24 @@ static enum mirror_state state_without_peer(const struct volume *v)
 	case ASSOCIATION_ACTIVE:
 		break;
 	}
-	if (v->mirror == MIRROR_SPLIT)
-		return MIRROR_SPLIT;
 	return v->alone_durable && v->record.role == VOLUME_PRIMARY ? MIRROR_ALONE : MIRROR_WAITING;
+}
+
+/* The same, but a split brain stays one until it is resolved. */
+static enum mirror_state state_without_peer(const struct volume *v)
+{
+	bool split = v->mirror == MIRROR_SPLIT && v->record.association == ASSOCIATION_ACTIVE;
+
+	return split ? MIRROR_SPLIT : state_of_record(v);
 }
 
 static void enter(struct volume *v, enum mirror_state state)
 {
-	const struct engine *e = v->peering->engine;
+	struct engine *e = v->peering->engine;
 
-	if (v->mirror != state)
-		core_log(&e->core, 6, "volume '%s': %s -> %s%s%s", v->record.name,
-			 mirror_state_name(v->mirror), mirror_state_name(state),
-			 v->mirror_reason[0] ? ": " : "", v->mirror_reason);
-	v->mirror = state;
-	core_release(&v->peering->engine->core, v);
-	v->peering->engine->next_tick_ns = 0;
+	mirror_set(e, v, state);
+	core_release(&e->core, v);
+	e->next_tick_ns = 0;
 }
 
 /* --- one request to the peer, one commit --- */
@@ -257,10 +259,15 @@ void mirror_call(struct mirror *m, uint8_t command, uint32_t bytes,
 		call_send(&m->call);
 }
 
-void mirror_change(struct mirror *m)
+void mirror_change(struct mirror *m, const char *fmt, ...)
 {
+	va_list ap;
+
 	assert(!m->committing);
 	m->before = m->volume->record;
+	va_start(ap, fmt);
+	vsnprintf(m->why, sizeof(m->why), fmt, ap);
+	va_end(ap);
 }
 
 static void record_written(struct pool_commit *commit, enum ls_status status)
@@ -272,10 +279,12 @@ static void record_written(struct pool_commit *commit, enum ls_status status)
 	m->engine->admin_open--;
 	m->committing = false;
 	m->doubtful = status != LS_OK;
-	if (status != LS_OK) {
+	if (status == LS_OK) {
+		tell_changes(m->engine, v, &m->before, m->why);
+	} else {
 		v->record = m->before;
-		core_log(&m->engine->core, 3, "volume '%s': the pool's table was not written: %s",
-			 v->record.name, ls_status_text(status));
+		tell_error(m->engine, v, "pool's table", "it was not written: %s",
+			   ls_status_text(status));
 	}
 	m->committed(m, status);
 	if (m->answer_waits && !m->committing)
@@ -312,12 +321,8 @@ static void go_alone(struct mirror *m)
 {
 	struct volume *v = m->volume;
 
-	mirror_change(m);
+	mirror_change(m, "goes on without node '%s'", v->record.replicas[0].node_name);
 	generation_go_alone(&v->record.generations, generation_fresh(m->engine));
-	core_log(&m->engine->core, 4,
-		 "volume '%s': goes on without node '%s' (%s); generation %016llx", v->record.name,
-		 v->record.replicas[0].node_name, v->mirror_reason,
-		 (unsigned long long)v->record.generations.current);
 	if (MUTANT(ALONE_NOT_DURABLE))
 		alone_committed(m, LS_OK);
 	else
@@ -415,6 +420,7 @@ static void begin_answered(struct mirror *m, const struct frame *f)
 	m->step = STEP_SOURCE;
 	m->wish = WISH_NONE;
 	v->channels[0] = &m->peer->channel;
+	mirror_reason(v, "resync to node '%s': %s", m->peer->name, m->decision.reason);
 	enter(v, MIRROR_COPYING);
 	resync_start(m);
 }
@@ -442,8 +448,7 @@ static void association_committed(struct mirror *m, enum ls_status status)
 		mirror_reason(v, "broken by the operator of node '%s'", m->peer->name);
 		mirror_jobs_done(m, -ECANCELED, v->mirror_reason);
 	}
-	v->mirror = status == LS_OK ? MIRROR_WAITING : v->mirror;
-	enter(v, state_without_peer(v));
+	enter(v, status == LS_OK ? state_of_record(v) : state_without_peer(v));
 	if (status == LS_OK && v->record.association == ASSOCIATION_ACTIVE && peer_up(m->peer))
 		mirror_restart(m);
 	mirror_kick(m);
@@ -455,7 +460,7 @@ static bool associations_agree(struct mirror *m)
 
 	if (m->their_sequence > r->association_sequence && !MUTANT(BREAK_NOT_FOLLOWED)) {
 		m->step = STEP_IDLE;
-		mirror_change(m);
+		mirror_change(m, "by the operator of node '%s'", m->peer->name);
 		r->association = m->their_association;
 		r->association_sequence = m->their_sequence;
 		mirror_commit(m, association_committed);
@@ -479,11 +484,9 @@ static void refuse_resync(struct mirror *m)
 	m->wish = WISH_NONE;
 	mirror_reason(v, "%s: %s%s", split ? "split brain" : "no resync", m->decision.reason,
 		      split ? "; choose with `lockstep resolve`" : "");
-	core_log(&m->engine->core, 3, "volume '%s': %s", v->record.name, v->mirror_reason);
-	if (split)
-		enter(v, MIRROR_SPLIT);
-	else
-		enter(v, state_without_peer(v));
+	if (!split)
+		tell_error(m->engine, v, "resync", "%s", v->mirror_reason);
+	enter(v, split ? MIRROR_SPLIT : state_without_peer(v));
 	mirror_jobs_done(m, -ESTALE, v->mirror_reason);
 }
 
@@ -499,6 +502,14 @@ static void ours(const struct mirror *m, struct replica_state *s)
 		.dirty = v->map.intent.dirty_regions > 0,
 		.wish = m->wish,
 	};
+}
+
+static void leave_split(struct mirror *m)
+{
+	if (m->volume->mirror != MIRROR_SPLIT)
+		return;
+	mirror_reason(m->volume, "the split brain is resolved: %s", m->decision.reason);
+	mirror_set(m->engine, m->volume, MIRROR_WAITING);
 }
 
 void mirror_decide(struct mirror *m)
@@ -519,7 +530,7 @@ void mirror_decide(struct mirror *m)
 		 m->decision.everything ? " (everything)" : "", m->decision.reason);
 	switch (m->decision.verdict) {
 	case VERDICT_SOURCE:
-		v->mirror = v->mirror == MIRROR_SPLIT ? MIRROR_WAITING : v->mirror;
+		leave_split(m);
 		/* A target that never held anything: checksums would only cost. */
 		m->resync_blind = !m->theirs.consistent && !m->theirs.generations.history[0];
 		if (m->decision.everything)
@@ -532,7 +543,7 @@ void mirror_decide(struct mirror *m)
 		mirror_kick(m);
 		break;
 	case VERDICT_TARGET:
-		v->mirror = v->mirror == MIRROR_SPLIT ? MIRROR_WAITING : v->mirror;
+		leave_split(m);
 		m->step = STEP_EXPECT_BEGIN;
 		break;
 	default:
@@ -582,7 +593,7 @@ void mirror_leg_failed(void *engine, struct volume *v, const char *reason)
 
 	if (!volume_mirrors(v))
 		return;
-	core_log(&e->core, 3, "volume '%s': %s", v->record.name, reason);
+	tell_error(e, v, "leg", "%s", reason);
 	mirror_stop(v, reason);
 	v->peering->retry_at_ns = e->core.now_ns + 5 * RETRY_NS;
 }

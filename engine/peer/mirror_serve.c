@@ -196,8 +196,8 @@ static void begun(struct mirror *m, enum ls_status status)
 		m->wish = WISH_NONE;
 		v->channels[0] = c;
 		v->alone_durable = generation_alone(&v->record.generations);
-		v->mirror = MIRROR_COPYING;
 		mirror_reason(v, "resync from node '%s': %s", m->peer->name, m->decision.reason);
+		mirror_set(m->engine, v, MIRROR_COPYING);
 		core_release(&m->engine->core, v);
 	} else if (status == LS_OK) {
 		status = LS_PROTOCOL;
@@ -255,12 +255,11 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 		channel_answer(s, LS_BUSY, 0, 0);
 		return;
 	}
-	mirror_change(m);
+	mirror_change(m,
+		      r->role == VOLUME_PRIMARY ? "no longer primary: node '%s' is ahead"
+						: "resync from node '%s'",
+		      m->peer->name);
 	m->serving = s;
-	if (r->role == VOLUME_PRIMARY)
-		core_log(&m->engine->core, 4,
-			 "volume '%s': this node is no longer primary: node '%s' is ahead", r->name,
-			 m->peer->name);
 	if (!MUTANT(NOT_REVOKED))
 		r->role = VOLUME_SECONDARY;
 	if (body[64] && !MUTANT(TARGET_COMPLETE))
@@ -303,7 +302,7 @@ static void on_synced(struct mirror *m, struct serve *s, const uint8_t *payload,
 		channel_answer(s, LS_PROTOCOL, 0, 0);
 		return;
 	}
-	mirror_change(m);
+	mirror_change(m, "equal to node '%s'", m->peer->name);
 	m->serving = s;
 	r->generations = g;
 	r->consistent = true;
@@ -337,7 +336,7 @@ static void on_break(struct mirror *m, struct serve *s, const uint8_t *payload, 
 		channel_answer(s, r->association == ASSOCIATION_BROKEN ? LS_OK : LS_INVALID, 0, 0);
 		return;
 	}
-	mirror_change(m);
+	mirror_change(m, "broken by the operator of node '%s'", m->peer->name);
 	m->serving = s;
 	r->association = ASSOCIATION_BROKEN;
 	r->association_sequence = sequence;
@@ -349,9 +348,9 @@ static void unpaired(struct mirror *m, enum ls_status status)
 	struct volume *v = m->volume;
 
 	if (status == LS_OK) {
-		mirror_stop(v, "");
+		mirror_stop(v, "unpaired by the operator of the peer's node");
 		mirror_jobs_done(m, -ECANCELED, "unpaired by the operator of the peer's node");
-		v->mirror = MIRROR_NONE;
+		mirror_set(m->engine, v, MIRROR_NONE);
 		v->mirror_reason[0] = '\0';
 		core_release(&m->engine->core, v);
 	} else {
@@ -372,7 +371,7 @@ static void on_unpair(struct mirror *m, struct serve *s)
 	}
 	/* Writes are held while the record says neither: it may be lost in a crash. */
 	mirror_stop(m->volume, "being unpaired by the operator of the peer's node");
-	mirror_change(m);
+	mirror_change(m, "unpaired by the operator of node '%s'", m->peer->name);
 	m->serving = s;
 	r->association = ASSOCIATION_NONE;
 	r->replica_count = 0;

@@ -183,6 +183,7 @@ struct mirror {
 	bool doubtful; /* a commit has failed: the device may have it all the same */
 	void (*committed)(struct mirror *mirror, enum ls_status status);
 	struct volume_record before; /* what the record was, should the commit fail */
+	char why[160]; /* it changes */
 	struct serve *serving; /* the peer's request that the commit answers, or NULL */
 
 	struct list ops; /* struct mirror_op */
@@ -194,6 +195,8 @@ struct mirror {
 	bool flushed; /* the target did, after the last chunk */
 	bool finishing; /* everything is copied: flush and SYNCED are under way */
 	struct list resync_node; /* in engine.resyncs; the first is active */
+	bool source; /* of the resync that runs or ran last */
+	uint64_t copying_since_ns;
 	uint64_t resync_at, resync_total, resync_done, resync_sent, resync_started_ns;
 	uint32_t resync_turn;
 	bool resync_blind; /* the target has nothing: no checksums first */
@@ -278,6 +281,20 @@ void handshake_drained(struct session *session);
 /* session.c, called by handshake.c. */
 void session_established(struct session *session);
 
+/* tell.c: events.  Nothing else sets volume->mirror, once the volume is there. */
+void mirror_set(struct engine *engine, struct volume *volume, enum mirror_state state);
+/* Of the record, which was @before. */
+void tell_changes(struct engine *engine, const struct volume *volume,
+		  const struct volume_record *before, const char *why);
+/* @what: created, deleted, expanded. */
+void tell_volume(struct engine *engine, const struct volume *volume, const char *what,
+		 const char *why);
+/* A failure of @what, which has a name of one word or two, on the volume. */
+void tell_error(struct engine *engine, const struct volume *volume, const char *what,
+		const char *fmt, ...) PRINTF_LIKE(4, 5);
+void tell_session(struct engine *engine, const struct peer *peer, bool up, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+
 /* pair.c */
 void pair_request(struct engine *engine, struct job *job, struct volume *volume, struct peer *peer,
 		  const char *target, const char *target_pool);
@@ -318,8 +335,11 @@ bool mirror_buffer(struct mirror *mirror);
 void mirror_buffer_free(struct mirror *mirror);
 void mirror_call(struct mirror *mirror, uint8_t command, uint32_t bytes,
 		 void (*answered)(struct mirror *, const struct frame *));
-/* Saves the record, so that a failure can be undone; change it, then mirror_commit(). */
-void mirror_change(struct mirror *mirror);
+/*
+ * Saves the record, so that a failure can be undone; change it, then mirror_commit().  When that
+ * is durable, events tell what changed and why: @fmt.
+ */
+void mirror_change(struct mirror *mirror, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void mirror_commit(struct mirror *mirror, void (*committed)(struct mirror *, enum ls_status));
 bool mirror_busy(const struct mirror *mirror);
 /* Are requests of the peer under way on the volume, perhaps of a session that is over? */

@@ -51,7 +51,6 @@ static void PRINTF_LIKE(3, 4) op_end(struct mirror *m, int code, const char *fmt
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	core_log(&m->engine->core, code ? 4 : 6, "volume '%s': %s", m->volume->record.name, text);
 	job_done(job, code, "%s", text);
 }
 
@@ -121,7 +120,7 @@ static void break_record(struct mirror *m)
 {
 	struct volume_record *r = &m->volume->record;
 
-	mirror_change(m);
+	mirror_change(m, "broken by the operator");
 	r->association = ASSOCIATION_BROKEN;
 	r->association_sequence++;
 	mirror_commit(m, break_committed);
@@ -194,9 +193,10 @@ static void resume_committed(struct mirror *m, enum ls_status status)
 		op_failed_table(m, status);
 		return;
 	}
-	v->mirror = v->alone_durable && v->record.role == VOLUME_PRIMARY ? MIRROR_ALONE
-									 : MIRROR_WAITING;
 	mirror_reason(v, "being resumed");
+	mirror_set(m->engine, v,
+		   v->alone_durable && v->record.role == VOLUME_PRIMARY ? MIRROR_ALONE
+									: MIRROR_WAITING);
 	wait_for_sync(m);
 }
 
@@ -225,7 +225,7 @@ void operation_resume(struct mirror *m, struct mirror_op *op)
 		wait_for_sync(m);
 		return;
 	}
-	mirror_change(m);
+	mirror_change(m, "resumed by the operator");
 	r->association = ASSOCIATION_ACTIVE;
 	r->association_sequence++;
 	mirror_commit(m, resume_committed);
@@ -241,9 +241,9 @@ static void unpair_committed(struct mirror *m, enum ls_status status)
 		op_failed_table(m, status);
 		return;
 	}
-	mirror_stop(v, "");
+	mirror_stop(v, "unpaired by the operator");
 	mirror_jobs_done(m, -ECANCELED, "the volume was unpaired by the operator");
-	v->mirror = MIRROR_NONE;
+	mirror_set(m->engine, v, MIRROR_NONE);
 	v->mirror_reason[0] = '\0';
 	core_release(&m->engine->core, v);
 	op_end(m, 0, "volume '%s' is not paired any more", v->record.name);
@@ -253,7 +253,7 @@ static void unpair_record(struct mirror *m)
 {
 	struct volume_record *r = &m->volume->record;
 
-	mirror_change(m);
+	mirror_change(m, "unpaired by the operator");
 	r->association = ASSOCIATION_NONE;
 	r->replica_count = 0;
 	memset(&r->replicas[0], 0, sizeof(r->replicas[0]));
@@ -301,7 +301,7 @@ static void promote_committed(struct mirror *m, enum ls_status status)
 	if (m->before.generations.current != v->record.generations.current) {
 		v->alone_durable = true;
 		if (v->mirror == MIRROR_WAITING)
-			v->mirror = MIRROR_ALONE;
+			mirror_set(m->engine, v, MIRROR_ALONE);
 		/* Writes that came while the role was being recorded. */
 		core_release(&m->engine->core, v);
 	}
@@ -319,7 +319,7 @@ static void promote_alone(struct mirror *m)
 	/* Its session is being shut, but is not down yet. */
 	if (volume_mirrors(m->volume))
 		mirror_stop(m->volume, "promoted without the peer");
-	mirror_change(m);
+	mirror_change(m, "promoted by the operator, without the peer");
 	r->role = VOLUME_PRIMARY;
 	if (volume_tracks(m->volume) && r->consistent) {
 		generation_go_alone(g, fresh);
@@ -348,7 +348,7 @@ static void promote_answered(struct mirror *m, const struct frame *f)
 		       v->record.name, peer_name(m));
 		return;
 	}
-	mirror_change(m);
+	mirror_change(m, "promoted by the operator");
 	m->volume->record.role = VOLUME_PRIMARY;
 	mirror_commit(m, promote_committed);
 }
@@ -393,7 +393,7 @@ static void demote_committed(struct mirror *m, enum ls_status status)
 		return;
 	}
 	if (m->volume->mirror == MIRROR_ALONE)
-		m->volume->mirror = MIRROR_WAITING;
+		mirror_set(m->engine, m->volume, MIRROR_WAITING);
 	op_end(m, 0, "volume '%s' is secondary on this node", m->volume->record.name);
 }
 
@@ -417,7 +417,7 @@ void operation_demote(struct mirror *m, struct mirror_op *op)
 		       v->open_count, v->open_count == 1 ? "" : "s");
 		return;
 	}
-	mirror_change(m);
+	mirror_change(m, "demoted by the operator");
 	v->record.role = VOLUME_SECONDARY;
 	mirror_commit(m, demote_committed);
 }
@@ -438,7 +438,7 @@ static void policy_committed(struct mirror *m, enum ls_status status)
 /* op->force: fail-closed. */
 void operation_policy(struct mirror *m, struct mirror_op *op)
 {
-	mirror_change(m);
+	mirror_change(m, "by the operator");
 	m->volume->record.policy = op->force ? POLICY_FAIL_CLOSED : POLICY_FAIL_OPEN;
 	mirror_commit(m, policy_committed);
 }

@@ -41,7 +41,6 @@ static void PRINTF_LIKE(3, 4) finish(struct pairing *p, int code, const char *fm
 	list_del(&p->node);
 	p->volume->pairing = NULL;
 	mirror_buffer_free(p->volume->peering);
-	core_log(&e->core, code ? 3 : 6, "pair '%s': %s", p->volume->record.name, text);
 	while ((node = list_pop(&p->jobs)))
 		job_done(LIST_ENTRY(node, struct job, node), code, "%s", text);
 	free(p);
@@ -103,7 +102,7 @@ static void recorded(struct mirror *m, enum ls_status status)
 		return;
 	}
 	list_splice_tail(&m->jobs, &p->jobs);
-	v->mirror = MIRROR_WAITING;
+	mirror_set(p->engine, v, MIRROR_WAITING);
 	/* The peer is recorded as one that has nothing yet. */
 	v->alone_durable = true;
 	mirror_get(p->engine, v);
@@ -125,7 +124,7 @@ static void all_marked(struct map_wait *wait, bool ok)
 		finish(p, -EIO, "the write-intent map could not be written on the local device");
 		return;
 	}
-	mirror_change(p->volume->peering);
+	mirror_change(p->volume->peering, "paired by the operator");
 	*r = (struct replica_record){
 		.node_address = p->peer->node_address,
 		.volume_number = p->target_number,

@@ -48,6 +48,7 @@ struct pending {
 	struct pool_commit commit;
 	struct serve *serve;
 	struct volume *volume;
+	struct volume_record before; /* unless it is created */
 	bool created;
 };
 
@@ -76,9 +77,11 @@ static void committed_admin(struct pool_commit *commit, enum ls_status status)
 		return;
 	}
 	v->ready = true;
-	v->mirror = MIRROR_WAITING;
-	core_log(&e->core, 6, "volume '%s': target of a mirror from node '%s'", v->record.name,
-		 v->record.replicas[0].node_name);
+	if (p->created)
+		tell_volume(e, v, "created", "it is the target of a mirror");
+	else
+		tell_changes(e, v, &p->before, "paired anew by the operator of the peer's node");
+	mirror_set(e, v, MIRROR_WAITING);
 	channel_answer(p->serve, LS_OK, v->record.number, PAIR_OK);
 	free(p);
 }
@@ -93,8 +96,9 @@ static void committed(struct pool_commit *commit, enum ls_status status)
 	core_administer(core, false);
 }
 
-static void commit(struct serve *s, struct volume *v, bool created)
+static void commit(struct serve *s, struct volume *v, const struct volume_record *before)
 {
+	bool created = !before;
 	struct pending *p = calloc(1, sizeof(*p));
 
 	if (!p) {
@@ -107,6 +111,8 @@ static void commit(struct serve *s, struct volume *v, bool created)
 	p->serve = s;
 	p->volume = v;
 	p->created = created;
+	if (before)
+		p->before = *before;
 	engine_of(s->channel)->admin_open++;
 	pool_commit(v->pool, &p->commit);
 }
@@ -154,6 +160,7 @@ static void begin_empty(struct volume *v, const struct pair_body *b)
 static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)
 {
 	struct engine *e = engine_of(c);
+	struct volume_record before;
 	struct pair_body b;
 	struct pool *pool;
 	struct volume *v;
@@ -170,8 +177,9 @@ static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, 
 	if (v) {
 		/* Asked again: what it has is no copy of the source until SYNCED says so. */
 		mirror_stop(v, "the source pairs again");
+		before = v->record;
 		begin_empty(v, &b);
-		commit(s, v, false);
+		commit(s, v, &before);
 		return;
 	}
 	pool = pool_find(e, b.pool);
@@ -189,7 +197,7 @@ static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, 
 		return;
 	}
 	begin_empty(v, &b);
-	commit(s, v, true);
+	commit(s, v, NULL);
 }
 
 void pair_serve(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)

@@ -291,7 +291,7 @@ static void synced_answered(struct mirror *m, const struct frame *f)
 		source_committed(m, LS_OK);
 		return;
 	}
-	mirror_change(m);
+	mirror_change(m, "equal to node '%s'", m->peer->name);
 	generation_synced(g);
 	mirror_commit(m, source_committed);
 }
@@ -317,7 +317,7 @@ static void offer_committed(struct mirror *m, enum ls_status status)
 /* From SYNCED on the peer may have our generation: that is durable before it is sent. */
 static void offer(struct mirror *m)
 {
-	mirror_change(m);
+	mirror_change(m, "offered to node '%s'", m->peer->name);
 	m->volume->alone_durable = false;
 	m->volume->record.generations.offered = true;
 	if (MUTANT(OFFER_NOT_DURABLE))

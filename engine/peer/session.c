@@ -75,8 +75,11 @@ static void note_error(struct session *s, const char *reason)
 {
 	struct peer *p = s->peer;
 
-	core_log(&s->engine->core, s->phase == PHASE_UP ? 4 : 6, "peer '%s' (%s): %s",
-		 p ? p->name : "?", s->link->address, reason);
+	if (s->phase == PHASE_UP)
+		tell_session(s->engine, p, false, "%s", reason);
+	else
+		core_log(&s->engine->core, 6, "peer '%s' (%s): %s", p ? p->name : "?",
+			 s->link->address, reason);
 	if (p && p->session != s && p->session)
 		return; /* a session is up: what befell another attempt is no news */
 	if (p)
@@ -205,8 +208,8 @@ void session_established(struct session *s)
 	p->channel.handler = &channel_handler;
 	p->channel.owner = p;
 	channel_open(&p->channel, s->link, s->peer_address, s->epoch);
-	core_log(&e->core, 6, "peer '%s': session %08x is up over %s (%s, %u slots)", p->name,
-		 s->epoch, s->link->backend, s->link->address, s->link->granted_count);
+	tell_session(e, p, true, "session %08x over %s (%s, %u slots)", s->epoch, s->link->backend,
+		     s->link->address, s->link->granted_count);
 	e->next_tick_ns = 0;
 	mirror_connect(e, p);
 }
