@@ -46,6 +46,8 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	list_init(&e->resyncs);
 	e->core.writes_held = mirror_writes_held;
 	e->core.leg_failed = mirror_leg_failed;
+	e->core.piece_ended = resync_piece_ended;
+	pace_init(&e->pace, COPY_UNITS * PIECE_BYTES_MAX, PIECE_BYTES_MAX);
 	e->settings.clear_ns = (config->clear_ms ? config->clear_ms : CLEAR_DEFAULT_MS) * NS_PER_MS;
 	e->settings.region_shift =
 		config->region_shift ? config->region_shift : INTENT_SHIFT_DEFAULT;
@@ -173,6 +175,8 @@ void engine_destroy(struct engine *e)
 void engine_tick(struct engine *e, uint64_t now_ns)
 {
 	e->core.now_ns = now_ns;
+	if (UNLIKELY(now_ns >= e->pace.wake_ns))
+		resync_more(e);
 	if (LIKELY(now_ns < e->next_tick_ns))
 		return;
 	session_tick(e);
@@ -184,7 +188,7 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 
 uint64_t engine_deadline_ns(const struct engine *e)
 {
-	return e->next_tick_ns;
+	return min_u64(e->next_tick_ns, e->pace.wake_ns);
 }
 
 unsigned engine_poll(struct engine *e, unsigned budget)

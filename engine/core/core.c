@@ -332,6 +332,8 @@ static void piece_finish(struct piece *p)
 		core->stats.write_count++;
 		core->stats.write_ns_sum += core->now_ns - p->started_ns;
 	}
+	if (p->code == LEG_READ || p->code == LEG_WRITE)
+		core->piece_ended(core->engine, p->remotes != 0, p->started_ns);
 	p->state = PIECE_FREE;
 	p->request = NULL;
 	core->in_use--;
@@ -345,7 +347,10 @@ static void piece_finish(struct piece *p)
 static void leg_closed(struct piece *p)
 {
 	assert(p->legs_open > 0);
-	if (--p->legs_open == 0 && !held_back(p))
+	if (--p->legs_open > 0)
+		return;
+	p->core->flying--;
+	if (!held_back(p))
 		piece_finish(p);
 }
 
@@ -386,6 +391,7 @@ static void remote_send(struct piece *p, unsigned i)
 static void piece_fly(struct piece *p)
 {
 	p->state = PIECE_FLIGHT;
+	p->core->flying++;
 	p->request->begun = true;
 	p->legs_open = !p->local_ended + (unsigned)__builtin_popcount(p->remotes);
 	if (p->remotes && p->code == LEG_WRITE && p->core->payload_crc)

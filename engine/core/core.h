@@ -94,11 +94,14 @@ struct core {
 	struct list ready; /* pieces whose range was granted meanwhile */
 	struct list cutting; /* requests with something left to cut */
 	uint32_t in_use;
+	uint32_t flying; /* pieces of which a leg is open */
 
 	/* Writes are held: the node should go on alone, if the volume's policy lets it. */
 	void (*writes_held)(void *engine, struct volume *volume);
 	/* A leg failed though the session is up: the replicas differ where the map says. */
 	void (*leg_failed)(void *engine, struct volume *volume, const char *reason);
+	/* A read or a write of a client has ended; it took its place at @since_ns. */
+	void (*piece_ended)(void *engine, bool mirrored, uint64_t since_ns);
 	/* Finds the volume that a frame names; the table belongs to the engine. */
 	struct volume *(*volume_by_number)(void *engine, uint32_t number);
 	void *engine;

@@ -9,6 +9,7 @@
 #include "engine/core/core.h"
 #include "engine/peer/decide.h"
 #include "engine/peer/job.h"
+#include "engine/peer/pace.h"
 
 /* Sessions at once: one per peer, one more per peer that replaces it, a few strangers. */
 #define SESSIONS_MAX (2 * ENGINE_PEERS_MAX + 4)
@@ -16,7 +17,8 @@
 #define HANDSHAKE_NONCE_BYTES 32u
 /* The longest body is REJECT's. */
 #define HANDSHAKE_BODY_MAX 160u
-#define COPY_UNITS 4u
+/* Chunks of a resync under way at most: fills a wire of 4 GB/s when a chunk takes 0.5 ms. */
+#define COPY_UNITS 16u
 
 struct engine;
 struct peer;
@@ -222,6 +224,7 @@ struct copy_unit {
 	uint64_t offset, length;
 	uint64_t mask; /* the parts of CHECK_BYTES that differ at the target */
 	uint64_t run_at, run_bytes; /* what is being sent of it */
+	uint64_t began_ns, read_ns; /* the local read began, ended */
 	uint32_t turn; /* of the mirror's resync that it belongs to */
 	bool busy, zeroes;
 };
@@ -254,6 +257,7 @@ struct engine {
 	struct list resyncs; /* struct mirror that copy, the first one now */
 	struct copy_unit units[COPY_UNITS];
 	unsigned units_busy;
+	struct pace pace; /* of what the units copy */
 	unsigned admin_open; /* pool and volume operations under way */
 };
 
@@ -361,6 +365,10 @@ void generations_encode(const struct generations *generations, uint8_t *bytes);
 void resync_start(struct mirror *mirror);
 void resync_stop(struct mirror *mirror);
 void resync_run(struct engine *engine);
+/* The copy goes on if it may: at pace.wake_ns. */
+void resync_more(struct engine *engine);
+/* core's hook */
+void resync_piece_ended(void *engine, bool mirrored, uint64_t since_ns);
 
 /* expand.c */
 bool expand_pending(const struct volume *volume); /* begun, durably, and not ended */

@@ -7,8 +7,8 @@
  * read, compared and copied under its range (I2), so a write is either before the chunk's
  * read or behind its arrival at the target.
  *
- * One volume is copied at a time; the others wait in order.  While clients have requests in
- * flight one chunk is under way instead of COPY_UNITS: the copy takes what they leave.
+ * One volume is copied at a time; the others wait in order.  How much is under way at once,
+ * and how large a chunk is, pace.c says.
  */
 #include "engine/peer/node.h"
 
@@ -30,15 +30,16 @@ static struct mirror *active(struct engine *e)
 	return node ? LIST_ENTRY(node, struct mirror, resync_node) : NULL;
 }
 
-static uint64_t unit_bytes(const struct volume *v)
-{
-	return min_u64(PIECE_BYTES_MAX, intent_region_bytes(&v->map.intent));
-}
-
 static bool copying(const struct mirror *m)
 {
 	return m->step == STEP_SOURCE && m->volume->mirror == MIRROR_COPYING &&
 	       m->resync_status == LS_OK;
+}
+
+static uint64_t resync_limit(const struct mirror *m)
+{
+	(void)m;
+	return 0;
 }
 
 /* Does the chunk belong to the resync that runs, and not to one before a lost session? */
@@ -66,9 +67,11 @@ static void unit_end(struct copy_unit *u, enum ls_status status)
 	struct intent *map = &v->map.intent;
 	uint32_t region = (uint32_t)(u->offset >> map->shift);
 	uint64_t region_end = min_u64((uint64_t)(region + 1) << map->shift, v->size_bytes);
+	uint64_t now = m->engine->core.now_ns;
 
 	u->busy = false;
 	m->engine->units_busy--;
+	pace_end(&m->engine->pace, now, u->length, u->read_ns - u->began_ns, now - u->read_ns);
 	range_release(&v->ranges, &u->range);
 	if (status != LS_OK && current(u))
 		m->resync_status = status;
@@ -207,6 +210,7 @@ static void unit_read(struct leg *leg)
 {
 	struct copy_unit *u = CONTAINER_OF(leg, struct copy_unit, leg);
 
+	u->read_ns = u->mirror->engine->core.now_ns;
 	if (leg->status != LS_OK) {
 		unit_end(u, LS_LOCAL_IO);
 		return;
@@ -232,10 +236,11 @@ static void unit_granted(struct range *range)
 		.region = u->mirror->engine->copy_region,
 		.done = unit_read,
 	};
+	u->began_ns = u->mirror->engine->core.now_ns;
 	leg_start(&u->leg, &v->record, v->pool->stores);
 }
 
-static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset)
+static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, uint64_t length)
 {
 	struct engine *e = m->engine;
 	struct volume *v = m->volume;
@@ -245,10 +250,11 @@ static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset)
 	u->turn = m->resync_turn;
 	u->busy = true;
 	e->units_busy++;
+	pace_begin(&e->pace, e->core.now_ns, length, resync_limit(m));
 	u->buf = (uint8_t *)e->copy_region->base + i * PIECE_BYTES_MAX;
 	u->sums = (uint8_t *)e->copy_region->base + (size_t)COPY_UNITS * PIECE_BYTES_MAX + i * 4096;
 	u->offset = offset;
-	u->length = min_u64(unit_bytes(v), v->size_bytes - offset);
+	u->length = length;
 	m->resync_at = offset + u->length;
 	u->range.granted = unit_granted;
 	/* The mutant's range is one that nobody else takes. */
@@ -360,30 +366,58 @@ static void copy_ended(struct mirror *m)
 
 /* --- from outside --- */
 
+/* Where the next chunk begins; false: nothing is dirty from the cursor on. */
+static bool next_dirty(const struct mirror *m, uint64_t *at)
+{
+	const struct intent *map = &m->volume->map.intent;
+	uint32_t region = (uint32_t)(m->resync_at >> map->shift), next;
+
+	if (m->resync_at >= m->volume->size_bytes)
+		return false;
+	next = intent_next_dirty(map, region);
+	*at = next == region ? m->resync_at : (uint64_t)next << map->shift;
+	return next != UINT32_MAX;
+}
+
+/* At most @bytes, within one region and one piece of I/O. */
+static uint64_t chunk_length(const struct volume *v, uint64_t at, uint64_t bytes)
+{
+	uint64_t unit = min_u64(PIECE_BYTES_MAX, intent_region_bytes(&v->map.intent));
+
+	return min_u64(bytes, min_u64(unit - at % unit, v->size_bytes - at));
+}
+
+static struct copy_unit *free_unit(struct engine *e)
+{
+	for (unsigned i = 0; i < COPY_UNITS; i++)
+		if (!e->units[i].busy)
+			return &e->units[i];
+	return NULL;
+}
+
 static void copy_more(struct mirror *m)
 {
 	struct engine *e = m->engine;
-	struct intent *map = &m->volume->map.intent;
+	uint64_t at;
 
 	if (active(e) != m)
 		return;
-	for (unsigned i = 0; copying(m) && i < COPY_UNITS; i++) {
-		uint32_t region = (uint32_t)(m->resync_at >> map->shift);
-		uint32_t next = m->resync_at < m->volume->size_bytes
-					? intent_next_dirty(map, region)
-					: UINT32_MAX;
+	while (copying(m) && next_dirty(m, &at)) {
+		struct copy_unit *u = free_unit(e);
+		uint64_t bytes = 0;
 
-		if (next == UINT32_MAX)
-			break;
-		if (e->units[i].busy || (e->units_busy && e->core.in_use))
-			continue;
-		unit_start(m, &e->units[i],
-			   next == region ? m->resync_at : (uint64_t)next << map->shift);
+		if (u)
+			bytes = pace_grant(&e->pace, e->core.now_ns, e->core.flying > 0,
+					   resync_limit(m));
+		/* A chunk that ends, or pace.wake_ns, leads here again. */
+		if (!bytes)
+			return;
+		unit_start(m, u, at, chunk_length(m->volume, at, bytes));
 	}
 	if (e->units_busy)
 		return;
 	/* A write that failed at the target has made a region dirty behind the cursor. */
-	if (copying(m) && intent_next_dirty(map, 0) != UINT32_MAX) {
+	if (copying(m) && intent_next_dirty(&m->volume->map.intent, 0) != UINT32_MAX) {
 		m->resync_at = 0;
 		e->next_tick_ns = 0;
 		return;
@@ -436,12 +470,25 @@ static void finish(struct mirror *m)
 		mirror_call(m, FRAME_FLUSH, 0, flush_answered);
 }
 
-void resync_run(struct engine *e)
+void resync_more(struct engine *e)
 {
 	struct mirror *m = active(e);
 
+	e->pace.wake_ns = UINT64_MAX;
 	if (m)
 		copy_more(m);
+}
+
+void resync_piece_ended(void *engine, bool mirrored, uint64_t since_ns)
+{
+	struct engine *e = engine;
+
+	pace_client(&e->pace, e->core.now_ns, mirrored ? PACE_MIRRORED : PACE_LOCAL, since_ns);
+}
+
+void resync_run(struct engine *e)
+{
+	resync_more(e);
 	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
 		struct volume *v = e->volumes[i];
 
