@@ -16,6 +16,10 @@ ls_test(client_library
 ls_test(client_reattach
 	SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_reattach.c ${CMAKE_CURRENT_LIST_DIR}/client_engine.c
 	USES client LIBS Threads::Threads LABELS unit TIMEOUT 120)
+ls_test(nbd_shared
+	SOURCES ${CMAKE_CURRENT_LIST_DIR}/nbd_shared.c ${CMAKE_CURRENT_LIST_DIR}/client_engine.c
+		${CMAKE_SOURCE_DIR}/tools/nbdkit/shared.c
+	USES client LIBS Threads::Threads LABELS unit TIMEOUT 120)
 ls_test(client_race SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_race.c USES client
 	LIBS Threads::Threads LABELS unit TIMEOUT 300)
 
