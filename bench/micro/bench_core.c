@@ -6,6 +6,7 @@
 #include "engine/meta/intent.h"
 #include "engine/core/msgid.h"
 #include "engine/core/range.h"
+#include "engine/core/sumlog.h"
 
 #include <stdlib.h>
 
@@ -110,6 +111,27 @@ static void checksum_table(struct bench *b)
 	checksum(b, crc32c_table);
 }
 
+/* The checksum of a payload with its blocks noted, at random places of 1 TiB. */
+static void sumlog_payload_random(struct bench *b)
+{
+	size_t bytes = (size_t)bench_arg(b);
+	uint8_t *p = calloc(1, bytes);
+	struct sumlog log;
+	uint64_t at = 0;
+
+	if (!p || sumlog_init(&log, GIB(1024)) < 0)
+		abort();
+	crc32c_init();
+	while (bench_next(b)) {
+		at = at * 6364136223846793005u + 1442695040888963407u;
+		bench_sink(sumlog_payload(&log, (at >> 24) & ~(uint64_t)(bytes - 1), p,
+					  (uint32_t)bytes));
+	}
+	bench_bytes(b, bytes);
+	sumlog_fini(&log);
+	free(p);
+}
+
 int main(int argc, char **argv)
 {
 	static const int64_t in_flight[] = {1, 64, 4096}, gib[] = {1, 1024},
@@ -121,5 +143,6 @@ int main(int argc, char **argv)
 	bench_add("intent/mark_random_gib", intent_mark_random, gib, 2);
 	bench_add("crc32c/isal", checksum_isal, bytes, 3);
 	bench_add("crc32c/table", checksum_table, bytes, 3);
+	bench_add("sumlog/payload", sumlog_payload_random, bytes + 1, 2);
 	return bench_main(argc, argv);
 }

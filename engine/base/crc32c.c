@@ -11,7 +11,22 @@
 #define POLYNOMIAL 0x82f63b78u /* Castagnoli, reflected */
 
 static uint32_t table[8][256];
+/* What CRC32C_PART zero bytes make of a remainder, byte by byte of it. */
+static uint32_t part_shift[4][256];
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+/* The shift is linear: what it makes of one bit is computed, all else is the sum of bits. */
+static void part_shift_fill(void)
+{
+	for (int bit = 0; bit < 32; bit++) {
+		uint32_t c = 1u << bit, low = 1u << bit % 8;
+
+		for (unsigned n = 0; n < CRC32C_PART; n++)
+			c = table[0][c & 0xff] ^ (c >> 8);
+		for (uint32_t i = low; i < 2 * low; i++)
+			part_shift[bit / 8][i] = part_shift[bit / 8][i - low] ^ c;
+	}
+}
 
 static void table_fill(void)
 {
@@ -25,6 +40,7 @@ static void table_fill(void)
 	for (uint32_t i = 0; i < 256; i++)
 		for (int t = 1; t < 8; t++)
 			table[t][i] = table[0][table[t - 1][i] & 0xff] ^ (table[t - 1][i] >> 8);
+	part_shift_fill();
 }
 
 /* @c is the running remainder, without the inversions at either end. */
@@ -111,6 +127,21 @@ const char *crc32c_name(void)
 uint32_t crc32c(const void *bytes, size_t length)
 {
 	return chosen(bytes, length);
+}
+
+uint32_t crc32c_parts(const void *bytes, uint32_t *parts, unsigned count)
+{
+	const uint8_t *at = bytes;
+	uint32_t all = 0;
+
+	pthread_once(&table_once, table_fill);
+	for (unsigned i = 0; i < count; i++, at += CRC32C_PART) {
+		parts[i] = crc32c(at, CRC32C_PART);
+		/* The inversions at both ends cancel out: that of a, b is shift(a) ^ b. */
+		all = part_shift[0][all & 0xff] ^ part_shift[1][(all >> 8) & 0xff] ^
+		      part_shift[2][(all >> 16) & 0xff] ^ part_shift[3][all >> 24] ^ parts[i];
+	}
+	return all;
 }
 
 uint64_t checksum64(const void *bytes, size_t length)

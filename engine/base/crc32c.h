@@ -22,6 +22,10 @@ uint32_t crc32c(const void *bytes, size_t length);
 uint32_t crc32c_join(const void *a, size_t a_length, const void *b, size_t b_length, const void *c,
 		     size_t c_length);
 
+#define CRC32C_PART 4096u
+/* CRC32C of each of @count parts of CRC32C_PART bytes; returns that of all of them together. */
+uint32_t crc32c_parts(const void *bytes, uint32_t *parts, unsigned count);
+
 /*
  * A 64-bit checksum (CRC-64 of ECMA-182, isa-l's), by which a resync tells whether two
  * replicas differ: two different blocks look alike once in 2^64.

@@ -274,6 +274,8 @@ static void serve_done(struct leg *leg)
 	uint64_t times =
 		(uint64_t)saturate(now - s->landed_ns) << 32 | saturate(now - s->device_ns);
 
+	if (leg->status != LS_OK && s->frame.command != FRAME_FLUSH)
+		sumlog_forget(&s->volume->sums, s->frame.offset, s->frame.length);
 	channel_answer(s, leg->status, 0, times);
 }
 
@@ -307,6 +309,30 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 	return LS_OK;
 }
 
+/* Is the payload what was sent?  What the volume is about to hold goes to its log. */
+static bool serve_sums(struct serve *s, const uint8_t *payload, uint32_t payload_bytes)
+{
+	const struct frame *f = &s->frame;
+	struct sumlog *log = &s->volume->sums;
+	bool crc = f->flags & FRAME_CRC;
+
+	switch (f->command) {
+	case FRAME_WRITE:
+		if (crc && sumlog_payload(log, f->offset, payload, f->length) == f->payload_crc)
+			return true;
+		sumlog_forget(log, f->offset, f->length);
+		return !crc || MUTANT(PAYLOAD_UNCHECKED);
+	case FRAME_DISCARD:
+	case FRAME_WRITE_ZEROES:
+		sumlog_zeroes(log, f->offset, f->length);
+		return true;
+	case FRAME_CHECK:
+		return !crc || crc32c(payload, payload_bytes) == f->payload_crc;
+	default:
+		return true;
+	}
+}
+
 static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t payload_bytes)
 {
 	static const enum leg_code codes[] = {
@@ -321,8 +347,7 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 
 	s->volume = c->core->volume_by_number(c->core->engine, f->volume);
 	status = serve_check(c, s, payload_bytes);
-	if (status == LS_OK && data && (f->flags & FRAME_CRC) &&
-	    crc32c(payload, payload_bytes) != f->payload_crc && !MUTANT(PAYLOAD_UNCHECKED)) {
+	if (status == LS_OK && !serve_sums(s, payload, payload_bytes)) {
 		c->payload_mismatches++;
 		status = LS_CHECKSUM;
 	}

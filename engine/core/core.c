@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/core/core.h"
 
-#include "engine/base/crc32c.h"
 #include "engine/base/mutant.h"
 
 #include <assert.h>
@@ -326,6 +325,9 @@ static void piece_finish(struct piece *p)
 	piece_outcome(p, r);
 	if (p->marked)
 		intent_end(&p->volume->map.intent, p->offset, p->length);
+	/* A leg that failed may hold anything. */
+	if (p->ranged && (p->local_status != LS_OK || p->remote_status != LS_OK))
+		sumlog_forget(&p->volume->sums, p->offset, p->length);
 	if (p->ranged)
 		range_release(&p->volume->ranges, &p->range);
 	if (p->code == LEG_WRITE && p->remotes) {
@@ -387,6 +389,19 @@ static void remote_send(struct piece *p, unsigned i)
 		     data ? (uint32_t)p->length : 0, p->region);
 }
 
+/* What both legs will hold; it is forgotten if one of them fails. */
+static void note_sums(struct piece *p)
+{
+	struct sumlog *log = &p->volume->sums;
+
+	if (p->remotes && p->code == LEG_WRITE && p->core->payload_crc)
+		p->crc = sumlog_payload(log, p->offset, p->buf, (uint32_t)p->length);
+	else if (p->remotes && p->code == LEG_WRITE_ZEROES)
+		sumlog_zeroes(log, p->offset, p->length);
+	else if (p->ranged)
+		sumlog_forget(log, p->offset, p->length);
+}
+
 /* Every credit is there: the wire first, because that branch is the longer one. */
 static void piece_fly(struct piece *p)
 {
@@ -394,8 +409,7 @@ static void piece_fly(struct piece *p)
 	p->core->flying++;
 	p->request->begun = true;
 	p->legs_open = !p->local_ended + (unsigned)__builtin_popcount(p->remotes);
-	if (p->remotes && p->code == LEG_WRITE && p->core->payload_crc)
-		p->crc = crc32c(p->buf, p->length);
+	note_sums(p);
 	if (p->marked && !p->remotes)
 		intent_dirty(&p->volume->map.intent, p->offset, p->length);
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++) {

@@ -5,6 +5,7 @@
 
 #include "engine/core/map.h"
 #include "engine/core/range.h"
+#include "engine/core/sumlog.h"
 #include "engine/meta/pool.h"
 
 struct channel;
@@ -42,6 +43,7 @@ struct volume {
 	struct range_set ranges;
 	uint32_t changing; /* pieces of clients that the local device is changing blocks for */
 	struct map map;
+	struct sumlog sums; /* of what was written to both replicas of late */
 
 	enum mirror_state mirror;
 	/*

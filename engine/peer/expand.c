@@ -86,6 +86,7 @@ static void zero(struct mirror *m)
 
 	phase(m, EXPAND_ZERO);
 	m->engine->admin_open++;
+	sumlog_forget(&v->sums, x->from, x->to - x->from);
 	x->leg = (struct leg){
 		.code = LEG_WRITE_ZEROES,
 		.offset = x->from,

@@ -89,6 +89,11 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 		free(v);
 		return NULL;
 	}
+	if (sumlog_init(&v->sums, record->size_bytes) < 0) {
+		map_fini(&v->map);
+		free(v);
+		return NULL;
+	}
 	v->record = *record;
 	v->size_bytes = record->size_bytes;
 	v->pool = pool;
@@ -158,6 +163,7 @@ void volume_unmake(struct engine *e, struct volume *v)
 	e->volumes[v->record.number % ENGINE_VOLUMES_MAX] = NULL;
 	e->volume_count--;
 	map_fini(&v->map);
+	sumlog_fini(&v->sums);
 	mirror_free(v);
 	free(v);
 }

@@ -32,6 +32,22 @@ static void implementations_agree(void **state)
 	}
 }
 
+static void parts_add_up(void **state)
+{
+	static uint8_t bytes[32 * CRC32C_PART];
+	uint64_t seed = seed_start();
+	uint32_t parts[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)seed_next(&seed);
+	for (unsigned n = 0; n <= 32; n++) {
+		assert_int_equal(crc32c_parts(bytes, parts, n), crc32c(bytes, n * CRC32C_PART));
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(parts[i], crc32c(bytes + i * CRC32C_PART, CRC32C_PART));
+	}
+}
+
 static void init_chooses_one(void **state)
 {
 	(void)state;
@@ -45,6 +61,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(check_value),
 		cmocka_unit_test(implementations_agree),
+		cmocka_unit_test(parts_add_up),
 		cmocka_unit_test(init_chooses_one),
 	};
 
