@@ -472,7 +472,7 @@ static void piece_decide(struct piece *p)
 		if (p->code != LEG_FLUSH || !MUTANT(FLUSH_LOCAL))
 			p->remotes = (1u << v->record.replica_count) - 1;
 		take_credits(p);
-	} else if (volume_alone(v)) {
+	} else if (volume_alone(v) && !v->yields) {
 		if (p->local_ended)
 			piece_finish(p);
 		else

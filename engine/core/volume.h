@@ -51,6 +51,11 @@ struct volume {
 	 * acknowledged without the peer.  See generation_alone().
 	 */
 	bool alone_durable;
+	/*
+	 * A primary that is to be the target of a resync, which its peer begins when nothing of
+	 * its own is on its way to the device: new writes are held, or there would always be one.
+	 */
+	bool yields;
 	char mirror_reason[240]; /* why the mirror is in its state; "" = nothing to say */
 	/* Same index as record.replicas; NULL = not connected.  Used while COPYING or SYNCED. */
 	struct channel *channels[VOLUME_REPLICAS_MAX];

@@ -366,6 +366,7 @@ static void state_answered(struct mirror *m, const struct frame *f)
 	}
 	m->step = STEP_IDLE;
 	m->heard = false;
+	v->yields = false;
 	if (!f)
 		return;
 	m->retry_at_ns = m->engine->core.now_ns + 5 * RETRY_NS;
@@ -519,10 +520,12 @@ void mirror_decide(struct mirror *m)
 
 	if (m->step != STEP_STATE || !m->heard || m->committing || (!m->told && !mirror_leads(m)))
 		return;
+	v->yields = false;
 	if (!associations_agree(m))
 		return;
 	ours(m, &mine);
 	m->decision = decide(&mine, &m->theirs);
+	v->yields = m->decision.verdict == VERDICT_TARGET && mine.primary;
 	core_log(&m->engine->core, 6, "volume '%s': %s%s: %s", v->record.name,
 		 m->decision.verdict == VERDICT_SOURCE	 ? "resync from here"
 		 : m->decision.verdict == VERDICT_TARGET ? "resync from the peer"
@@ -565,6 +568,7 @@ void mirror_stop(struct volume *v, const char *reason)
 		    m->command != FRAME_UNPAIR;
 	m->step = STEP_IDLE;
 	m->told = m->heard = false;
+	v->yields = false;
 	resync_stop(m);
 	expand_stop(m);
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)

@@ -125,6 +125,15 @@ static bool state_decode(struct mirror *m, const uint8_t *bytes, uint32_t length
 	return true;
 }
 
+/* A primary that yields goes on holding its writes. */
+static void compare_again(struct mirror *m)
+{
+	bool yields = m->volume->yields;
+
+	mirror_stop(m->volume, "the peer asked to compare again");
+	m->volume->yields = yields;
+}
+
 /*
  * The node with the smaller address leads: it numbers the exchanges, and the other one
  * answers each with its own STATE; a STATE of the other that answers nothing asks for a new
@@ -136,7 +145,7 @@ static void heard_by_leader(struct mirror *m, uint32_t reply_to)
 		/* Our STATE is on its way: its answer will be younger than this. */
 		if (m->step == STEP_STATE && !m->told)
 			return;
-		mirror_stop(m->volume, "the peer asked to compare again");
+		compare_again(m);
 		mirror_restart(m);
 	} else if (reply_to == m->turn && m->step == STEP_STATE) {
 		m->heard = true;
@@ -147,7 +156,7 @@ static void heard_by_leader(struct mirror *m, uint32_t reply_to)
 static void heard_by_follower(struct mirror *m, uint32_t turn)
 {
 	if (m->step != STEP_STATE)
-		mirror_stop(m->volume, "the peer asked to compare again");
+		compare_again(m);
 	m->stale |= m->calling && m->command == FRAME_STATE;
 	m->step = STEP_STATE;
 	m->heard = true;
@@ -194,6 +203,7 @@ static void begun(struct mirror *m, enum ls_status status)
 	if (status == LS_OK && still_up(m, c) && m->step == STEP_EXPECT_BEGIN) {
 		m->step = STEP_TARGET;
 		m->wish = WISH_NONE;
+		v->yields = false;
 		v->channels[0] = c;
 		v->alone_durable = generation_alone(&v->record.generations);
 		mirror_reason(v, "resync from node '%s': %s", m->peer->name, m->decision.reason);
