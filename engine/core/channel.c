@@ -288,11 +288,14 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 
 	if (!v || !v->ready)
 		return LS_NO_VOLUME;
-	if (v->record.role != VOLUME_SECONDARY || v->record.replica_count == 0 ||
-	    v->record.replicas[0].node_address != c->peer_address || v->channels[0] != c)
+	if (v->record.replica_count == 0 || v->record.replicas[0].node_address != c->peer_address ||
+	    v->channels[0] != c)
 		return LS_NOT_PRIMARY;
+	/* Also of a primary: a secondary that was one has a map to clear. */
 	if (f->command == FRAME_FLUSH)
 		return f->length || f->offset ? LS_INVALID : LS_OK;
+	if (v->record.role != VOLUME_SECONDARY)
+		return LS_NOT_PRIMARY;
 	if (f->length == 0)
 		return LS_INVALID;
 	if (f->length % v->record.block_bytes || f->offset % v->record.block_bytes)

@@ -37,10 +37,17 @@ refuses 1 'target of a mirror|secondary' "$ops" "$at_a" vol write:0:4K:9
 "$ops" "$at_b" vol write:0:1M:3
 legs_equal vol
 
-# And back, in peace.
+# And back, in peace.  What b's map still has of its own writes is cleared, although it is no
+# primary any more.
+"$ops" "$at_b" vol write:0:8M:5
+(($(volume_field b vol regions_touched) > 0)) || fail "the write left nothing in the map of b"
 on b demote vol
 on a promote vol
 same primary "$(volume_field a vol role)" "role at a"
 "$ops" "$at_a" vol write:1M:1M:4 flush
+end=$((SECONDS + LS_LIMIT))
+until (($(volume_field b vol regions_touched) == 0)); do
+	((SECONDS < end)) || fail "still in the map of b: $(volume_field b vol regions_touched) regions"
+done
 legs_equal vol
 passed
