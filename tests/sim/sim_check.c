@@ -92,14 +92,13 @@ void check_forgotten(struct sim_request *request)
 static void adopt_block(struct sim_volume *v, uint64_t block)
 {
 	uint32_t block_bytes = v->status.block_bytes;
-	const struct sim_disk *disk;
 	enum sim_value value = SIM_ANY;
 	uint64_t at, id = 0, seq = v->owner->world->seq++;
-	const uint8_t *bytes = check_block(v, block * block_bytes, &disk, &at);
+	const struct sim_disk *disk = check_block(v, block * block_bytes, &at);
 
-	if (!bytes || disk->written_seq[at / SIM_SECTOR_BYTES] != SIM_LOST)
+	if (!disk || disk->written_seq[at / SIM_SECTOR_BYTES] != SIM_LOST)
 		return;
-	if (!pattern_read(bytes, block_bytes, block, &value, &id))
+	if (!media_pattern(&disk->media, at, block_bytes, block, &value, &id))
 		value = SIM_ANY;
 	history_open(&v->history, block, id, value, seq, sim_oldest_seq(v->owner->world));
 	history_end(&v->history, block, id, false, seq);
@@ -239,11 +238,10 @@ static void check_durable(const struct sim_request *request, const struct sim_vo
 
 	for (uint64_t b = request->first_block; b < request->first_block + request->block_count;
 	     b++) {
-		const struct sim_disk *disk;
 		uint64_t at;
-		const uint8_t *media = check_block(volume, b * block_bytes, &disk, &at);
+		const struct sim_disk *disk = check_block(volume, b * block_bytes, &at);
 
-		if (media && *(const uint64_t *)(const void *)media == request->id &&
+		if (disk && media_word(&disk->media, at) == request->id &&
 		    sim_disk_volatile(disk, at))
 			sim_fail(request->world, "I4",
 				 "FUA write %" PRIx64 " was acknowledged, but may be lost at %c",
@@ -263,14 +261,11 @@ static bool may_be_torn(const struct sim_volume *volume, uint64_t block, uint64_
 	       history_unsettled(&volume->history, block, since);
 }
 
-void check_block_value(const struct sim_volume *volume, const uint8_t *bytes, uint64_t block,
-		       uint64_t since, const char *what)
+/* @readable: it holds @value of the write @id, and not a mixture. */
+static void check_value(const struct sim_volume *volume, uint64_t block, bool readable,
+			enum sim_value value, uint64_t id, uint64_t since, const char *what)
 {
-	uint32_t block_bytes = volume->status.block_bytes;
-	enum sim_value value = SIM_DATA;
-	uint64_t id;
-
-	if (!pattern_read(bytes, block_bytes, block, &value, &id)) {
+	if (!readable) {
 		if (may_be_torn(volume, block, since))
 			return;
 		value = SIM_DATA;
@@ -281,6 +276,34 @@ void check_block_value(const struct sim_volume *volume, const uint8_t *bytes, ui
 			 "%s block %" PRIu64 " of %s at %c: holds %" PRIx64
 			 ", which no write can have left there",
 			 what, block, volume->name, 'A' + volume->node, id);
+}
+
+void check_block_value(const struct sim_volume *volume, uint64_t block, uint64_t since,
+		       const char *what)
+{
+	uint32_t block_bytes = volume->status.block_bytes;
+	enum sim_value value = SIM_DATA;
+	uint64_t at, id = NO_ID;
+	const struct sim_disk *disk = check_block(volume, block * block_bytes, &at);
+	bool readable = disk && media_pattern(&disk->media, at, block_bytes, block, &value, &id);
+
+	check_value(volume, block, readable, value, id, since, what);
+}
+
+static void check_read(const struct sim_request *request)
+{
+	const struct sim_volume *volume = request->volume;
+	uint32_t block_bytes = volume->status.block_bytes;
+	const uint8_t *bytes = request->request.buf;
+
+	for (uint64_t b = 0; b < request->block_count; b++, bytes += block_bytes) {
+		uint64_t block = request->first_block + b, id;
+		enum sim_value value;
+		bool readable = pattern_read(bytes, block_bytes, block, &value, &id);
+
+		check_value(volume, block, readable, value, id, request->seq, "a read:");
+	}
+	request->world->totals.reads_checked++;
 }
 
 /* I10: fail-closed was not asked to go alone, and no operator has meddled since. */
@@ -306,13 +329,8 @@ static void check_ok(struct sim_request *request)
 
 	if (!request->primary)
 		sim_fail(world, "roles", "a request to a secondary was acknowledged");
-	if (r->op == REQUEST_READ && check_tracked(volume)) {
-		for (uint64_t b = 0; b < request->block_count; b++)
-			check_block_value(volume,
-					  (const uint8_t *)r->buf + b * volume->status.block_bytes,
-					  request->first_block + b, request->seq, "a read:");
-		world->totals.reads_checked++;
-	}
+	if (r->op == REQUEST_READ && check_tracked(volume))
+		check_read(request);
 	if (!changes(request) && r->op != REQUEST_FLUSH)
 		return;
 	if (r->op != REQUEST_FLUSH) {
@@ -411,17 +429,12 @@ static void check_pair(struct sim_world *world, const struct sim_volume *volume)
 {
 	const struct sim_volume *other = check_partner(world, volume);
 	uint32_t block_bytes = volume->status.block_bytes;
-	const struct sim_disk *disk[2];
-	uint64_t at[2];
 
 	if (!other || other->status.size_bytes < volume->status.size_bytes)
 		sim_fail(world, "legs", "%s at %c is in sync with nothing", volume->name,
 			 'A' + volume->node);
 	for (uint64_t b = 0; b < volume->status.size_bytes / block_bytes; b++) {
-		const uint8_t *mine = check_block(volume, b * block_bytes, &disk[0], &at[0]);
-		const uint8_t *theirs = check_block(other, b * block_bytes, &disk[1], &at[1]);
-
-		if (!memcmp(mine, theirs, block_bytes))
+		if (check_same(volume, other, b * block_bytes, block_bytes))
 			continue;
 		if (!volume->history.heads || !history_discarded(&volume->history, b))
 			sim_fail(world, "legs", "block %" PRIu64 " of %s differs between A and B",

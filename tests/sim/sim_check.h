@@ -7,6 +7,7 @@
 #ifndef LS_SIM_CHECK_H
 #define LS_SIM_CHECK_H
 
+#include "tests/sim/sim_pattern.h"
 #include "tests/sim/sim_world.h"
 
 /* Requests of clients. */
@@ -17,9 +18,9 @@ void check_forgotten(struct sim_request *request);
 /* Acknowledged writes that were not flushed may be gone from this node's disks. */
 void check_power_cut(struct sim_node *node);
 
-/* Fails unless @bytes is what a read of this block, begun at @since, may return. */
-void check_block_value(const struct sim_volume *volume, const uint8_t *bytes, uint64_t block,
-		       uint64_t since, const char *what);
+/* Fails unless a read of this block, begun at @since, may return what the disk holds there. */
+void check_block_value(const struct sim_volume *volume, uint64_t block, uint64_t since,
+		       const char *what);
 
 /* Stores. */
 void check_store_submit(struct sim_store *store, struct sim_op *op);
@@ -79,17 +80,14 @@ enum mirror_state check_mirror(struct sim_volume *volume);
 /* The volume at this place of a device, and the offset in it; NULL = metadata. */
 struct sim_volume *check_locate(struct sim_node *node, unsigned device, uint64_t offset,
 				uint64_t *volume_offset);
-/* The bytes of a volume's block on its disk. */
-const uint8_t *check_block(const struct sim_volume *volume, uint64_t offset,
-			   const struct sim_disk **disk, uint64_t *disk_offset);
+/* Where a volume's block is on which disk; NULL when the volume is not that long. */
+const struct sim_disk *check_block(const struct sim_volume *volume, uint64_t offset,
+				   uint64_t *disk_offset);
+/* Do two volumes hold the same in this block?  Not if one of them is too short. */
+bool check_same(const struct sim_volume *a, const struct sim_volume *b, uint64_t offset,
+		uint32_t block_bytes);
 struct sim_volume *check_by_number(struct sim_node *node, uint32_t number);
 /* The other half of a mirror, or NULL. */
 struct sim_volume *check_partner(struct sim_world *world, const struct sim_volume *volume);
-
-/* sim_pattern.c: the bytes that a write puts in a block; they name the write and the block. */
-void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t block);
-/* What a block holds; false when it is neither zeroes nor the pattern of @block. */
-bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block, enum sim_value *value,
-		  uint64_t *id);
 
 #endif

@@ -174,16 +174,15 @@ static void check_write_answer(struct sim_end *end, const struct sim_frame *hear
 	struct sim_world *world = end->wire->world;
 	struct sim_volume *volume = check_by_number(node_of(end), heard->volume);
 	const uint8_t *payload = link_slot_payload(&end->link, slot);
-	const struct sim_disk *disk;
 	uint64_t at;
 
 	if (!volume)
 		sim_fail(world, "I13", "%c did a write on volume %u, which does not exist",
 			 'A' + end->side, heard->volume);
 	for (uint64_t done = 0; done < heard->length; done += SIM_SECTOR_BYTES) {
-		const uint8_t *media = check_block(volume, heard->offset + done, &disk, &at);
+		const struct sim_disk *disk = check_block(volume, heard->offset + done, &at);
 
-		if (!media || memcmp(media, payload + done, SIM_SECTOR_BYTES))
+		if (!disk || !media_holds(&disk->media, at, payload + done, SIM_SECTOR_BYTES))
 			sim_fail(world, "M1", "%c reports %" PRIx64 " done, but its disk lacks it",
 				 'A' + end->side, heard->message);
 		if (heard->flags & FRAME_FUA && sim_disk_volatile(disk, at))

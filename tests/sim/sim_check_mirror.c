@@ -77,13 +77,12 @@ static void adopt(struct sim_volume *v)
 		history_init(&v->history, world->history, count, SIM_ANY);
 	}
 	for (uint64_t b = 0; b < count; b++) {
-		const struct sim_disk *disk;
 		enum sim_value value = SIM_ANY;
 		uint64_t at, id = 0;
-		const uint8_t *bytes = check_block(v, b * block_bytes, &disk, &at);
+		const struct sim_disk *disk = check_block(v, b * block_bytes, &at);
 
-		if (!bytes || under_way(v, b * block_bytes, block_bytes) ||
-		    !pattern_read(bytes, block_bytes, b, &value, &id))
+		if (!disk || under_way(v, b * block_bytes, block_bytes) ||
+		    !media_pattern(&disk->media, at, block_bytes, b, &value, &id))
 			value = SIM_ANY;
 		history_set(&v->history, b, id, value, world->seq);
 	}
@@ -93,13 +92,10 @@ static void adopt(struct sim_volume *v)
 void check_at_rest(const struct sim_volume *volume, const char *what)
 {
 	uint32_t block_bytes = volume->status.block_bytes;
-	const struct sim_disk *disk;
-	uint64_t at;
 
 	for (uint64_t b = 0; check_tracked(volume) && b < volume->history.block_count; b++) {
 		if (!under_way(volume, b * block_bytes, block_bytes))
-			check_block_value(volume, check_block(volume, b * block_bytes, &disk, &at),
-					  b, volume->owner->world->seq, what);
+			check_block_value(volume, b, volume->owner->world->seq, what);
 	}
 }
 
@@ -236,18 +232,14 @@ static void check_equal(struct sim_world *world, const struct sim_volume *source
 			const struct sim_volume *target)
 {
 	uint32_t block_bytes = source->status.block_bytes;
-	const struct sim_disk *disk;
-	uint64_t at;
 
+	if (target->status.size_bytes < source->status.size_bytes)
+		sim_fail(world, "legs", "%s is shorter at the target", source->name);
 	for (uint64_t b = 0; b < source->status.size_bytes / block_bytes; b++) {
 		uint64_t offset = b * block_bytes;
-		const uint8_t *ours = check_block(source, offset, &disk, &at);
-		const uint8_t *theirs = check_block(target, offset, &disk, &at);
 
-		if (!theirs)
-			sim_fail(world, "legs", "%s is shorter at the target", source->name);
-		if (memcmp(ours, theirs, block_bytes) != 0 && !written_now(world, source, b) &&
-		    !under_way(source, offset, block_bytes) &&
+		if (!check_same(source, target, offset, block_bytes) &&
+		    !written_now(world, source, b) && !under_way(source, offset, block_bytes) &&
 		    !under_way(target, offset, block_bytes))
 			sim_fail(world, "I6",
 				 "%s at %c takes the generation of its source, but block %" PRIu64
@@ -362,12 +354,7 @@ void check_listed(struct sim_world *world, const struct sim_volume *volume)
 	    volume->requests_open || twin->requests_open)
 		return;
 	for (uint64_t at = 0; at < a->size_bytes; at += block_bytes) {
-		const struct sim_disk *disk;
-		uint64_t where;
-		const uint8_t *ours = check_block(volume, at, &disk, &where);
-		const uint8_t *theirs = check_block(twin, at, &disk, &where);
-
-		if (at / a->region_bytes == last || !memcmp(ours, theirs, block_bytes))
+		if (at / a->region_bytes == last || check_same(volume, twin, at, block_bytes))
 			continue;
 		last = at / a->region_bytes;
 		regions++;

@@ -210,12 +210,12 @@ static void mark_data(struct sim_store *store, const struct sim_op *op)
 {
 	struct sim_world *world = store->world;
 	uint32_t block_bytes = op->volume->status.block_bytes;
+	const struct sim_media *media = &store->disk->media;
 	struct sim_request *known = NULL;
 	uint64_t known_id = 0;
 
 	for (uint64_t at = 0; at < op->op->length; at += block_bytes) {
-		const uint8_t *bytes = (const uint8_t *)op->op->buf + at;
-		uint64_t id = *(const uint64_t *)(const void *)bytes, found;
+		uint64_t where = op->op->offset + at, id = media_word(media, where), found;
 		uint64_t block = (op->volume_offset + at) / block_bytes;
 		enum sim_value value;
 
@@ -227,7 +227,7 @@ static void mark_data(struct sim_store *store, const struct sim_op *op)
 			if (known && !concerns(world, known, op->volume))
 				known = NULL;
 		}
-		if (known && pattern_read(bytes, block_bytes, block, &value, &found))
+		if (known && media_pattern(media, where, block_bytes, block, &value, &found))
 			mark(known, store->node, block);
 	}
 }

@@ -91,8 +91,8 @@ struct sim_volume *check_locate(struct sim_node *node, unsigned device, uint64_t
 	return locate(node, device, offset, volume_offset);
 }
 
-const uint8_t *check_block(const struct sim_volume *volume, uint64_t offset,
-			   const struct sim_disk **disk, uint64_t *disk_offset)
+const struct sim_disk *check_block(const struct sim_volume *volume, uint64_t offset,
+				   uint64_t *disk_offset)
 {
 	uint64_t at = 0;
 
@@ -100,13 +100,23 @@ const uint8_t *check_block(const struct sim_volume *volume, uint64_t offset,
 		const struct extent_status *extent = &volume->status.extents[e];
 
 		if (offset - at < extent->length) {
-			*disk = &volume->owner->disks[extent->device];
 			*disk_offset = extent->offset + offset - at;
-			return (*disk)->bytes + *disk_offset;
+			return &volume->owner->disks[extent->device];
 		}
 		at += extent->length;
 	}
 	return NULL;
+}
+
+bool check_same(const struct sim_volume *a, const struct sim_volume *b, uint64_t offset,
+		uint32_t block_bytes)
+{
+	uint64_t a_at = 0, b_at = 0;
+	const struct sim_disk *a_disk = check_block(a, offset, &a_at);
+	const struct sim_disk *b_disk = check_block(b, offset, &b_at);
+
+	return a_disk && b_disk &&
+	       media_equal(&a_disk->media, a_at, &b_disk->media, b_at, block_bytes);
 }
 
 static struct sim_volume *by_number(struct sim_node *node, uint32_t number)

@@ -3,18 +3,18 @@
  * Each word of a block depends on the write, the block's number and the word's place, so
  * that bytes of another write, another block or another place are seen.
  */
-#include "tests/sim/sim_check.h"
+#include "tests/sim/sim_pattern.h"
 
-#include <string.h>
+#include "tests/sim/sim_rng.h"
 
-static uint64_t first_word(uint64_t id, uint64_t block)
+uint64_t pattern_base(uint64_t id, uint64_t block)
 {
 	return sim_mix(id ^ block << 40);
 }
 
 void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t block)
 {
-	uint64_t *words = (uint64_t *)(void *)bytes, base = first_word(id, block);
+	uint64_t *words = (uint64_t *)(void *)bytes, base = pattern_base(id, block);
 
 	words[0] = id;
 	for (uint64_t i = 1; i < block_bytes / 8; i++)
@@ -34,7 +34,7 @@ bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block, en
 			bad |= words[i];
 		return !bad;
 	}
-	base = first_word(words[0], block);
+	base = pattern_base(words[0], block);
 	for (uint64_t i = 1; i < block_bytes / 8; i++)
 		bad |= words[i] ^ (base + i);
 	return !bad;

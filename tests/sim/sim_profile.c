@@ -107,7 +107,7 @@ static void draw_disks(struct sim_world *world, struct sim_node *node)
 		};
 
 		g.atomic_bytes = g.block_bytes;
-		sim_disk_reset(&node->disks[i], &g);
+		sim_disk_reset(&node->disks[i], &g, world->profile.faults.power_cut);
 	}
 }
 

@@ -6,35 +6,24 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define OPS_MAX 256u
 #define SECTORS_PER_PAGE (SIM_PAGE_BYTES / SIM_SECTOR_BYTES)
 
-static void *map(size_t bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	assert(memory != MAP_FAILED);
-	return memory;
-}
-
 void sim_disk_init(struct sim_disk *disk)
 {
-	disk->bytes = map(SIM_DISK_BYTES_MAX);
-	disk->durable = map(SIM_DISK_BYTES_MAX);
-	disk->written_seq = map(SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES * sizeof(*disk->written_seq));
+	media_map(&disk->media, SIM_DISK_BYTES_MAX);
+	media_map(&disk->durable, SIM_DISK_BYTES_MAX);
 }
 
-void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry)
+void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry, bool loses)
 {
 	const uint8_t *end = disk->touched + sizeof(disk->touched), *at = disk->touched;
 
 	while ((at = memchr(at, 1, (size_t)(end - at)))) {
 		uint64_t i = (uint64_t)(at - disk->touched);
 
-		memset(disk->bytes + i * SIM_PAGE_BYTES, 0, SIM_PAGE_BYTES);
+		media_zero(&disk->media, i * SIM_PAGE_BYTES, SIM_PAGE_BYTES);
 		memset(disk->written_seq + i * SECTORS_PER_PAGE, 0,
 		       SECTORS_PER_PAGE * sizeof(*disk->written_seq));
 		disk->touched[i] = 0;
@@ -42,6 +31,7 @@ void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry
 	disk->handle = NULL;
 	disk->geometry = *geometry;
 	disk->flushed_seq = 0;
+	disk->loses = loses && geometry->volatile_cache;
 }
 
 static struct sim_store *sim_store_of(struct store *store)
@@ -58,42 +48,41 @@ static void touch(struct sim_disk *disk, uint64_t offset, uint64_t length)
 /* Remembers what the sectors hold that are durable now and soon are not. */
 static void remember_durable(struct sim_disk *disk, uint64_t offset, uint64_t length)
 {
-	if (!disk->geometry.volatile_cache)
-		return;
-	for (uint64_t at = offset; at < offset + length; at += SIM_SECTOR_BYTES)
+	for (uint64_t at = offset; disk->loses && at < offset + length; at += SIM_SECTOR_BYTES)
 		if (!sim_disk_volatile(disk, at))
-			memcpy(disk->durable + at, disk->bytes + at, SIM_SECTOR_BYTES);
+			media_copy(&disk->durable, &disk->media, at, SIM_SECTOR_BYTES);
 }
 
 /* Lets bytes [from, to) of @op happen. */
 static void apply(struct sim_store *store, const struct store_op *op, uint64_t from, uint64_t to)
 {
 	struct sim_disk *disk = store->disk;
-	uint8_t *media = disk->bytes + op->offset + from;
+	uint8_t *buf = (uint8_t *)op->buf + from;
+	uint64_t at = op->offset + from;
 
 	if (from >= to)
 		return;
 	if (op->code != STORE_READ && op->code != STORE_FLUSH)
-		remember_durable(disk, op->offset + from, to - from);
+		remember_durable(disk, at, to - from);
 	switch (op->code) {
 	case STORE_READ:
-		memcpy((uint8_t *)op->buf + from, media, to - from);
+		media_read(&disk->media, at, buf, to - from);
 		return;
 	case STORE_WRITE:
-		memcpy(media, (const uint8_t *)op->buf + from, to - from);
+		media_write(&disk->media, at, buf, to - from);
 		break;
 	case STORE_DISCARD:
 		if (!disk->geometry.discard_zeroes && rng_below(&store->world->rng, 2))
 			return;
-		memset(media, 0, to - from);
+		media_zero(&disk->media, at, to - from);
 		break;
 	case STORE_WRITE_ZEROES:
-		memset(media, 0, to - from);
+		media_zero(&disk->media, at, to - from);
 		break;
 	case STORE_FLUSH:
 		return;
 	}
-	touch(disk, op->offset + from, to - from);
+	touch(disk, at, to - from);
 }
 
 static void check_contract(const struct sim_store *store, const struct store_op *op)
@@ -278,7 +267,7 @@ static void lose_cache(struct sim_store *store)
 			if (!sim_disk_volatile(disk, at))
 				continue;
 			if (rng_below(&store->world->rng, 2))
-				memcpy(disk->bytes + at, disk->durable + at, block);
+				media_copy(&disk->media, &disk->durable, at, block);
 			for (uint64_t s = 0; s < block; s += SIM_SECTOR_BYTES)
 				disk->written_seq[(at + s) / SIM_SECTOR_BYTES] = SIM_LOST;
 		}

@@ -14,10 +14,10 @@
 
 #include "engine/base/list.h"
 #include "nvme/store.h"
+#include "tests/sim/sim_media.h"
 
 #define SIM_DISK_BYTES_MAX MIB(24)
 #define SIM_PAGE_BYTES 4096u
-#define SIM_SECTOR_BYTES 512u
 
 struct sim_world;
 
@@ -25,10 +25,12 @@ struct sim_world;
 #define SIM_LOST UINT64_MAX
 
 struct sim_disk {
-	uint8_t *bytes; /* SIM_DISK_BYTES_MAX, mapped once per process */
-	uint8_t *durable; /* of each volatile sector: what it held when it was last durable */
+	struct sim_media media; /* SIM_DISK_BYTES_MAX, mapped once per process */
+	struct sim_media durable; /* of each volatile sector: what it held when it was durable */
+	bool loses; /* a power cut may come: @durable is kept */
 	uint8_t touched[SIM_DISK_BYTES_MAX / SIM_PAGE_BYTES];
-	uint64_t *written_seq; /* of each sector: its last write that was not FUA; 0 = durable */
+	/* Of each sector: its last write that was not FUA; 0 = durable. */
+	uint64_t written_seq[SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES];
 	struct sim_store *handle; /* the store that is open on it, or NULL */
 	struct store_geometry geometry;
 	uint64_t flushed_seq; /* what was written before this number is durable */
@@ -62,8 +64,11 @@ static inline bool sim_disk_volatile(const struct sim_disk *disk, uint64_t offse
 
 /* Maps the memory, once. */
 void sim_disk_init(struct sim_disk *disk);
-/* Makes it a new disk, all zeroes, of the size, block and cache in @geometry. */
-void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry);
+/*
+ * Makes it a new disk, all zeroes, of the size, block and cache in @geometry.  @loses: some day
+ * its power may be cut.
+ */
+void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry, bool loses);
 
 /*
  * The store's owner has died.  What is in flight happens block by block, or not; with @power

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The bytes that a write puts in a block; they name the write and the block. */
+#ifndef LS_SIM_PATTERN_H
+#define LS_SIM_PATTERN_H
+
+#include "tests/sim/sim_history.h"
+
+/* Word i of a block is this plus i; word 0 is the write's ID. */
+uint64_t pattern_base(uint64_t id, uint64_t block);
+void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t block);
+/* What a block holds; false when it is neither zeroes nor the pattern of @block. */
+bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block, enum sim_value *value,
+		  uint64_t *id);
+
+#endif
