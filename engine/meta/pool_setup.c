@@ -234,19 +234,29 @@ static void table_choose(struct pool_setup *s)
 	s->pool->copy = !s->chosen;
 	s->repair = !ok[0] || !ok[1] || s->tables[0].sequence != s->tables[1].sequence;
 	/* The records are decoded from the pool's buffer; it has the second copy now. */
-	if (s->chosen == 0)
-		memcpy(s->pool->table, s->buf, TABLE_BYTES_MAX);
+	if (s->chosen == 0) {
+		uint8_t *other = s->pool->table;
+
+		s->pool->table = s->buf;
+		s->buf = other;
+	}
 	finish(s, 0, "");
+}
+
+static uint8_t *table_buffer(const struct pool_setup *s)
+{
+	return s->copy ? s->pool->table : s->buf;
 }
 
 static void table_read(struct leg *leg)
 {
 	struct pool_setup *s = setup_of(leg);
-	uint8_t *bytes = s->copy ? s->pool->table : s->buf;
 	enum meta_verdict verdict = META_DAMAGED;
 
 	if (leg->status == LS_OK)
-		verdict = table_decode(bytes, TABLE_BYTES_MAX, &s->tables[s->copy]);
+		verdict = table_decode(table_buffer(s),
+				       leg->offset + leg->length - TABLE_COPY_OFFSET(s->copy),
+				       &s->tables[s->copy]);
 	if (verdict == META_OK && memcmp(s->tables[s->copy].pool_uuid, s->pool->uuid, 16) != 0)
 		verdict = META_FOREIGN;
 	s->verdicts[s->copy] = verdict;
@@ -256,10 +266,23 @@ static void table_read(struct leg *leg)
 		table_choose(s);
 }
 
+/* Its first page says how long it is: most are short, and the room is for the longest. */
+static void table_head_read(struct leg *leg)
+{
+	struct pool_setup *s = setup_of(leg);
+	size_t bytes = leg->status == LS_OK ? table_bytes(table_buffer(s)) : 0;
+
+	if (bytes <= SUPER_BYTES)
+		table_read(leg);
+	else
+		start(s, LEG_READ, 0, TABLE_COPY_OFFSET(s->copy) + SUPER_BYTES, bytes - SUPER_BYTES,
+		      table_buffer(s) + SUPER_BYTES, table_read);
+}
+
 static void read_table(struct pool_setup *s)
 {
-	start(s, LEG_READ, 0, TABLE_COPY_OFFSET(s->copy), TABLE_BYTES_MAX,
-	      s->copy ? s->pool->table : s->buf, table_read);
+	start(s, LEG_READ, 0, TABLE_COPY_OFFSET(s->copy), SUPER_BYTES, table_buffer(s),
+	      table_head_read);
 }
 
 bool pool_next_record(const struct pool_setup *s, size_t *cursor, struct volume_record *record)

@@ -178,6 +178,15 @@ size_t table_encode(const struct table *table, struct volume_record *const *reco
 	return padded;
 }
 
+size_t table_bytes(const uint8_t *bytes)
+{
+	uint32_t length = get_u32(bytes + TABLE_AT_LENGTH);
+
+	if (memcmp(bytes, table_magic, sizeof(table_magic)) != 0 || length > TABLE_BYTES_MAX)
+		return 0;
+	return round_up_u64(length, SUPER_BYTES);
+}
+
 enum meta_verdict table_decode(const uint8_t *bytes, size_t available, struct table *table)
 {
 	static const uint8_t no_crc[4];

@@ -112,6 +112,11 @@ enum meta_verdict super_decode(const uint8_t bytes[SUPER_BYTES], struct super *s
 size_t table_encode(const struct table *table, struct volume_record *const *records,
 		    uint8_t *bytes);
 /*
+ * How much of a copy is to be read to have the whole table, by its first SUPER_BYTES: a multiple
+ * of them, TABLE_BYTES_MAX at most; 0 = the head makes no sense, and table_decode() says why.
+ */
+size_t table_bytes(const uint8_t *bytes);
+/*
  * Reads the head of a table copy of @bytes_available bytes and checks all of it.  The
  * records are then taken one by one with table_record().
  */

@@ -107,6 +107,7 @@ static void table_round_trip_and_damage(void **state)
 	}
 	length = table_encode(&t, list, bytes);
 	assert_true(length > 0 && length % 4096 == 0);
+	assert_int_equal(table_bytes(bytes), length);
 	assert_int_equal(table_decode(bytes, length, &head), META_OK);
 	assert_int_equal(head.volume_count, 5);
 	for (unsigned i = 0; i < 5; i++) {
@@ -121,6 +122,11 @@ static void table_round_trip_and_damage(void **state)
 		assert_int_not_equal(table_decode(bytes, length, &head), META_OK);
 		bytes[at] ^= 1;
 	}
+	/* A head that lies about the length must not have us read beyond the copy. */
+	put_u32(bytes + 40, TABLE_BYTES_MAX + 1);
+	assert_int_equal(table_bytes(bytes), 0);
+	put_u32(bytes + 40, UINT32_MAX);
+	assert_int_equal(table_bytes(bytes), 0);
 	/* Torn: the tail is still the older table's, or zeroes. */
 	memset(bytes + 512, 0, length - 512);
 	assert_int_not_equal(table_decode(bytes, length, &head), META_OK);
