@@ -51,9 +51,12 @@ static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
 
 static void drop_pool(struct engine *e, struct pool *pool)
 {
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++)
-		if (e->volumes[i] && e->volumes[i]->pool == pool)
-			volume_unmake(e, e->volumes[i]);
+	struct volume *v;
+	unsigned at = 0;
+
+	while ((v = volume_next(e, &at)))
+		if (v->pool == pool)
+			volume_unmake(e, v);
 	pool_destroy(pool);
 }
 
@@ -63,6 +66,8 @@ static void pool_ended(struct pool_op *op, int code, const char *why)
 	struct pool *pool = op->setup.pool;
 	struct job *job = op->job;
 	char name[POOL_NAME_MAX + 1];
+	struct volume *v;
+	unsigned at = 0;
 
 	e->admin_open--;
 	free(op);
@@ -73,9 +78,9 @@ static void pool_ended(struct pool_op *op, int code, const char *why)
 		return;
 	}
 	e->pools[e->pool_count++] = pool;
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++)
-		if (e->volumes[i] && e->volumes[i]->pool == pool)
-			e->volumes[i]->ready = true;
+	while ((v = volume_next(e, &at)))
+		if (v->pool == pool)
+			v->ready = true;
 	/* A session that is up already has not heard of these volumes. */
 	for (unsigned i = 0; i < e->peer_count; i++)
 		if (peer_up(&e->peers[i]))
@@ -121,10 +126,10 @@ static void read_next_map(struct pool_op *op)
 {
 	struct pool *pool = op->setup.pool;
 
-	while (op->next < ENGINE_VOLUMES_MAX) {
-		struct volume *v = op->engine->volumes[op->next++];
+	struct volume *v;
 
-		if (!v || v->pool != pool || !volume_tracks(v))
+	while ((v = volume_next(op->engine, &op->next))) {
+		if (v->pool != pool || !volume_tracks(v))
 			continue;
 		op->volume = v;
 		op->leg = (struct leg){

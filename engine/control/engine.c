@@ -102,13 +102,13 @@ void engine_stop(struct engine *e)
 static void stop_mirrors(struct engine *e)
 {
 	struct list *node;
+	struct volume *v;
+	unsigned at = 0;
 
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		struct volume *v = e->volumes[i];
-		struct mirror *m = v ? v->peering : NULL;
+	while ((v = volume_next(e, &at))) {
+		struct mirror *m = v->peering;
 
-		if (v)
-			core_release(&e->core, v);
+		core_release(&e->core, v);
 		if (!m)
 			continue;
 		mirror_jobs_done(m, -ESHUTDOWN, "this node is stopping");
@@ -123,11 +123,13 @@ static void stop_mirrors(struct engine *e)
 
 static bool mirrors_idle(const struct engine *e)
 {
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		const struct volume *v = e->volumes[i];
-		const struct mirror *m = v ? v->peering : NULL;
+	const struct volume *v;
+	unsigned at = 0;
 
-		if (v && v->map.busy)
+	while ((v = volume_next(e, &at))) {
+		const struct mirror *m = v->peering;
+
+		if (v->map.busy)
 			return false;
 		if (m && (m->calling || m->committing || m->round_open || m->op ||
 			  !list_empty(&m->ops) || !list_empty(&m->jobs)))
@@ -160,10 +162,12 @@ bool engine_stopped(const struct engine *e)
 
 void engine_destroy(struct engine *e)
 {
+	struct volume *v;
+	unsigned at = 0;
+
 	assert(engine_stopped(e));
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++)
-		if (e->volumes[i])
-			volume_unmake(e, e->volumes[i]);
+	while ((v = volume_next(e, &at)))
+		volume_unmake(e, v);
 	for (unsigned i = 0; i < e->pool_count; i++)
 		pool_destroy(e->pools[i]);
 	for (unsigned i = 0; i < e->peer_count; i++)

@@ -184,13 +184,15 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 
 bool engine_volume_status(const struct engine *e, unsigned index, struct volume_status *s)
 {
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		if (!e->volumes[i] || index-- > 0)
-			continue;
-		volume_status(e->volumes[i], s);
-		return true;
-	}
-	return false;
+	const struct volume *v;
+	unsigned at = 0;
+
+	while ((v = volume_next(e, &at)) && index > 0)
+		index--;
+	if (!v)
+		return false;
+	volume_status(v, s);
+	return true;
 }
 
 void engine_volume_info(const struct volume *v, struct ls_volume_info *info)

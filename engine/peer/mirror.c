@@ -583,12 +583,12 @@ void mirror_stop(struct volume *v, const char *reason)
 
 void mirror_disconnect(struct engine *e, struct channel *channel, const char *reason)
 {
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		struct volume *v = e->volumes[i];
+	struct volume *v;
+	unsigned at = 0;
 
-		if (v && v->peering && v->peering->peer && &v->peering->peer->channel == channel)
+	while ((v = volume_next(e, &at)))
+		if (v->peering && v->peering->peer && &v->peering->peer->channel == channel)
 			mirror_stop(v, reason);
-	}
 }
 
 void mirror_leg_failed(void *engine, struct volume *v, const char *reason)
@@ -604,11 +604,13 @@ void mirror_leg_failed(void *engine, struct volume *v, const char *reason)
 
 void mirror_connect(struct engine *e, struct peer *p)
 {
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		struct volume *v = e->volumes[i];
+	struct volume *v;
+	unsigned at = 0;
+
+	while ((v = volume_next(e, &at))) {
 		struct mirror *m;
 
-		if (!v || !v->ready || !volume_tracks(v) ||
+		if (!v->ready || !volume_tracks(v) ||
 		    v->record.replicas[0].node_address != p->node_address)
 			continue;
 		m = mirror_get(e, v);
@@ -723,13 +725,14 @@ static void round_begin(struct mirror *m)
 void mirror_tick(struct engine *e)
 {
 	uint64_t now = e->core.now_ns;
+	struct volume *v;
+	unsigned at = 0;
 
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		struct volume *v = e->volumes[i];
+	while ((v = volume_next(e, &at))) {
 		struct mirror *m;
 
 		/* One that is not paired (any more) may have operations that wait. */
-		if (!v || !v->ready || (!volume_tracks(v) && !v->peering && !expand_pending(v)))
+		if (!v->ready || (!volume_tracks(v) && !v->peering && !expand_pending(v)))
 			continue;
 		m = mirror_get(e, v);
 		if (!m)

@@ -246,6 +246,8 @@ struct engine {
 	struct pool *pools[ENGINE_POOLS_MAX];
 	unsigned pool_count;
 	struct volume *volumes[ENGINE_VOLUMES_MAX]; /* by the low ten bits of their number */
+	uint64_t volumes_used[ENGINE_VOLUMES_MAX /
+			      64]; /* which of these places: see volume_next() */
 	unsigned volume_count;
 	struct peer peers[ENGINE_PEERS_MAX];
 	unsigned peer_count;
@@ -396,6 +398,11 @@ void operation_policy(struct mirror *mirror, struct mirror_op *op);
 /* volumes.c */
 struct volume *volume_find(struct engine *engine, const char *name);
 struct volume *volume_by_number(void *engine, uint32_t number);
+/*
+ * The first volume at or behind place *@at, and *@at behind it; NULL = no more.  Volumes may come
+ * and go between two calls.  Costs what there is, not what there might be.
+ */
+struct volume *volume_next(const struct engine *engine, unsigned *at);
 /* A new volume with space in @pool, not committed; NULL with *status set. */
 struct volume *volume_make(struct engine *engine, struct pool *pool, const char *name,
 			   uint64_t size_bytes, uint8_t region_shift, enum ls_status *status);

@@ -488,11 +488,11 @@ void resync_piece_ended(void *engine, bool mirrored, uint64_t since_ns)
 
 void resync_run(struct engine *e)
 {
-	resync_more(e);
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		struct volume *v = e->volumes[i];
+	struct volume *v;
+	unsigned at = 0;
 
-		if (v && v->peering && v->peering->finishing && v->peering->step == STEP_SOURCE)
+	resync_more(e);
+	while ((v = volume_next(e, &at)))
+		if (v->peering && v->peering->finishing && v->peering->step == STEP_SOURCE)
 			finish(v->peering);
-	}
 }

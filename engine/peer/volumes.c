@@ -51,11 +51,29 @@ struct pool *pool_find(struct engine *e, const char *name)
 	return NULL;
 }
 
+struct volume *volume_next(const struct engine *e, unsigned *at)
+{
+	for (unsigned i = *at; i < ENGINE_VOLUMES_MAX; i = (i / 64 + 1) * 64) {
+		uint64_t used = e->volumes_used[i / 64] >> i % 64;
+
+		if (!used)
+			continue;
+		i += (unsigned)__builtin_ctzll(used);
+		*at = i + 1;
+		return e->volumes[i];
+	}
+	*at = ENGINE_VOLUMES_MAX;
+	return NULL;
+}
+
 struct volume *volume_find(struct engine *e, const char *name)
 {
-	for (unsigned i = 0; i < ENGINE_VOLUMES_MAX; i++)
-		if (e->volumes[i] && strcmp(e->volumes[i]->record.name, name) == 0)
-			return e->volumes[i];
+	struct volume *v;
+	unsigned at = 0;
+
+	while ((v = volume_next(e, &at)))
+		if (strcmp(v->record.name, name) == 0)
+			return v;
 	return NULL;
 }
 
@@ -106,6 +124,7 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	else if (record->association == ASSOCIATION_BROKEN)
 		v->mirror = MIRROR_BROKEN;
 	e->volumes[index] = v;
+	e->volumes_used[index / 64] |= UINT64_C(1) << index % 64;
 	e->volume_count++;
 	pool_record_add(pool, &v->record);
 	return v;
@@ -159,8 +178,11 @@ struct volume *volume_make(struct engine *e, struct pool *pool, const char *name
 
 void volume_unmake(struct engine *e, struct volume *v)
 {
+	uint32_t index = v->record.number % ENGINE_VOLUMES_MAX;
+
 	pool_record_remove(v->pool, &v->record);
-	e->volumes[v->record.number % ENGINE_VOLUMES_MAX] = NULL;
+	e->volumes[index] = NULL;
+	e->volumes_used[index / 64] &= ~(UINT64_C(1) << index % 64);
 	e->volume_count--;
 	map_fini(&v->map);
 	sumlog_fini(&v->sums);
