@@ -61,7 +61,7 @@ static void command_shutdown(struct ctl_conn *conn, struct json_object *request)
 {
 	(void)request;
 	ctl_answer(conn, NULL);
-	daemon_stop(ctl_daemon(conn));
+	daemon_stop(ctl_daemon(conn), "by the operator");
 }
 
 /* Snapshots */
@@ -270,28 +270,30 @@ static const struct {
 	const char *name;
 	void (*run)(struct ctl_conn *conn, struct json_object *request);
 	bool early; /* also while the daemon is starting or stopping */
+	bool changes; /* an operator's operation: told as an event */
 } commands[] = {
-	{"ping", command_ping, true},
-	{"status", command_status, false},
-	{"pool-create", command_pool_create, false},
-	{"pool-list", command_pool_list, false},
-	{"volume-create", command_volume_create, false},
-	{"volume-list", command_volume_list, false},
-	{"volume-delete", command_volume_delete, false},
-	{"peer-add", command_peer_add, false},
-	{"peer-list", command_peer_list, false},
-	{"pair", command_pair, false},
-	{"break", command_break, false},
-	{"resume", command_resume, false},
-	{"resolve", command_resolve, false},
-	{"unpair", command_unpair, false},
-	{"promote", command_promote, false},
-	{"demote", command_demote, false},
-	{"expand", command_expand, false},
-	{"policy", command_policy, false},
-	{"capture", command_capture, false},
-	{"capture-read", command_capture_read, false},
-	{"shutdown", command_shutdown, true},
+	{"ping", command_ping, true, false},
+	{"status", command_status, false, false},
+	{"pool-create", command_pool_create, false, true},
+	{"pool-list", command_pool_list, false, false},
+	{"volume-create", command_volume_create, false, true},
+	{"volume-list", command_volume_list, false, false},
+	{"volume-delete", command_volume_delete, false, true},
+	{"peer-add", command_peer_add, false, true},
+	{"peer-list", command_peer_list, false, false},
+	{"pair", command_pair, false, true},
+	{"break", command_break, false, true},
+	{"resume", command_resume, false, true},
+	{"resolve", command_resolve, false, true},
+	{"unpair", command_unpair, false, true},
+	{"promote", command_promote, false, true},
+	{"demote", command_demote, false, true},
+	{"expand", command_expand, false, true},
+	{"policy", command_policy, false, true},
+	{"capture", command_capture, false, false},
+	{"capture-read", command_capture_read, false, false},
+	{"events", command_events, true, false},
+	{"shutdown", command_shutdown, true, true},
 };
 
 void command_run(struct ctl_conn *conn, struct json_object *request)
@@ -304,6 +306,8 @@ void command_run(struct ctl_conn *conn, struct json_object *request)
 		if (strcmp(name, commands[i].name))
 			continue;
 		if (commands[i].early || (d->ready && !d->stopping)) {
+			if (commands[i].changes)
+				ctl_operation(conn, commands[i].name, request);
 			commands[i].run(conn, request);
 			return;
 		}

@@ -29,6 +29,9 @@ struct ctl_conn {
 	bool busy; /* a command is under way */
 	bool eof; /* asks no more; may still read */
 	bool dead; /* to be closed in the next turn */
+	struct ctl_stream *stream; /* of the command under way, or NULL */
+	const char *operation; /* the command under way, when it changes something */
+	char volume[VOLUME_NAME_MAX + 1], pool[POOL_NAME_MAX + 1], peer[NODE_NAME_MAX + 1];
 	size_t in_used;
 	char in[REQUEST_BYTES_MAX];
 	char *out;
@@ -118,11 +121,74 @@ static void conn_line(struct ctl_conn *c, struct json_object *json)
 	conn_ask_turn(c);
 }
 
+/* --- operations, as events --- */
+
+static const char *some(const char *text)
+{
+	return text[0] ? text : NULL;
+}
+
+static void tell_operation(struct ctl_conn *c, int level, const char *to, const char *reason)
+{
+	events_tell(c->control->d->events, &(struct engine_event){
+						   .kind = EVENT_OPERATION,
+						   .level = level,
+						   .volume = some(c->volume),
+						   .pool = some(c->pool),
+						   .peer = some(c->peer),
+						   .what = c->operation,
+						   .to = to,
+						   .reason = reason,
+					   });
+}
+
+/* A name that makes no sense is refused later; here it is cut off. */
+static void copy_name(char *to, size_t bytes, struct json_object *request, const char *key)
+{
+	snprintf(to, bytes, "%s", json_get_text(request, key, ""));
+}
+
+void ctl_operation(struct ctl_conn *c, const char *name, struct json_object *request)
+{
+	struct ucred who = {.pid = -1, .uid = (uid_t)-1};
+	socklen_t bytes = sizeof(who);
+	char by[64];
+
+	c->operation = name;
+	copy_name(c->volume, sizeof(c->volume), request,
+		  strncmp(name, "volume-", 7) ? "volume" : "name");
+	copy_name(c->pool, sizeof(c->pool), request, strncmp(name, "pool-", 5) ? "pool" : "name");
+	copy_name(c->peer, sizeof(c->peer), request, strncmp(name, "peer-", 5) ? "peer" : "name");
+	/* Who has gone meanwhile is nobody. */
+	(void)getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes);
+	snprintf(by, sizeof(by), "by uid %d, pid %d", (int)who.uid, (int)who.pid);
+	tell_operation(c, LOG_LEVEL_INFO, "begun", by);
+}
+
+static void operation_ended(struct ctl_conn *c, struct json_object *answer, const struct err *err)
+{
+	const char *name = err ? strerrorname_np(-err->code) : NULL;
+	char why[sizeof(err->text) + 32];
+
+	if (!c->operation)
+		return;
+	if (err)
+		snprintf(why, sizeof(why), "%s: %s", name ? name : "EIO", err->text);
+	if (err)
+		tell_operation(c, LOG_LEVEL_WARNING, "failed", why);
+	else if (json_get_bool(answer, "running", false))
+		tell_operation(c, LOG_LEVEL_INFO, "running", "it goes on by itself");
+	else
+		tell_operation(c, LOG_LEVEL_INFO, "done", json_get_text(answer, "text", ""));
+	c->operation = NULL;
+}
+
 void ctl_answer(struct ctl_conn *c, struct json_object *answer)
 {
 	struct json_object *json = answer ? answer : json_object_new_object();
 
-	assert(c->busy);
+	assert(c->busy && !c->stream);
+	operation_ended(c, json, NULL);
 	c->busy = false;
 	json_set_bool(json, "ok", true);
 	conn_line(c, json);
@@ -133,7 +199,8 @@ void ctl_fail(struct ctl_conn *c, const struct err *err)
 	const char *name = strerrorname_np(-err->code);
 	struct json_object *json = json_object_new_object();
 
-	assert(c->busy && err->code < 0);
+	assert(c->busy && !c->stream && err->code < 0);
+	operation_ended(c, NULL, err);
 	c->busy = false;
 	json_set_bool(json, "ok", false);
 	json_set_text(json, "error", err->text);
@@ -152,6 +219,37 @@ void ctl_progress(struct ctl_conn *c, struct json_object *progress)
 	json = json_object_new_object();
 	json_object_object_add(json, "progress", progress);
 	conn_line(c, json);
+}
+
+/* --- streams --- */
+
+void ctl_stream_begin(struct ctl_conn *c, struct ctl_stream *stream)
+{
+	assert(c->busy && !c->stream);
+	c->stream = stream;
+	conn_ask_turn(c);
+}
+
+void ctl_stream_news(struct ctl_conn *c)
+{
+	conn_ask_turn(c);
+}
+
+void ctl_stream_end(struct ctl_conn *c)
+{
+	assert(c->stream);
+	c->stream = NULL;
+}
+
+/* As much as the reader takes. */
+static void conn_stream(struct ctl_conn *c)
+{
+	struct json_object *line;
+
+	while (c->stream && !c->out_used && !c->dead && (line = c->stream->next(c->stream))) {
+		conn_line(c, line);
+		conn_write(c);
+	}
 }
 
 struct daemon *ctl_daemon(struct ctl_conn *c)
@@ -244,13 +342,28 @@ static void conn_watch(struct ctl_conn *c)
 	sd_event_source_set_io_events(c->io, events);
 }
 
+/* The request ends here: there is nobody to answer. */
+static void conn_drop_stream(struct ctl_conn *c)
+{
+	struct ctl_stream *stream = c->stream;
+
+	if (!stream)
+		return;
+	c->stream = NULL;
+	c->busy = false;
+	stream->closed(stream);
+}
+
 static void conn_turn(struct ctl_conn *c)
 {
-	if (c->fd >= 0 && !c->dead)
+	if (c->fd >= 0 && !c->dead) {
 		conn_write(c);
+		conn_stream(c);
+	}
 	if (c->dead)
 		conn_close(c);
 	if (c->fd < 0) {
+		conn_drop_stream(c);
 		if (!c->busy)
 			conn_free(c);
 		return;
@@ -367,8 +480,12 @@ void control_destroy(struct control *c)
 			continue;
 		/* The last words, `shutdown`'s answer among them, as far as the socket takes them.
 		 */
-		if (c->conns[i]->fd >= 0)
+		if (c->conns[i]->fd >= 0) {
 			conn_write(c->conns[i]);
+			conn_stream(c->conns[i]);
+			conn_write(c->conns[i]);
+		}
+		conn_drop_stream(c->conns[i]);
 		conn_free(c->conns[i]);
 	}
 	sd_event_source_disable_unref(c->source);

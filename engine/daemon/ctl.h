@@ -27,6 +27,26 @@ void ctl_fail(struct ctl_conn *conn, const struct err *err);
 /* A line {"progress":…}, any number of times before; dropped for slow readers.  Consumes. */
 void ctl_progress(struct ctl_conn *conn, struct json_object *progress);
 
+/*
+ * For a request whose answer comes behind any number of lines, as they come.  next() is called when
+ * the reader has taken what was there: the next line, or NULL; then it is called again behind
+ * ctl_stream_news().  It may end the stream with ctl_stream_end() and ctl_answer(), and return
+ * NULL.  closed(): the reader is gone, and no answer is wanted.
+ */
+struct ctl_stream {
+	struct json_object *(*next)(struct ctl_stream *stream);
+	void (*closed)(struct ctl_stream *stream);
+};
+void ctl_stream_begin(struct ctl_conn *conn, struct ctl_stream *stream);
+void ctl_stream_news(struct ctl_conn *conn);
+void ctl_stream_end(struct ctl_conn *conn);
+
+/*
+ * The request under way is an operation that changes something: its begin and its end are told as
+ * events.  @name stays.
+ */
+void ctl_operation(struct ctl_conn *conn, const char *name, struct json_object *request);
+
 /* commands.c: starts to execute @request. */
 void command_run(struct ctl_conn *conn, struct json_object *request);
 

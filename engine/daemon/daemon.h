@@ -3,6 +3,7 @@
 #ifndef LS_DAEMON_DAEMON_H
 #define LS_DAEMON_DAEMON_H
 
+#include "engine/daemon/events.h"
 #include "engine/daemon/machine.h"
 #include "engine/daemon/options.h"
 #include "engine/daemon/shard.h"
@@ -41,6 +42,7 @@ struct daemon {
 	struct shard *shard;
 	struct fabric *fabric;
 	char listen[160]; /* URI with the real port */
+	struct event_log *events;
 	struct control *control;
 	struct door *door;
 	struct pool_open pools[ENGINE_POOLS_MAX];
@@ -52,8 +54,8 @@ struct daemon {
 	bool ready, stopping;
 };
 
-/* Begins to stop; again: nothing more.  From a signal or `shutdown`. */
-void daemon_stop(struct daemon *d);
+/* Begins to stop; again: nothing more.  From a signal or `shutdown`: @why. */
+void daemon_stop(struct daemon *d, const char *why);
 
 /* pools.c */
 /* Opens all stores of node.json; failures go to d->pools. */

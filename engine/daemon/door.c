@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -94,6 +95,29 @@ static void call_on_shard(struct visitor *v, void (*on_shard)(void *, struct cal
 	(void)sent;
 }
 
+/* Who it is, for people, in front of @how (more of it). */
+static void PRINTF_LIKE(4, 5)
+	tell(const struct visitor *v, int level, const char *to, const char *fmt, ...)
+{
+	char id[24], text[400];
+	size_t used;
+	va_list ap;
+
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)v->id);
+	used = (size_t)snprintf(text, sizeof(text), "%s, pid %d, uid %d", v->comm, (int)v->who.pid,
+				(int)v->who.uid);
+	va_start(ap, fmt);
+	vsnprintf(text + used, sizeof(text) - used, fmt, ap);
+	va_end(ap);
+	events_tell(v->door->d->events, &(struct engine_event){
+						.kind = EVENT_CLIENT,
+						.level = level,
+						.client = id,
+						.to = to,
+						.reason = text,
+					});
+}
+
 static void leave_on_shard(void *shard, struct call *call)
 {
 	struct visitor *v = CONTAINER_OF(call, struct visitor, call);
@@ -106,8 +130,7 @@ static void leave_on_control(struct call *call)
 {
 	struct visitor *v = CONTAINER_OF(call, struct visitor, call);
 
-	log_line(LOG_LEVEL_INFO, "client %llu (%s, pid %d) is gone", (unsigned long long)v->id,
-		 v->comm, (int)v->who.pid);
+	tell(v, LOG_LEVEL_INFO, "gone", "%s", "");
 	visitor_free(v);
 }
 
@@ -144,8 +167,7 @@ static void refuse_hello(struct visitor *v, const struct err *err)
 {
 	struct attach_hello_reply message;
 
-	log_line(LOG_LEVEL_WARNING, "client %llu (%s, pid %d) was not let in: %s",
-		 (unsigned long long)v->id, v->comm, (int)v->who.pid, err->text);
+	tell(v, LOG_LEVEL_WARNING, "refused", ": %s", err->text);
 	attach_hello_reply_fail(&message, err);
 	(void)reply(v, &message, sizeof(message), NULL, 0);
 	visitor_end(v);
@@ -189,9 +211,8 @@ static void enter_on_control(struct call *call)
 		refuse_hello(v, &v->err);
 		return;
 	}
-	log_line(LOG_LEVEL_INFO, "client %llu: %s, pid %d, uid %d, queue of %u, arena of %zu KiB",
-		 (unsigned long long)v->id, v->comm, (int)v->who.pid, (int)v->who.uid,
-		 shmq_depth(v->queue), shmq_arena(v->queue)->length_bytes >> 10);
+	tell(v, LOG_LEVEL_INFO, "attached", ", queue of %u, arena of %zu KiB", shmq_depth(v->queue),
+	     shmq_arena(v->queue)->length_bytes >> 10);
 	attach_hello_reply_set(&message, shmq_depth(v->queue), shmq_arena(v->queue)->length_bytes);
 	if (!reply(v, &message, sizeof(message), list, ATTACH_NR_FDS))
 		visitor_end(v);
@@ -475,10 +496,8 @@ void door_cut_off(struct door *door, uint64_t client_id)
 
 		if (!v || v->id != client_id || v->gone)
 			continue;
-		log_line(LOG_LEVEL_ERROR,
-			 "client %llu (%s, pid %d, uid %d) broke the rules of its queue and is cut "
-			 "off; nobody else is concerned",
-			 (unsigned long long)v->id, v->comm, (int)v->who.pid, (int)v->who.uid);
+		tell(v, LOG_LEVEL_ERROR, "cut off",
+		     ": it broke the rules of its queue; nobody else is concerned");
 		visitor_end(v);
 	}
 }

@@ -168,7 +168,7 @@ bool note_push(struct note_box *box, const struct note *note)
 {
 	struct note *slot;
 
-	if (room(&box->ring) <= (note->kind == NOTE_LOG ? NOTES_RESERVED : 0))
+	if (room(&box->ring) <= (note_may_be_lost(note) ? NOTES_RESERVED : 0))
 		return false;
 	HAPPENS_AFTER(&box->emptied);
 	slot = ck_ring_enqueue_reserve_spsc_note(&box->ring, box->slots);

@@ -5,12 +5,13 @@
  *
  *   control thread ── calls ──> shard ── the same calls, done ──> control thread
  *   fabric's CM thread ── link events ──> shard
- *   shard ── notes (log lines, dial requests, …) ──> control thread
+ *   shard ── notes (events, log lines, dial requests, …) ──> control thread
  */
 #ifndef LS_DAEMON_MAIL_H
 #define LS_DAEMON_MAIL_H
 
 #include "engine/base/err.h"
+#include "engine/daemon/events.h"
 
 #include <ck_ring.h>
 #include <stdbool.h>
@@ -33,14 +34,17 @@ struct link_event {
 	char reason[256];
 };
 
-enum note_kind { NOTE_LOG, NOTE_DIAL, NOTE_CLIENT_BROKEN, NOTE_STOPPED };
+enum note_kind { NOTE_LOG, NOTE_EVENT, NOTE_DIAL, NOTE_CLIENT_BROKEN, NOTE_STOPPED };
 
 struct note {
 	enum note_kind kind;
 	int level; /* NOTE_LOG: as in syslog */
 	void *cookie; /* NOTE_DIAL */
 	uint64_t client_id; /* NOTE_CLIENT_BROKEN */
-	char text[512]; /* NOTE_LOG: the line; NOTE_DIAL: the address */
+	union {
+		char text[512]; /* NOTE_LOG: the line; NOTE_DIAL: the address */
+		struct event_note event; /* NOTE_EVENT */
+	};
 };
 
 #define CALLS_MAX 1024u
@@ -48,8 +52,14 @@ struct note {
 /* Of these, so many stay free for dial answers: strangers that connect can't use them up. */
 #define LINK_EVENTS_RESERVED 64u
 #define NOTES_MAX 1024u
-/* Of these, so many stay free for what isn't a log line (8 dials, 64 clients, 1 stop). */
+/* Of these, so many stay free for what may not be lost (8 dials, 64 clients, 1 stop). */
 #define NOTES_RESERVED 128u
+
+/* Are there so many of them that some may be lost? */
+static inline bool note_may_be_lost(const struct note *note)
+{
+	return note->kind == NOTE_LOG || note->kind == NOTE_EVENT;
+}
 
 struct call_box;
 struct link_box;

@@ -94,6 +94,9 @@ static void take_note(struct life *l, const struct note *note)
 	case NOTE_LOG:
 		log_line(note->level, "%s", note->text);
 		break;
+	case NOTE_EVENT:
+		events_take(l->d.events, &note->event);
+		break;
 	case NOTE_DIAL:
 		dial(&l->d, note->text, note->cookie);
 		break;
@@ -142,7 +145,7 @@ static void stop_on_control(struct call *call)
 	(void)call;
 }
 
-void daemon_stop(struct daemon *d)
+void daemon_stop(struct daemon *d, const char *why)
 {
 	struct life *l = CONTAINER_OF(d, struct life, d);
 	struct err err;
@@ -151,7 +154,12 @@ void daemon_stop(struct daemon *d)
 		return;
 	d->stopping = true;
 	sd_notify(0, "STOPPING=1");
-	log_line(LOG_LEVEL_INFO, "stopping: requests in flight end, new ones are refused");
+	events_tell(d->events, &(struct engine_event){
+				       .kind = EVENT_NODE,
+				       .level = LOG_LEVEL_INFO,
+				       .to = "stopping",
+				       .reason = why,
+			       });
 	l->stop_call.on_shard = stop_on_shard;
 	l->stop_call.on_control = stop_on_control;
 	if (!shard_call(d->shard, &l->stop_call)) {
@@ -173,8 +181,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 		pthread_detach(shard_thread(l->d.shard));
 		_exit(1);
 	}
-	log_line(LOG_LEVEL_INFO, "%s", strsignal((int)si->ssi_signo));
-	daemon_stop(&l->d);
+	daemon_stop(&l->d, strsignal((int)si->ssi_signo));
 	return 0;
 }
 
@@ -329,6 +336,12 @@ static void become_ready(struct life *l)
 	if (door_create(d, l->sockets.client_fd, &d->door, &err))
 		fail(l, &err);
 	d->ready = true;
+	events_tell(d->events, &(struct engine_event){
+				       .kind = EVENT_NODE,
+				       .level = LOG_LEVEL_INFO,
+				       .to = "ready",
+				       .reason = d->listen,
+			       });
 	printf("ready node=%s address=0x%016" PRIx64 " listen=%s run=%s\n", d->state.node_name,
 	       d->state.node_address, d->listen, d->options.run_dir);
 	fflush(stdout);
@@ -344,7 +357,14 @@ static void finish(struct life *l)
 	take_mail(l);
 	shard_drop_links(d->shard);
 	door_destroy(d->door);
+	events_tell(d->events, &(struct engine_event){
+				       .kind = EVENT_NODE,
+				       .level = LOG_LEVEL_INFO,
+				       .to = "stopped",
+			       });
+	events_end(d->events);
 	control_destroy(d->control);
+	events_destroy(d->events);
 	unlink(l->sockets.control);
 	unlink(l->sockets.client);
 	close(l->sockets.control_fd);
@@ -355,7 +375,6 @@ static void finish(struct life *l)
 	topo_destroy(d->topo);
 	state_close(&d->state);
 	sd_event_unref(d->event);
-	log_line(LOG_LEVEL_INFO, "stopped");
 }
 
 static void prepare(struct life *l, int argc, char **argv)
@@ -377,8 +396,9 @@ static void prepare(struct life *l, int argc, char **argv)
 	crc32c_init();
 	machine_prepare(&d->machine);
 	rc = sd_event_new(&d->event);
-	if (rc < 0) {
-		err_set(&err, rc, "no event loop: %s", strerror(-rc));
+	d->events = events_create();
+	if (rc < 0 || !d->events) {
+		err_set(&err, rc, "no event loop: %s", strerror(rc < 0 ? -rc : ENOMEM));
 		fail(l, &err);
 	}
 	if (open_state(d, &err) || topo_create(&d->topo, &err) || open_sockets(l, &err) ||

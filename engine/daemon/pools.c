@@ -15,11 +15,22 @@ static void close_all(struct store *const *stores, unsigned count)
 		store_close(stores[i]);
 }
 
-static void pool_failed(struct pool_open *p, const char *why)
+static void tell(struct daemon *d, const char *name, int level, const char *to, const char *reason)
+{
+	events_tell(d->events, &(struct engine_event){
+				       .kind = EVENT_POOL,
+				       .level = level,
+				       .pool = name,
+				       .to = to,
+				       .reason = reason,
+			       });
+}
+
+static void pool_failed(struct daemon *d, struct pool_open *p, const char *why)
 {
 	p->failed = true;
 	snprintf(p->error, sizeof(p->error), "%s", why);
-	log_line(LOG_LEVEL_ERROR, "pool %s is not available: %s", p->name, why);
+	tell(d, p->name, LOG_LEVEL_ERROR, "failed", why);
 }
 
 static void open_stores(struct daemon *d, const struct state_pool *from, struct pool_open *p)
@@ -31,7 +42,7 @@ static void open_stores(struct daemon *d, const struct state_pool *from, struct 
 		if (store_open(d->store_queue, from->devices[i], 0, &p->stores[i], &err)) {
 			close_all(p->stores, p->store_count);
 			p->store_count = 0;
-			pool_failed(p, err.text);
+			pool_failed(d, p, err.text);
 			return;
 		}
 		p->store_count++;
@@ -58,10 +69,9 @@ static void finish_open(struct task *t)
 	if (!t->ran)
 		close_all(t->stores, t->count);
 	if (t->job.err.code)
-		pool_failed(t->opening, t->job.err.text);
+		pool_failed(t->d, t->opening, t->job.err.text);
 	else
-		log_line(LOG_LEVEL_INFO, "pool %s is open (%u device%s)", t->opening->name,
-			 t->count, t->count == 1 ? "" : "s");
+		tell(t->d, t->opening->name, LOG_LEVEL_INFO, "open", t->job.err.text);
 }
 
 void pools_start(struct daemon *d)
@@ -75,7 +85,7 @@ void pools_start(struct daemon *d)
 		t = task_create(d, NULL, run_open, finish_open);
 		if (!t) {
 			close_all(p->stores, p->store_count);
-			pool_failed(p, "no memory to open it");
+			pool_failed(d, p, "no memory to open it");
 			continue;
 		}
 		memcpy(t->stores, p->stores, sizeof(t->stores));
@@ -161,7 +171,7 @@ static void finish_create(struct task *t)
 	p->device_count = t->count;
 	memcpy(p->devices, t->paths, sizeof(p->devices));
 	state->pool_count++;
-	log_line(LOG_LEVEL_INFO, "pool %s was created (%u devices)", p->name, t->count);
+	tell(t->d, p->name, LOG_LEVEL_INFO, "created", t->job.err.text);
 	if (state_save(state, &err))
 		ctl_fail(t->conn, &err);
 	else

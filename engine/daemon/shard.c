@@ -145,6 +145,15 @@ static void env_log(void *ctx, int level, const char *text)
 	shard_log(ctx, level, "%s", text);
 }
 
+/* What does not fit is lost; the gap in the sequence tells the control thread how many. */
+static void env_event(void *ctx, const struct engine_event *event)
+{
+	struct note note = {.kind = NOTE_EVENT};
+
+	event_note_set(&note.event, event);
+	shard_note(ctx, &note);
+}
+
 static struct region *env_copy_buffers(void *ctx, size_t bytes)
 {
 	struct shard *s = ctx;
@@ -181,6 +190,7 @@ static int start_engine(struct shard *s)
 		.dial = env_dial,
 		.release_link = env_release_link,
 		.log = env_log,
+		.event = env_event,
 		.administering = env_administering,
 		.copy_buffers = env_copy_buffers,
 	};
@@ -317,8 +327,8 @@ void shard_note(struct shard *s, const struct note *note)
 {
 	bool pushed = note_push(s->notes_out, note);
 
-	/* The reserve of the box is the sum of all that is not a log line. */
-	assert(pushed || note->kind == NOTE_LOG);
+	/* The reserve of the box is the sum of all that may not be lost. */
+	assert(pushed || note_may_be_lost(note));
 	s->notes_lost += !pushed;
 	s->news = true;
 }

@@ -448,6 +448,8 @@ static void association_committed(struct mirror *m, enum ls_status status)
 	if (status == LS_OK && v->record.association == ASSOCIATION_BROKEN) {
 		mirror_reason(v, "broken by the operator of node '%s'", m->peer->name);
 		mirror_jobs_done(m, -ECANCELED, v->mirror_reason);
+	} else if (status == LS_OK) {
+		mirror_reason(v, "resumed by the operator of node '%s'", m->peer->name);
 	}
 	enter(v, status == LS_OK ? state_of_record(v) : state_without_peer(v));
 	if (status == LS_OK && v->record.association == ASSOCIATION_ACTIVE && peer_up(m->peer))

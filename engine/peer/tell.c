@@ -12,9 +12,14 @@
 
 #define GENERATION_TEXT 17u
 
+static const char *record_peer(const struct volume_record *r)
+{
+	return r->replica_count ? r->replicas[0].node_name : NULL;
+}
+
 static const char *peer_of(const struct volume *v)
 {
-	return v->record.replica_count ? v->record.replicas[0].node_name : NULL;
+	return record_peer(&v->record);
 }
 
 static const char *role_name(enum volume_role role)
@@ -119,7 +124,7 @@ void tell_changes(struct engine *e, const struct volume *v, const struct volume_
 	struct engine_event event = {
 		.level = 6,
 		.volume = now->name,
-		.peer = peer_of(v),
+		.peer = record_peer(now->replica_count ? now : before),
 		.reason = why,
 	};
 	struct change {

@@ -166,8 +166,9 @@ void __wrap_log_line(int level, const char *fmt, ...)
 	va_end(ap);
 }
 
-void daemon_stop(struct daemon *d)
+void daemon_stop(struct daemon *d, const char *why)
 {
+	(void)why;
 	d->stopping = true;
 }
 
@@ -238,7 +239,8 @@ static void begin(struct scene *s, uint8_t how)
 	d->state.pool_count = 1;
 	d->ready = !(how & 1);
 	d->stopping = how & 2;
-	if (sd_event_new(&d->event) < 0 ||
+	d->events = events_create();
+	if (!d->events || sd_event_new(&d->event) < 0 ||
 	    control_create(d, listener(&at, &bytes), &d->control, &err))
 		fuzz_fail("no event loop");
 	for (unsigned i = 0; i < CLIENTS; i++)
@@ -271,8 +273,9 @@ static void check_answer(struct asker *a, const char *line)
 		if (!json_object_get_boolean(member))
 			check_refusal(a, json);
 		a->answered += !a->too_long;
-	} else if (!json_object_object_get_ex(json, "progress", &member)) {
-		fuzz_fail("an answer that says neither ok nor progress");
+	} else if (!json_object_object_get_ex(json, "progress", &member) &&
+		   !json_object_object_get_ex(json, "event", &member)) {
+		fuzz_fail("an answer that says neither ok nor progress nor event");
 	}
 	json_object_put(json);
 	if (a->answered > a->asked)
@@ -372,6 +375,8 @@ static void end(struct scene *s, bool early)
 
 	if (early)
 		hang_up(&s->askers[0]);
+	/* Who follows events is answered at their end. */
+	events_end(s->d.events);
 	/*
 	 * Whatever takes its time has a time limit: it is answered in the end.  A turn is bounded:
 	 * thousands of short lines take several.
@@ -395,6 +400,7 @@ static void end(struct scene *s, bool early)
 		hang_up(&s->askers[i]);
 		free(s->askers[i].text);
 	}
+	events_destroy(s->d.events);
 	sd_event_unref(s->d.event);
 	call_box_destroy(s->shard.calls_in);
 	call_box_destroy(s->shard.calls_out);

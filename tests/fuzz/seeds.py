@@ -157,6 +157,7 @@ lines = {
     "pair-now": '{"command":"peer-add","name":"b","key_file":"/key"}\n{"command":"pair","volume":"vol","peer":"b","wait":false}',
     "pair-where": '{"command":"pair","volume":"vol","peer":"b","target":"t","target_pool":"q"}',
     "capture": '{"command":"capture","count":4}\n{"command":"capture-read"}', "shutdown": '{"command":"shutdown"}',
+    "events": '{"command":"events","last":9,"follow":false}\n{"command":"events","since":3,"volume":"vol"}\n{"command":"ping"}',
     "broken": '{"command":', "no-object": '[1,2]', "more": '{} {}', "nul": '{"command":"volume-create","name":"a\\u0000b","size":1}',
     "numbers": '{"command":"capture","count":-1}\n{"command":"volume-create","name":"x","size":1e99}',
 }

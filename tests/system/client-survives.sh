@@ -27,13 +27,13 @@ for round in 1 2 3; do
 	crash a
 	mark a
 	start a
-	await_log a "client 1: "
+	await_log a "client 1: attached"
 	goes_on "killed, round $round"
 done
 stop a
 mark a
 start a
-await_log a "client 1: "
+await_log a "client 1: attached"
 goes_on "stopped and started"
 # Both at once.
 crash a
@@ -41,7 +41,7 @@ crash b
 mark a b
 start b
 start a
-await_log a "client 1: "
+await_log a "client 1: attached"
 goes_on "both killed"
 await_exit "$load" 120
 same 0 "$status" "the load's exit status"

@@ -93,6 +93,10 @@ static int read_answer(const struct cli *cli, FILE *f,
 			if (progress)
 				progress(ctx, part);
 			json_object_put(json);
+		} else if (json && json_object_object_get_ex(json, "event", &part)) {
+			if (progress)
+				progress(ctx, json);
+			json_object_put(json);
 		} else if (json && json_get_bool(json, "ok", false)) {
 			*answer = json;
 			rc = 0;

@@ -11,8 +11,8 @@ struct json_object *control_request(const char *command);
 
 /*
  * Sends @request (consumed) and waits for its end.  @progress (may be NULL) sees each
- * progress object.  Returns 0 and *@answer, or EXIT_FAILED when the daemon is not there or
- * refused: then that was told, on standard error, and as JSON when that is wanted.
+ * progress object, or event.  Returns 0 and *@answer, or EXIT_FAILED when the daemon is not
+ * there or refused: then that was told, on standard error, and as JSON when that is wanted.
  */
 int control_call(const struct cli *cli, struct json_object *request,
 		 void (*progress)(void *ctx, struct json_object *progress), void *ctx,

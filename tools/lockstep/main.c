@@ -32,6 +32,7 @@ static const struct command {
 	{NULL, "demote", cmd_demote, "make a volume secondary on this node"},
 	{NULL, "policy", cmd_policy, "without its peer a volume goes on (fail-open) or waits"},
 	{NULL, "status", cmd_status, "show everything, continually (--watch), or why (--explain)"},
+	{NULL, "events", cmd_events, "show changes of state as they happen, and why"},
 	{NULL, "capture", cmd_capture, "record frames and show their fields"},
 	{NULL, "bench", cmd_bench, "measure a volume through the shared-memory queue"},
 	{NULL, "load", cmd_load, "mixed random load that checks what it reads"},
