@@ -5,9 +5,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SHADOWS = 4096, CODES = STORE_WRITE_ZEROES + 1 };
 
@@ -24,6 +26,7 @@ struct fault_store {
 	struct store store;
 	struct store *below;
 	struct store_fault_plan plan;
+	int file; /* of the path form that names one, or -1 */
 	uint64_t count[CODES];
 	struct store_op *held; /* oldest first, by op->next */
 	struct shadow *free_shadows;
@@ -46,6 +49,40 @@ static const struct store_fault_rule *find_rule(const struct fault_store *f, enu
 	return NULL;
 }
 
+static const char *const code_names[CODES] = {
+	/* clang-format off */
+	[STORE_READ]         = "read",
+	[STORE_WRITE]        = "write",
+	[STORE_FLUSH]        = "flush",
+	[STORE_DISCARD]      = "discard",
+	[STORE_WRITE_ZEROES] = "zeroes",
+	/* clang-format on */
+};
+
+/* Does a line of the file say that @op fails? */
+static bool file_fails(const struct fault_store *f, const struct store_op *op)
+{
+	char text[STORE_FAULT_FILE_BYTES + 1], code[16];
+	const char *at = text;
+	unsigned long long offset, length;
+	ssize_t n;
+	int end;
+
+	if (f->file < 0)
+		return false;
+	n = pread(f->file, text, STORE_FAULT_FILE_BYTES, 0);
+	text[n > 0 ? n : 0] = '\0';
+	while (sscanf(at, "%15[a-z] %llu %llu %n", code, &offset, &length, &end) == 3) {
+		bool touches = op->code == STORE_FLUSH ||
+			       (op->offset < offset + length && offset < op->offset + op->length);
+
+		if (touches && strcmp(code, code_names[op->code]) == 0)
+			return true;
+		at += end;
+	}
+	return false;
+}
+
 static void shadow_done(struct store_op *below)
 {
 	struct shadow *s = CONTAINER_OF(below, struct shadow, below);
@@ -62,6 +99,7 @@ static void pass_on(struct fault_store *f, struct store_op *op)
 {
 	struct shadow *s = f->free_shadows;
 	const struct store_fault_rule *rule;
+	bool bad = file_fails(f, op);
 
 	/* A test that has more in flight than this is no test. */
 	assert(s);
@@ -69,11 +107,11 @@ static void pass_on(struct fault_store *f, struct store_op *op)
 	f->count[op->code]++;
 	rule = find_rule(f, op->code);
 	s->below = *op;
-	if (rule && !rule->after)
+	if (bad || (rule && !rule->after))
 		s->below = (struct store_op){.code = STORE_FLUSH};
 	s->below.done = shadow_done;
 	s->op = op;
-	s->status = rule ? rule->status : LS_OK;
+	s->status = bad ? LS_LOCAL_IO : rule ? rule->status : LS_OK;
 	s->fault = f;
 	store_submit(f->below, &s->below);
 }
@@ -98,6 +136,8 @@ static void fault_close(struct store *store)
 	struct fault_store *f = fault_of(store);
 
 	store_close(f->below);
+	if (f->file >= 0)
+		close(f->file);
 	free(f);
 }
 
@@ -115,6 +155,7 @@ struct store *store_fault_wrap(struct store *below, const struct store_fault_pla
 	f->store.ops = &fault_ops;
 	f->store.geometry = below->geometry;
 	f->below = below;
+	f->file = -1;
 	for (size_t i = 0; i < SHADOWS; i++) {
 		f->shadows[i].next_free = f->free_shadows;
 		f->free_shadows = &f->shadows[i];
@@ -168,18 +209,8 @@ static bool takes(const char *path)
 
 static int parse_code(const char *name, enum store_code *code)
 {
-	static const char *const names[CODES] = {
-		/* clang-format off */
-		[STORE_READ]         = "read",
-		[STORE_WRITE]        = "write",
-		[STORE_FLUSH]        = "flush",
-		[STORE_DISCARD]      = "discard",
-		[STORE_WRITE_ZEROES] = "zeroes",
-		/* clang-format on */
-	};
-
 	for (unsigned i = 0; i < CODES; i++) {
-		if (strcmp(name, names[i]) == 0) {
+		if (strcmp(name, code_names[i]) == 0) {
 			*code = i;
 			return 0;
 		}
@@ -187,15 +218,55 @@ static int parse_code(const char *name, enum store_code *code)
 	return -EINVAL;
 }
 
+static int open_below(struct store_queue *queue, const char *path, uint64_t size_bytes,
+		      const struct store_fault_plan *plan, struct store **store, struct err *err)
+{
+	struct store *below;
+	int rc = store_open(queue, path, size_bytes, &below, err);
+
+	if (rc < 0)
+		return rc;
+	*store = store_fault_wrap(below, plan);
+	if (*store)
+		return 0;
+	store_close(below);
+	return err_set(err, -ENOMEM, "%s: no memory for a store", path);
+}
+
+static int open_file_form(struct store_queue *queue, const char *path, uint64_t size_bytes,
+			  struct store **store, struct err *err)
+{
+	const char *colon = strchr(path + 5, ':');
+	char name[256];
+	int rc, file;
+
+	if (!colon || (size_t)(colon - path) >= sizeof(name))
+		return err_set(err, -EINVAL, "%s: the form is fail:FILE:PATH", path);
+	snprintf(name, sizeof(name), "%.*s", (int)(colon - path - 5), path + 5);
+	file = open(name, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		return err_set(err, -errno, "%s: cannot open what says what fails", name);
+	rc = open_below(queue, colon + 1, size_bytes, NULL, store, err);
+	if (rc < 0) {
+		close(file);
+		return rc;
+	}
+	fault_of(*store)->file = file;
+	snprintf((*store)->geometry.detail, sizeof((*store)->geometry.detail),
+		 "fails on purpose, as %.80s says", name);
+	return 0;
+}
+
 static int open_fail(struct store_queue *queue, const char *path, uint64_t size_bytes,
 		     struct store **store, struct err *err)
 {
 	struct store_fault_plan plan = {.nr_rules = 1, .rules = {{.status = LS_LOCAL_IO}}};
-	struct store *below, *wrapped;
 	unsigned long long nth;
 	char code[16];
 	int rc, end = 0;
 
+	if (path[5] == '/')
+		return open_file_form(queue, path, size_bytes, store, err);
 	if (sscanf(path, "fail:%15[a-z]:%llu:%n", code, &nth, &end) < 2 || end == 0 ||
 	    parse_code(code, &plan.rules[0].code) < 0)
 		return err_set(err, -EINVAL,
@@ -203,17 +274,11 @@ static int open_fail(struct store_queue *queue, const char *path, uint64_t size_
 			       "read, write, flush, discard, zeroes",
 			       path);
 	plan.rules[0].nth = nth;
-	rc = store_open(queue, path + end, size_bytes, &below, err);
+	rc = open_below(queue, path + end, size_bytes, &plan, store, err);
 	if (rc < 0)
 		return rc;
-	wrapped = store_fault_wrap(below, &plan);
-	if (!wrapped) {
-		store_close(below);
-		return err_set(err, -ENOMEM, "%s: no memory for a store", path);
-	}
-	snprintf(wrapped->geometry.detail, sizeof(wrapped->geometry.detail),
+	snprintf((*store)->geometry.detail, sizeof((*store)->geometry.detail),
 		 "fails %s number %llu on purpose", code, nth);
-	*store = wrapped;
 	return 0;
 }
 

@@ -7,6 +7,11 @@
  *
  * As a path, for daemons under test: "fail:CODE:NTH:PATH", with CODE one of read, write,
  * flush, discard, zeroes, and NTH counted from 1 (0 = every): fails with LS_LOCAL_IO.
+ *
+ * "fail:FILE:PATH", with FILE an absolute path: fails what FILE says at that moment, so that
+ * blocks go bad and good again while the daemon runs.  Each line is "CODE OFFSET LENGTH", in
+ * bytes on the device: operations of this code that touch this area fail with LS_LOCAL_IO.
+ * FILE is read anew for each operation, up to STORE_FAULT_FILE_BYTES of it.
  */
 #ifndef LS_NVME_FAULT_H
 #define LS_NVME_FAULT_H
@@ -14,6 +19,7 @@
 #include "nvme/store.h"
 
 #define STORE_FAULT_RULES_MAX 8
+#define STORE_FAULT_FILE_BYTES 1024
 
 struct store_fault_rule {
 	enum store_code code;

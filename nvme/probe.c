@@ -19,7 +19,9 @@ static void plain_path(const char *path, char *plain, size_t plain_bytes)
 	if (strncmp(path, "fail:", 5) == 0) {
 		const char *rest = strchr(path + 5, ':');
 
-		rest = rest ? strchr(rest + 1, ':') : NULL;
+		/* fail:FILE:PATH, or fail:CODE:NTH:PATH */
+		if (path[5] != '/')
+			rest = rest ? strchr(rest + 1, ':') : NULL;
 		path = rest ? rest + 1 : path;
 	}
 	if (strncmp(path, "file:", 5) == 0)

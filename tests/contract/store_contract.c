@@ -561,6 +561,7 @@ static int run_suite(void)
 		IN_ENV(failure_after_the_work_leaves_the_data),
 		IN_ENV(held_operations_wait_for_release),
 		IN_ENV(fail_path_opens_a_failing_store),
+		IN_ENV(fail_file_makes_blocks_bad_and_good),
 		cmocka_unit_test(zero_depth_is_refused),
 		cmocka_unit_test(full_file_system_is_no_space),
 		cmocka_unit_test(locked_memory_limit_leaves_region_unregistered),

@@ -3,8 +3,10 @@
 #include "nvme/fault.h"
 #include "tests/contract/store_support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Wraps the environment's store; teardown closes both. */
 static void wrap(struct env *e, const struct store_fault_plan *plan)
@@ -118,5 +120,43 @@ void fail_path_opens_a_failing_store(void **state)
 	assert_int_equal(run(e, STORE_WRITE, 0, block, buf), LS_OK);
 	assert_int_equal(run(e, STORE_WRITE, 0, block, buf), LS_LOCAL_IO);
 	assert_int_equal(run(e, STORE_WRITE, 0, block, buf), LS_OK);
+	free(buf);
+}
+
+static void say(FILE *file, const char *text)
+{
+	assert_int_equal(ftruncate(fileno(file), 0), 0);
+	rewind(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fflush(file), 0);
+}
+
+void fail_file_makes_blocks_bad_and_good(void **state)
+{
+	struct env *e = *state;
+	const uint32_t block = e->store->geometry.block_bytes;
+	void *buf = buffer_new(block, 5);
+	char name[] = "/tmp/ls-fail.XXXXXX", path[400], line[64];
+	FILE *file = fdopen(mkstemp(name), "w");
+	struct err err;
+
+	assert_non_null(file);
+	store_close(e->store);
+	snprintf(path, sizeof(path), "fail:%s:%s", name, target.uri);
+	assert_int_equal(store_open(e->queue, path, 0, &e->store, &err), 0);
+	assert_int_equal(run(e, STORE_WRITE, block, block, buf), LS_OK);
+
+	snprintf(line, sizeof(line), "write 0 1\nread %u %u\n", block, block);
+	say(file, line);
+	assert_int_equal(run(e, STORE_READ, 0, block, buf), LS_OK);
+	assert_int_equal(run(e, STORE_READ, block, block, buf), LS_LOCAL_IO);
+	assert_int_equal(run(e, STORE_WRITE, block, block, buf), LS_OK);
+	assert_int_equal(run(e, STORE_WRITE, 0, block, buf), LS_LOCAL_IO);
+	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_OK);
+	say(file, "flush 0 0\n");
+	assert_int_equal(run(e, STORE_READ, block, block, buf), LS_OK);
+	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_LOCAL_IO);
+	fclose(file);
+	unlink(name);
 	free(buf);
 }

@@ -91,5 +91,6 @@ void every_flush_fails(void **state);
 void failure_after_the_work_leaves_the_data(void **state);
 void held_operations_wait_for_release(void **state);
 void fail_path_opens_a_failing_store(void **state);
+void fail_file_makes_blocks_bad_and_good(void **state);
 
 #endif
