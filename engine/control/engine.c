@@ -15,9 +15,10 @@
 #define PEER_TIMEOUT_DEFAULT_MS 10000u
 #define REQUEST_TIMEOUT_DEFAULT_MS 30000u
 #define CLEAR_DEFAULT_MS 1000u
-/* Chunks of resyncs, a page of checksums for each, and bodies of control requests. */
-#define COPY_REGION_BYTES                                                                          \
+/* Chunks of resyncs, a page of checksums for each, bodies of control requests, fetches. */
+#define FETCH_MEMORY_AT                                                                            \
 	(COPY_UNITS * (PIECE_BYTES_MAX + 4096u) + CONTROL_BUFFERS * CONTROL_BUFFER_BYTES)
+#define COPY_REGION_BYTES (FETCH_MEMORY_AT + FETCH_MEMORY_BYTES)
 
 static int take_memory(struct engine *e, struct err *err)
 {
@@ -25,6 +26,9 @@ static int take_memory(struct engine *e, struct err *err)
 	if (!e->copy_region || e->copy_region->length_bytes < COPY_REGION_BYTES)
 		return err_set(err, -ENOMEM, "no memory for the copy buffers (%u KiB)",
 			       COPY_REGION_BYTES / 1024);
+	if (fetch_init(&e->core, e->copy_region,
+		       (uint8_t *)e->copy_region->base + FETCH_MEMORY_AT) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
 	return 0;
 }
 
@@ -48,6 +52,7 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	e->core.leg_failed = mirror_leg_failed;
 	e->core.piece_ended = resync_piece_ended;
 	pace_init(&e->pace, COPY_UNITS * PIECE_BYTES_MAX, PIECE_BYTES_MAX);
+	e->core.readable = mirror_readable;
 	e->settings.clear_ns = (config->clear_ms ? config->clear_ms : CLEAR_DEFAULT_MS) * NS_PER_MS;
 	e->settings.region_shift =
 		config->region_shift ? config->region_shift : INTENT_SHIFT_DEFAULT;

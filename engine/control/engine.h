@@ -157,6 +157,8 @@ struct volume_status {
 	uint32_t open_count;
 	uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
 	uint64_t reads, writes, flushes, discards, read_bytes, written_bytes, errors;
+	/* Local legs of reads that failed; what the peer gave instead; write-backs of that. */
+	uint64_t read_errors, fetched_bytes, repairs, repair_failures;
 	uint64_t regions_touched; /* set in the durable write-intent map */
 	uint32_t region_bytes;
 	char last_error[240]; /* why the mirror is in its state */

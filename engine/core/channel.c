@@ -267,6 +267,80 @@ static void check_read(struct leg *leg)
 	channel_answer(s, leg->status, 0, compare ? differences(s) : 0);
 }
 
+/* --- READ, and the DATA that carries its bytes --- */
+
+static void data_send(struct call *call)
+{
+	struct serve *s = CONTAINER_OF(call, struct serve, data);
+	struct channel *c = s->channel;
+	const uint8_t *bytes = link_slot_payload(c->link, msgid_slot(s->frame.message));
+	struct frame f = {
+		.command = FRAME_DATA,
+		.flags = FRAME_CRC,
+		.length = s->frame.length,
+		.offset = s->frame.message,
+		.payload_crc = crc32c(bytes, s->frame.length),
+	};
+
+	channel_send(c, call, &f, bytes, f.length, &c->link->slots);
+}
+
+static void data_answered(struct call *call, const struct frame *f)
+{
+	struct serve *s = CONTAINER_OF(call, struct serve, data);
+
+	if (f->status == LS_CHECKSUM && s->resends < DATA_RESENDS) {
+		s->resends++;
+		if (channel_credit(call->channel, call, true))
+			data_send(call);
+		return;
+	}
+	channel_answer(s, f->status == LS_OK ? LS_OK : LS_PROTOCOL, 0, 0);
+}
+
+static void data_lost(struct call *call, bool sent)
+{
+	(void)sent;
+	channel_answer(CONTAINER_OF(call, struct serve, data), LS_PEER_LOST, 0, 0);
+}
+
+/* The slot of the READ holds its bytes, and is the peer's again with the completion only. */
+static void read_done(struct leg *leg)
+{
+	struct serve *s = CONTAINER_OF(leg, struct serve, leg);
+	struct channel *c = s->channel;
+
+	/* The session may be over, and its slots with it. */
+	if (leg->status != LS_OK || !c->link || c->shut) {
+		channel_answer(s, leg->status, 0, 0);
+		return;
+	}
+	s->resends = 0;
+	s->data.credit = data_send;
+	s->data.answered = data_answered;
+	s->data.lost = data_lost;
+	if (channel_credit(c, &s->data, true))
+		data_send(&s->data);
+}
+
+/* Bytes that a READ of ours asked for. */
+static void serve_data(struct channel *c, struct serve *s, const uint8_t *payload,
+		       uint32_t payload_bytes)
+{
+	const struct frame *f = &s->frame;
+	struct call *call = msgid_find(&c->ids, f->offset);
+	enum ls_status status;
+
+	if (!call || call->sent_ns == 0 || call->command != FRAME_READ)
+		status = LS_PROTOCOL;
+	else if (f->length != payload_bytes || !(f->flags & FRAME_CRC))
+		status = LS_CHECKSUM; /* cut short on the way */
+	else
+		status = call->data(call, payload, payload_bytes, f->payload_crc);
+	c->payload_mismatches += status == LS_CHECKSUM;
+	channel_answer(s, status, 0, 0);
+}
+
 static void serve_done(struct leg *leg)
 {
 	struct serve *s = CONTAINER_OF(leg, struct serve, leg);
@@ -305,6 +379,11 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 		return LS_OUT_OF_RANGE;
 	if (f->command == FRAME_WRITE && f->length != payload_bytes)
 		return LS_PROTOCOL;
+	if (f->command == FRAME_READ && (f->length > RANGE_CHUNK_BYTES || payload_bytes))
+		return LS_PROTOCOL;
+	if (f->command == FRAME_READ &&
+	    !c->core->readable(c->core->engine, v, f->offset, f->length))
+		return LS_BUSY;
 	if (f->command == FRAME_CHECK &&
 	    (f->length > RANGE_CHUNK_BYTES ||
 	     payload_bytes != 8 * ((f->length + CHECK_BYTES - 1) / CHECK_BYTES)))
@@ -336,15 +415,22 @@ static bool serve_sums(struct serve *s, const uint8_t *payload, uint32_t payload
 	}
 }
 
+/* Is it done by the local devices? */
+static bool is_io(uint8_t command)
+{
+	return command <= FRAME_WRITE_ZEROES || command == FRAME_CHECK || command == FRAME_READ;
+}
+
 static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t payload_bytes)
 {
 	static const enum leg_code codes[] = {
 		[FRAME_WRITE] = LEG_WRITE,	    [FRAME_FLUSH] = LEG_FLUSH,
 		[FRAME_DISCARD] = LEG_WRITE_ZEROES, [FRAME_WRITE_ZEROES] = LEG_WRITE_ZEROES,
-		[FRAME_CHECK] = LEG_READ,
+		[FRAME_CHECK] = LEG_READ,	    [FRAME_READ] = LEG_READ,
 	};
 	const struct frame *f = &s->frame;
-	bool data = f->command == FRAME_WRITE || f->command == FRAME_CHECK;
+	bool moves =
+		f->command == FRAME_WRITE || f->command == FRAME_CHECK || f->command == FRAME_READ;
 	uint8_t *payload = link_slot_payload(c->link, slot);
 	enum ls_status status;
 
@@ -368,9 +454,11 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 		.fua = f->flags & FRAME_FUA,
 		.offset = f->offset,
 		.length = f->length,
-		.buf = data ? payload : NULL,
-		.region = data ? &c->link->slots : NULL,
-		.done = f->command == FRAME_CHECK ? check_read : serve_done,
+		.buf = moves ? payload : NULL,
+		.region = moves ? &c->link->slots : NULL,
+		.done = f->command == FRAME_CHECK  ? check_read
+			: f->command == FRAME_READ ? read_done
+						   : serve_done,
 	};
 	leg_start(&s->leg, &s->volume->record, s->volume->pool->stores);
 }
@@ -398,7 +486,7 @@ void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uin
 		violation(c, "a request with a stale or foreign identification");
 		return;
 	}
-	if (s->frame.flags & FRAME_COMPLETION || s->frame.command > FRAME_REQUEST_LAST) {
+	if (s->frame.flags & FRAME_COMPLETION || frame_of_handshake(s->frame.command)) {
 		violation(c, "a request with a command that is none");
 		return;
 	}
@@ -410,8 +498,10 @@ void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uin
 	c->serves_busy++;
 	if (s->frame.command == FRAME_PING)
 		channel_answer(s, LS_OK, 0, 0);
-	else if (s->frame.command <= FRAME_WRITE_ZEROES || s->frame.command == FRAME_CHECK)
+	else if (is_io(s->frame.command))
 		serve_io(c, s, slot, payload_bytes);
+	else if (s->frame.command == FRAME_DATA)
+		serve_data(c, s, link_slot_payload(c->link, slot), payload_bytes);
 	else
 		c->handler->control(c, s, link_slot_payload(c->link, slot), payload_bytes);
 }
@@ -420,10 +510,8 @@ bool channel_serves(const struct channel *c, const struct volume *v)
 {
 	for (uint32_t i = 0; c->serves_busy && i < c->serve_count; i++) {
 		const struct serve *s = &c->serves[i];
-		uint8_t command = s->frame.command;
 
-		if (s->state == SERVE_BUSY && s->volume == v &&
-		    (command <= FRAME_WRITE_ZEROES || command == FRAME_CHECK))
+		if (s->state == SERVE_BUSY && s->volume == v && is_io(s->frame.command))
 			return true;
 	}
 	return false;

@@ -6,7 +6,8 @@
  *
  * Credits are the peer's free slots: a request takes one, its completion gives it back.
  * The last CHANNEL_RESERVE are for control (ping, pair), so that a peer that is merely
- * busy is never mistaken for a dead one.
+ * busy is never mistaken for a dead one.  DATA takes one of those, too: what answers a
+ * request must not wait for a slot that a request like it may hold on the other side.
  */
 #ifndef LS_CORE_CHANNEL_H
 #define LS_CORE_CHANNEL_H
@@ -22,6 +23,8 @@
 /* A CHECK carries a checksum for each of so many bytes, at most so many of them. */
 #define CHECK_BYTES 4096u
 #define CHECK_MAX (RANGE_CHUNK_BYTES / CHECK_BYTES)
+/* The bytes of a READ that were damaged on the way are sent again this often. */
+#define DATA_RESENDS 3u
 
 struct core;
 struct volume;
@@ -40,6 +43,12 @@ struct call {
 	/* A credit is there: call channel_send() now. */
 	void (*credit)(struct call *call);
 	void (*answered)(struct call *call, const struct frame *completion);
+	/*
+	 * Of a READ: its bytes are here, in a slot that the peer can still write.  What this
+	 * returns is the answer; after LS_CHECKSUM they come again.
+	 */
+	enum ls_status (*data)(struct call *call, const uint8_t *payload, uint32_t length,
+			       uint32_t crc);
 	/* The session ended.  @sent: the peer may have done it. */
 	void (*lost)(struct call *call, bool sent);
 };
@@ -53,6 +62,8 @@ struct serve {
 	struct leg leg;
 	struct volume *volume;
 	uint64_t sums[CHECK_MAX]; /* of a CHECK, copied from its slot */
+	struct call data; /* of a READ: carries its bytes to the peer */
+	uint8_t resends;
 	uint16_t tag; /* of the next request in this slot */
 	enum serve_state state;
 	uint64_t landed_ns, device_ns;

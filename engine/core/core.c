@@ -43,6 +43,7 @@ int core_init(struct core *core, const struct engine_env *env)
 void core_fini(struct core *core)
 {
 	assert(core->in_use == 0 || !core->pieces);
+	fetch_fini(core);
 	free(core->pieces);
 }
 
@@ -244,6 +245,7 @@ void core_run(struct core *core)
 
 	while ((node = list_pop(&core->ready)))
 		piece_ready(LIST_ENTRY(node, struct piece, node));
+	fetch_run(core);
 	cut_all(core);
 }
 
@@ -356,6 +358,31 @@ static void leg_closed(struct piece *p)
 		piece_finish(p);
 }
 
+static void fetched(struct fetch *f, enum ls_status status)
+{
+	struct piece *p = CONTAINER_OF(f, struct piece, fetch);
+
+	if (status == LS_OK)
+		p->local_status = LS_OK;
+	else if (status == LS_PEER_IO)
+		p->remote_status = LS_PEER_IO;
+	leg_closed(p);
+}
+
+/* What the local devices cannot read, the peer may have. */
+static void read_elsewhere(struct piece *p)
+{
+	p->volume->stats.read_errors++;
+	p->fetch = (struct fetch){
+		.volume = p->volume,
+		.offset = p->offset,
+		.length = p->length,
+		.buf = p->buf,
+		.done = fetched,
+	};
+	fetch_start(p->core, &p->fetch);
+}
+
 static void local_done(struct leg *leg)
 {
 	struct piece *p = CONTAINER_OF(leg, struct piece, local);
@@ -364,7 +391,10 @@ static void local_done(struct leg *leg)
 	p->volume->changing -= p->ranged;
 	if (p->remotes)
 		p->core->stats.write_local_ns_sum += p->core->now_ns - p->started_ns;
-	leg_closed(p);
+	if (UNLIKELY(p->code == LEG_READ && leg->status != LS_OK))
+		read_elsewhere(p);
+	else
+		leg_closed(p);
 }
 
 static void remote_send(struct piece *p, unsigned i)

@@ -10,6 +10,8 @@
  *        -> CREDIT (waits for a slot at a peer)
  *        -> FLIGHT (legs open) -> FREE
  *
+ * A read whose local leg failed stays in FLIGHT while it is fetched from the peer (fetch.h).
+ *
  * A piece whose remote leg was lost goes from FLIGHT to HELD: it is acknowledged when it is
  * durable that the peer is stale, or when the leg was done again in the next session.
  */
@@ -19,6 +21,7 @@
 #include "engine/core/channel.h"
 #include "engine/core/env.h"
 #include "engine/core/event.h"
+#include "engine/core/fetch.h"
 #include "engine/core/request.h"
 #include "engine/core/volume.h"
 
@@ -62,6 +65,7 @@ struct piece {
 	struct range range;
 	struct map_wait map;
 	struct leg local;
+	struct fetch fetch; /* of a read that the local devices could not do */
 	struct remote_leg remote[VOLUME_REPLICAS_MAX];
 	uint32_t remotes; /* bits of the replicas that this piece goes to */
 	uint32_t credits; /* bits of those whose credit is there */
@@ -104,9 +108,17 @@ struct core {
 	void (*piece_ended)(void *engine, bool mirrored, uint64_t since_ns);
 	/* Finds the volume that a frame names; the table belongs to the engine. */
 	struct volume *(*volume_by_number)(void *engine, uint32_t number);
+	/* May the peer read here?  Not where this replica may be older than the peer's (I8). */
+	bool (*readable)(void *engine, const struct volume *volume, uint64_t offset,
+			 uint64_t length);
 	void *engine;
 
 	uint64_t events; /* told so far */
+
+	struct fetch_unit *fetch_units; /* FETCH_UNITS */
+	const struct region *fetch_region;
+	struct list fetches; /* struct fetch: have their range, wait for a unit */
+	uint64_t fetch_told_at_ns;
 
 	struct core_stats stats;
 	unsigned capture_left, captured;

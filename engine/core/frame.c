@@ -39,8 +39,7 @@ void frame_encode(const struct frame *f, uint8_t bytes[FRAME_BYTES])
 
 static bool command_known(uint8_t command)
 {
-	return (command >= FRAME_WRITE && command <= FRAME_REQUEST_LAST) ||
-	       (command >= FRAME_HELLO && command <= FRAME_REJECT);
+	return command >= FRAME_WRITE && command <= FRAME_LAST;
 }
 
 enum frame_verdict frame_decode(const uint8_t bytes[FRAME_BYTES], struct frame *frame)
@@ -128,6 +127,10 @@ const char *frame_command_name(uint8_t command)
 		return "promote";
 	case FRAME_EXPAND:
 		return "expand";
+	case FRAME_READ:
+		return "read";
+	case FRAME_DATA:
+		return "data";
 	case FRAME_HELLO:
 		return "hello";
 	case FRAME_CHALLENGE:

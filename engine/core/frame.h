@@ -15,7 +15,8 @@
  *      36    4 length           payload bytes behind the header (requests with payload), or the
  *                               bytes that a discard or write-zeroes covers; completions: 0
  *      40    8 offset           bytes into the volume; completions: peer's total ns << 32 |
- *                               device ns, each saturated; for PAIR: see pair_body.h
+ *                               device ns, each saturated; for PAIR: see pair_body.h; for
+ *                               DATA: message identification of the READ that it serves
  *      48    4 status           completions: enum ls_status; requests: 0
  *      52    4 epoch            session epoch; 0 during the handshake
  *      56    4 payload_crc      CRC32C of the payload when FRAME_CRC, else 0
@@ -49,14 +50,23 @@ enum frame_command {
 	FRAME_PROMOTE = 13, /* asks: may the initiator become primary? */
 	FRAME_EXPAND =
 		14, /* payload: size now (8), size wanted (8); the answer: 0 done, 1 ask again */
-	FRAME_REQUEST_LAST = FRAME_EXPAND,
+	FRAME_READ = 15, /* asks for length bytes, which come in a DATA before the completion */
 	/* Handshake: only as messages, before the session is up. */
 	FRAME_HELLO = 16,
 	FRAME_CHALLENGE = 17,
 	FRAME_PROVE = 18,
 	FRAME_ACCEPT = 19,
 	FRAME_REJECT = 20,
+	/* The bytes that a READ asked for; offset: the READ's message identification. */
+	FRAME_DATA = 21,
+	FRAME_LAST = FRAME_DATA,
 };
+
+/* Only as messages, before the session is up. */
+static inline bool frame_of_handshake(uint8_t command)
+{
+	return command >= FRAME_HELLO && command <= FRAME_REJECT;
+}
 
 #define FRAME_FUA 0x0001u
 #define FRAME_CRC 0x0002u

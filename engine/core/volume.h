@@ -27,6 +27,9 @@ struct volume_stats {
 	uint64_t reads, writes, flushes, discards;
 	uint64_t read_bytes, written_bytes;
 	uint64_t errors;
+	uint64_t read_errors; /* local legs of reads that failed */
+	uint64_t fetched_bytes; /* read from the peer instead, and copied */
+	uint64_t repairs, repair_failures; /* of the write-backs of those */
 };
 
 struct mirror;

@@ -179,6 +179,10 @@ struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns)
 	json_set_u64(json, "read_bytes", v->read_bytes);
 	json_set_u64(json, "written_bytes", v->written_bytes);
 	json_set_u64(json, "errors", v->errors);
+	json_set_u64(json, "read_errors", v->read_errors);
+	json_set_u64(json, "fetched_bytes", v->fetched_bytes);
+	json_set_u64(json, "repairs", v->repairs);
+	json_set_u64(json, "repair_failures", v->repair_failures);
 	json_object_object_add(json, "extents", extents_json(v));
 	return json;
 }

@@ -189,6 +189,16 @@ void intent_dirty(struct intent *m, uint64_t offset, uint64_t length)
 		make_dirty(m, r);
 }
 
+bool intent_dirty_in(const struct intent *m, uint64_t offset, uint64_t length)
+{
+	uint32_t last = last_region(m, offset, length);
+
+	for (uint32_t r = first_region(m, offset); r <= last; r++)
+		if (get(m->dirty, r))
+			return true;
+	return false;
+}
+
 void intent_dirty_marked(struct intent *m)
 {
 	for (uint32_t w = 0; w < words(m); w++) {
@@ -220,6 +230,16 @@ bool intent_merge(struct intent *m, uint8_t shift, const uint8_t *bits, uint32_t
 			intent_dirty(m, offset, min_u64(UINT64_C(1) << shift, end - offset));
 	}
 	return true;
+}
+
+bool intent_bits_in(const uint8_t *bits, uint32_t bytes, uint8_t shift, uint64_t offset,
+		    uint64_t length)
+{
+	for (uint64_t i = offset >> shift; i <= (offset + length - 1) >> shift; i++)
+		/* What the map does not reach is not known to be equal. */
+		if (i / 8 >= bytes || bits[i / 8] >> (i % 8) & 1)
+			return true;
+	return false;
 }
 
 /* Words are little-endian bytes on every machine that this builds for. */

@@ -58,11 +58,15 @@ void intent_end(struct intent *intent, uint64_t offset, uint64_t length);
 
 /* The replicas differ, or will, in all regions of this range. */
 void intent_dirty(struct intent *intent, uint64_t offset, uint64_t length);
+bool intent_dirty_in(const struct intent *intent, uint64_t offset, uint64_t length);
 /* The peer may have lost whatever was not cleared: every set region becomes dirty. */
 void intent_dirty_marked(struct intent *intent);
 void intent_dirty_all(struct intent *intent);
 /* The peer's map, as intent_export() made it, adds to ours; false when it makes no sense. */
 bool intent_merge(struct intent *intent, uint8_t shift, const uint8_t *bits, uint32_t bytes);
+/* Has the peer's map, as intent_export() made it, a dirty region here? */
+bool intent_bits_in(const uint8_t *bits, uint32_t bytes, uint8_t shift, uint64_t offset,
+		    uint64_t length);
 /* Dirty regions as bits, region 0 first; returns the bytes written, at most MAX / 8. */
 uint32_t intent_export(const struct intent *intent, uint8_t *bits);
 /* The first dirty region at or behind @from; UINT32_MAX = none. */

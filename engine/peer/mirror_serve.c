@@ -400,6 +400,22 @@ static void on_promote(struct mirror *m, struct serve *s)
 		channel_answer(s, LS_OK, 0, 0);
 }
 
+/*
+ * In sync: everywhere.  As the target of a resync: where neither side's map had anything when it
+ * began; what was copied since, only the source knows.
+ */
+bool mirror_readable(void *engine, const struct volume *v, uint64_t offset, uint64_t length)
+{
+	const struct mirror *m = v->peering;
+
+	(void)engine;
+	if (v->mirror == MIRROR_SYNCED)
+		return true;
+	return v->mirror == MIRROR_COPYING && m->step == STEP_TARGET && !m->decision.everything &&
+	       !intent_dirty_in(&v->map.intent, offset, length) &&
+	       !intent_bits_in(m->map, m->map_bytes, m->map_shift, offset, length);
+}
+
 static struct mirror *mirror_named(struct channel *c, const struct serve *s)
 {
 	struct peer *p = c->owner;

@@ -333,6 +333,7 @@ void mirror_reason(struct volume *volume, const char *fmt, ...) PRINTF_LIKE(2, 3
 /* core's hooks */
 void mirror_writes_held(void *engine, struct volume *volume);
 void mirror_leg_failed(void *engine, struct volume *volume, const char *reason);
+bool mirror_readable(void *engine, const struct volume *volume, uint64_t offset, uint64_t length);
 /*
  * Sends @command with the first @bytes of mirror->buffer (taken with mirror_buffer()).
  * answered() is called with NULL when the session ended.

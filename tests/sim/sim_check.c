@@ -144,6 +144,16 @@ static void check_buffer(const struct sim_request *request)
 	}
 }
 
+/* Nothing but the local device has failed since the read began: the peer has the block. */
+static bool peer_could_help(const struct sim_request *request)
+{
+	struct sim_volume *volume = request->volume, *twin = check_twin(volume);
+
+	return request->synced && twin && volume->unsynced_seq < request->seq &&
+	       twin->unsynced_seq < request->seq && check_mirror(volume) == MIRROR_SYNCED &&
+	       !volume->status.dirty_regions;
+}
+
 /* A status must have a cause. */
 static void check_status(const struct sim_request *request)
 {
@@ -169,6 +179,13 @@ static void check_status(const struct sim_request *request)
 		caused = world->session_disturbed;
 	else if (status == LS_NO_SPACE)
 		caused = false;
+	if (status == LS_LOCAL_IO && request->request.op == REQUEST_READ &&
+	    peer_could_help(request))
+		sim_fail(world, "reads",
+			 "read %" PRIx64
+			 " failed on the local device alone, but %s was in sync all "
+			 "the time",
+			 request->id, request->volume->name);
 	if (!known || !caused)
 		sim_fail(world, "status", "request %" PRIx64 " ended with status %u without cause",
 			 request->id, status);

@@ -110,13 +110,13 @@ static void check_request_frame(struct sim_end *end, const struct sim_frame *fra
 	struct sim_world *world = end->wire->world;
 	bool carries = frame->command == FRAME_WRITE || frame->command == FRAME_PAIR ||
 		       (frame->command >= FRAME_STATE && frame->command <= FRAME_BREAK) ||
-		       frame->command == FRAME_SYNCED;
+		       frame->command == FRAME_SYNCED || frame->command == FRAME_DATA;
 	bool check = frame->command == FRAME_CHECK;
 
 	check_addresses(end, frame);
 	check_id(end, frame->message);
-	if (frame->command < FRAME_WRITE || frame->command > FRAME_REQUEST_LAST ||
-	    sim_frame_completes(frame) || frame->status)
+	if (frame->command < FRAME_WRITE || frame->command > FRAME_LAST ||
+	    sim_frame_handshake(frame) || sim_frame_completes(frame) || frame->status)
 		sim_fail(world, "M3", "a slot is used for something that is not a request");
 	if (check     ? bytes != (frame->length + 4095) / 4096 * 8
 	    : carries ? frame->length != bytes
@@ -213,6 +213,7 @@ static void check_answer(struct sim_end *end, const struct sim_frame *frame, uin
 			 'A' + end->side, frame->message);
 	if (frame->status == LS_OK && frame->command == FRAME_WRITE)
 		check_write_answer(end, &serve->heard, slot);
+	world->totals.fetched += frame->status == LS_OK && frame->command == FRAME_READ;
 	check_mirror_answered(end, &serve->heard, frame);
 	serve->busy = false;
 	if (call->busy && call->sent.message == frame->message)

@@ -297,7 +297,8 @@ void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 	struct sim_node *node = &world->node[end->side];
 	struct sim_volume *v;
 
-	if (answer->status != LS_OK || heard->command < FRAME_PAIR || heard->command == FRAME_CHECK)
+	if (answer->status != LS_OK || heard->command < FRAME_PAIR ||
+	    heard->command == FRAME_CHECK || heard->command >= FRAME_READ)
 		return;
 	check_map(node);
 	v = check_by_number(node, heard->command == FRAME_PAIR ? answer->volume : heard->volume);

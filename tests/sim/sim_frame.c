@@ -41,9 +41,11 @@ void sim_frame_seal(uint8_t bytes[FRAME_BYTES])
 
 const char *sim_frame_command(uint8_t command)
 {
-	static const char *const names[] = {"?",     "write",  "flush",	 "discard", "zero",
-					    "pair",  "synced", "ping",	 "check",   "state",
-					    "begin", "break",  "unpair", "promote"};
+	static const char *const names[] = {
+		"?",	 "write", "flush", "discard", "zero",	"pair",	   "synced", "ping",
+		"check", "state", "begin", "break",   "unpair", "promote", "expand", "read"};
 
+	if (command == FRAME_DATA)
+		return "data";
 	return command < ARRAY_SIZE(names) ? names[command] : "handshake";
 }

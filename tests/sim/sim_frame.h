@@ -25,7 +25,7 @@ const char *sim_frame_command(uint8_t command);
 
 static inline bool sim_frame_handshake(const struct sim_frame *frame)
 {
-	return frame->command >= FRAME_HELLO;
+	return frame->command >= FRAME_HELLO && frame->command <= FRAME_REJECT;
 }
 
 static inline bool sim_frame_completes(const struct sim_frame *frame)

@@ -163,6 +163,7 @@ static uint64_t sum_up(const struct lane *lanes, unsigned jobs, struct sim_total
 		totals->promotions += t->promotions;
 		totals->splits += t->splits;
 		totals->alone += t->alone;
+		totals->fetched += t->fetched;
 	}
 	return done;
 }
@@ -178,9 +179,11 @@ static void print_totals(const struct lane *lanes, unsigned jobs, double seconds
 	       " mirrored), %" PRIu64 " reads checked, %" PRIu64 " pairs, %" PRIu64
 	       " half sessions, %" PRIu64 " mirrors compared, %" PRIu64 " faults, %" PRIu64
 	       " crashes\n%" PRIu64 " operations on mirrors, %" PRIu64 " promotions, %" PRIu64
-	       " split brains resolved, %" PRIu64 " writes acknowledged alone\n",
+	       " split brains resolved, %" PRIu64 " writes acknowledged alone, %" PRIu64
+	       " bad blocks read from the peer\n",
 	       t.requests, t.acked_writes, t.mirrored_writes, t.reads_checked, t.pairs, t.sessions,
-	       t.legs_compared, t.faults, t.crashes, t.operations, t.promotions, t.splits, t.alone);
+	       t.legs_compared, t.faults, t.crashes, t.operations, t.promotions, t.splits, t.alone,
+	       t.fetched);
 }
 
 /* Waits for all lanes; stops the others as soon as one has failed.  Returns the failed one. */

@@ -15,6 +15,8 @@ static uint32_t maybe(struct sim_rng *rng, uint32_t parts_max)
 static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
 {
 	faults->disk_error = maybe(rng, 150);
+	faults->read_error = rng_below(rng, 4) ? 0 : (uint32_t)rng_between(rng, 100, 3000);
+	faults->bad_node = (unsigned)rng_below(rng, SIM_NODES);
 	faults->disk_stall = maybe(rng, 30);
 	faults->echo = maybe(rng, 2000);
 	faults->stale = maybe(rng, 1000);

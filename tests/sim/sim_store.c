@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define OPS_MAX 256u
+#define SIM_DATA_OFFSET MIB(8) /* engine/doc/ondisk.md */
 #define SECTORS_PER_PAGE (SIM_PAGE_BYTES / SIM_SECTOR_BYTES)
 
 void sim_disk_init(struct sim_disk *disk)
@@ -28,6 +29,8 @@ void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry
 		       SECTORS_PER_PAGE * sizeof(*disk->written_seq));
 		disk->touched[i] = 0;
 	}
+	memset(disk->bad, 0, sizeof(disk->bad));
+	disk->bad_count = 0;
 	disk->handle = NULL;
 	disk->geometry = *geometry;
 	disk->flushed_seq = 0;
@@ -111,8 +114,52 @@ static uint64_t latency_ns(struct sim_world *world)
 	return rng_spread(&world->rng, US(5), world->profile.store_ns_max);
 }
 
+/* Pages of @op that are bad, and if @mend none of them afterwards. */
+static unsigned bad_pages(struct sim_disk *disk, const struct store_op *op, bool mend)
+{
+	unsigned count = 0;
+
+	for (uint64_t i = op->offset / SIM_PAGE_BYTES;
+	     disk->bad_count && op->length && i <= (op->offset + op->length - 1) / SIM_PAGE_BYTES;
+	     i++) {
+		count += disk->bad[i];
+		/* A page that is written in part keeps what cannot be read of the rest. */
+		if (!mend || !disk->bad[i] || op->offset > i * SIM_PAGE_BYTES ||
+		    op->offset + op->length < (i + 1) * SIM_PAGE_BYTES)
+			continue;
+		disk->bad[i] = 0;
+		disk->bad_count--;
+	}
+	return count;
+}
+
+/* Half of the read errors stay, until the block is written.  The metadata's do not. */
+static void go_bad(struct sim_store *store, const struct store_op *op)
+{
+	struct sim_disk *disk = store->disk;
+	uint64_t page = op->offset / SIM_PAGE_BYTES;
+
+	if (op->code != STORE_READ || op->offset < SIM_DATA_OFFSET || disk->bad[page] ||
+	    rng_below(&store->world->rng, 2))
+		return;
+	disk->bad[page] = 1;
+	disk->bad_count++;
+}
+
+static bool strikes(struct sim_store *store, const struct store_op *op)
+{
+	struct sim_world *world = store->world;
+	const struct sim_faults *faults = &world->profile.faults;
+	const struct region *arena = &world->node[store->node].arena;
+
+	if (faults->bad_node == store->node && op->code == STORE_READ && op->region == arena &&
+	    rng_chance(&world->rng, faults->read_error))
+		return true;
+	return rng_chance(&world->rng, faults->disk_error);
+}
+
 /* LS_OK, or how the operation will fail. */
-static enum ls_status fate(struct sim_store *store)
+static enum ls_status fate(struct sim_store *store, const struct store_op *op)
 {
 	struct sim_world *world = store->world;
 
@@ -120,8 +167,11 @@ static enum ls_status fate(struct sim_store *store)
 	if (world->phase != SIM_LOAD ||
 	    (!world->node[store->node].has_pool && rng_below(&world->rng, 4)))
 		return LS_OK;
-	if (!rng_chance(&world->rng, world->profile.faults.disk_error))
+	if (op->code == STORE_READ && bad_pages(store->disk, op, false))
+		return LS_LOCAL_IO;
+	if (!strikes(store, op))
 		return LS_OK;
+	go_bad(store, op);
 	world->disk_failed = true;
 	return LS_LOCAL_IO;
 }
@@ -137,7 +187,7 @@ static void submit(struct store *base, struct store_op *op)
 	check_contract(store, op);
 	flight->op = op;
 	flight->seq = world->seq++;
-	flight->fate = fate(store);
+	flight->fate = fate(store, op);
 	flight->due_ns = world->now_ns + latency_ns(world);
 	if (blocks && rng_below(&world->rng, 2))
 		flight->early_bytes =
@@ -172,8 +222,11 @@ static void finish(struct sim_store *store, struct sim_op *flight)
 	uint64_t late = flight->fate == LS_OK || rng_below(&store->world->rng, 2) ? op->length : 0;
 
 	apply(store, op, flight->early_bytes, late);
-	if (flight->fate == LS_OK)
+	if (flight->fate == LS_OK) {
 		remember_cache(store, flight);
+		if (op->code == STORE_WRITE || op->code == STORE_WRITE_ZEROES)
+			bad_pages(store->disk, op, true);
+	}
 	list_del(&flight->node);
 	store->store.in_flight--;
 	op->status = flight->fate;

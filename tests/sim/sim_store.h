@@ -31,6 +31,9 @@ struct sim_disk {
 	uint8_t touched[SIM_DISK_BYTES_MAX / SIM_PAGE_BYTES];
 	/* Of each sector: its last write that was not FUA; 0 = durable. */
 	uint64_t written_seq[SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES];
+	/* Cannot be read until it is written, while there are faults. */
+	uint8_t bad[SIM_DISK_BYTES_MAX / SIM_PAGE_BYTES];
+	unsigned bad_count;
 	struct sim_store *handle; /* the store that is open on it, or NULL */
 	struct store_geometry geometry;
 	uint64_t flushed_seq; /* what was written before this number is durable */

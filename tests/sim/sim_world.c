@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/sim/sim_world.h"
 
+#include "engine/core/event.h"
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_heap.h"
 
@@ -70,6 +71,19 @@ static void env_log(void *ctx, int level, const char *text)
 	sim_log_text(node->world->log, node->world->now_ns, (int)node->number, line);
 }
 
+static void env_event(void *ctx, const struct engine_event *event)
+{
+	struct sim_node *node = ctx;
+	char text[EVENT_TEXT_MAX];
+	struct sim_volume *v;
+
+	event_text(event, text);
+	env_log(ctx, event->level, text);
+	v = event->kind == EVENT_MIRROR ? sim_volume_find(node, event->volume) : NULL;
+	if (v && strcmp(event->from, "synced") == 0)
+		v->unsynced_seq = node->world->seq++;
+}
+
 static struct region *env_copy_buffers(void *ctx, size_t bytes)
 {
 	struct sim_node *node = ctx;
@@ -99,6 +113,7 @@ static void engine_begin(struct sim_node *node, bool again)
 		.dial = sim_net_dial,
 		.release_link = sim_net_release,
 		.log = env_log,
+		.event = env_event,
 		.copy_buffers = env_copy_buffers,
 	};
 	char key[32] = "0123456789abcdef0123456789abcde";

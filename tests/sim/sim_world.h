@@ -43,6 +43,8 @@
 /* What goes wrong, in parts of 10000 of each occasion; drawn from the seed. */
 struct sim_faults {
 	uint32_t disk_error;
+	uint32_t read_error; /* of clients' reads at bad_node: its leg is a bad one */
+	unsigned bad_node;
 	uint32_t disk_stall; /* an operation that takes seconds */
 	uint32_t echo; /* a completion message comes again in the same session */
 	uint32_t stale; /* a message of any session comes again */
@@ -109,6 +111,7 @@ struct sim_volume {
 	unsigned taken_start;
 	bool ahead; /* and the peer's replica was a complete one */
 	uint64_t shared_generation; /* of both, when they were last known to be equal */
+	uint64_t unsynced_seq; /* when its mirror last ceased to be in sync */
 	uint64_t operated_seq; /* when an operator's command last began or ended */
 	/* From the engine; see check_map(). */
 	bool mapped;
@@ -215,6 +218,7 @@ struct sim_totals {
 	uint64_t requests, acked_writes, mirrored_writes, reads_checked, pairs, sessions;
 	uint64_t legs_compared, faults, crashes;
 	uint64_t operations, promotions, splits, alone; /* alone: writes */
+	uint64_t fetched; /* reads that the peer has done */
 };
 
 struct sim_world {

@@ -196,6 +196,29 @@ static void a_larger_map_inherits(void **state)
 	intent_fini(&m);
 }
 
+static void says_where_it_is_dirty(void **state)
+{
+	struct intent m;
+	uint8_t bits[INTENT_REGIONS_MAX / 8];
+	uint32_t bytes;
+
+	(void)state;
+	assert_int_equal(intent_init(&m, 20 * REGION, INTENT_SHIFT_DEFAULT), 0);
+	intent_dirty(&m, 9 * REGION, 512);
+	bytes = intent_export(&m, bits);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(intent_dirty_in(&m, i * REGION, REGION), i == 9);
+		assert_int_equal(intent_bits_in(bits, bytes, m.shift, i * REGION + 4096, 512),
+				 i == 9);
+	}
+	assert_true(intent_dirty_in(&m, 9 * REGION - 512, 1024));
+	assert_false(intent_dirty_in(&m, 9 * REGION - 512, 512));
+	assert_true(intent_bits_in(bits, bytes, m.shift, 9 * REGION - 512, 1024));
+	/* Behind the end of the other side's map nothing is known. */
+	assert_true(intent_bits_in(bits, bytes, m.shift, (uint64_t)bytes * 8 * REGION, 512));
+	intent_fini(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +230,7 @@ int main(void)
 		cmocka_unit_test(a_lost_session_makes_all_that_is_set_dirty),
 		cmocka_unit_test(large_volumes_have_large_regions),
 		cmocka_unit_test(a_larger_map_inherits),
+		cmocka_unit_test(says_where_it_is_dirty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
