@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What goes wrong: each fault is a function of the world, and draws how from world.rng.
+
+A fault leaves things as broken as it likes; World.settle() mends them at the end of the round.
+It counts what it did with world.count().
+"""
+import time
+
+from common import Broken, NODES, other
+
+RETRY_S = 0.1
+
+
+def hold(world, longest_s=None):
+    """For how long a fault lasts, or the load runs before the next."""
+    time.sleep(world.rng.uniform(0.05, longest_s or world.cluster.longest_s))
+
+
+def silence_s(world):
+    """Longer than the peer's patience."""
+    return world.cluster.peer_timeout_s * world.rng.uniform(1.1, 1.5)
+
+
+def kill_engine(world, node=None):
+    node = node or world.rng.choice(NODES)
+    if not world.cluster.runs(node):
+        return
+    world.kill(node)
+    world.count("engine killed")
+
+
+def restart(world, *nodes):
+    for node in nodes:
+        world.start(node)
+
+
+def crash(world):
+    """An engine is killed; sometimes again while it comes back."""
+    node = world.rng.choice(NODES)
+    kill_engine(world, node)
+    hold(world)
+    restart(world, node)
+    if world.rng.random() < 0.3:
+        hold(world, 0.3)
+        kill_engine(world, node)
+        restart(world, node)
+
+
+def crash_both(world):
+    order = world.rng.sample(NODES, 2)
+    for node in order:
+        kill_engine(world, node)
+    hold(world)
+    restart(world, *world.rng.sample(NODES, 2))
+
+
+def crash_in_turn(world):
+    """The peer dies while it is still being brought up to date, or the source does."""
+    first = world.rng.choice(NODES)
+    kill_engine(world, first)
+    hold(world)
+    restart(world, first)
+    hold(world, 0.2)
+    kill_engine(world, world.rng.choice(NODES))
+
+
+def kill_clients(world):
+    for v in world.volumes:
+        for node in list(v.writer):
+            if world.rng.random() < 0.5:
+                v.kill_writer(node)
+                world.count("client killed")
+    world.start_writers()
+
+
+def crash_with_clients(world):
+    node = world.rng.choice(NODES)
+    for v in world.volumes:
+        if node in v.writer:
+            v.kill_writer(node)
+            world.count("client killed")
+    kill_engine(world, node)
+    hold(world)
+    restart(world, node)
+    world.start_writers()
+
+
+def pause(world):
+    """Shorter or longer than its peer waits."""
+    node = world.rng.choice(NODES)
+    if not world.up(node):
+        return
+    world.pause(node)
+    world.count("engine paused")
+    if world.rng.random() < 0.3:
+        hold(world)
+    else:
+        time.sleep(silence_s(world))
+    world.go_on(node)
+
+
+def partition(world):
+    how = world.rng.choice(world.cluster.wire_faults)
+    world.set_wire(how)
+    world.count("link cut" if how == "cut" else "link silent")
+    if how == "cut" or world.rng.random() < 0.4:
+        hold(world)
+    else:
+        time.sleep(silence_s(world))
+    world.set_wire("mended")
+
+
+def flap(world):
+    """Cut again and again: each session is drained before the next."""
+    for _ in range(world.rng.randint(2, 4)):
+        world.set_wire("cut")
+        world.count("link cut")
+        hold(world, 0.2)
+        world.set_wire("mended")
+        hold(world, 0.6)
+
+
+def promote(world, v, node):
+    """Asks until the engine lets go of its old session; False: it has no whole copy."""
+    end = time.monotonic() + 3 * world.cluster.peer_timeout_s + 10
+    while True:
+        answer, why = world.cluster.ask(node, command="promote", volume=v.name)
+        if answer:
+            world.count("promoted")
+            return True
+        if "consistent" in why or "resync" in why:
+            world.count("promotion refused")
+            return False
+        if time.monotonic() > end:
+            raise Broken("%s could not be promoted at %s: %s" % (v.name, node, why))
+        time.sleep(RETRY_S)
+
+
+def takeover(world):
+    """The other side is promoted while the primary is dead, asleep or cut off."""
+    free = [v for v in world.volumes if not v.fork and world.up(v.primary) and
+            world.up(other(v.primary))]
+    if not free or world.wire != "mended":
+        return
+    v = world.rng.choice(free)
+    old, new = v.primary, other(v.primary)
+    how = world.rng.choice(world.cluster.takeovers)
+    if how == "cut off":
+        v.open_fork(reachable=True)
+        world.set_wire("cut")
+        world.count("link cut")
+    elif how == "paused":
+        world.pause(old)
+        world.count("engine paused")
+        v.open_fork(reachable=False)
+    elif how == "without power":
+        v.open_fork(reachable=False)
+        lose_power(world, old)
+    else:
+        if how != "killed":
+            v.kill_writer(old)
+            world.count("client killed")
+        kill_engine(world, old)
+        v.open_fork(reachable=False)
+    world.say("%s: %s is %s, %s is promoted" % (v.name, old, how, new))
+    if promote(world, v, new):
+        if new in world.dubious:
+            v.note(new, "loss")
+        v.start_writer(new)
+    else:
+        # Nothing has happened: the old primary is the only one.
+        v.join_fork(old, False)
+    hold(world)
+    world.mend()
+
+
+def lose_power(world, *nodes):
+    """What the node had not flushed is gone, and so are its clients."""
+    for node in nodes:
+        world.paused.discard(node)
+        world.dubious.add(node)
+        world.count("power cut")
+    world.cluster.power_cut(*nodes)
+    for v in world.volumes:
+        for node in nodes:
+            v.lost_power(node)
+
+
+def power_cut(world):
+    node = world.rng.choice(NODES)
+    lose_power(world, node)
+    hold(world)
+    restart(world, node)
+
+
+def power_cut_both(world):
+    lose_power(world, *world.rng.sample(NODES, 2))
+    restart(world, *world.rng.sample(NODES, 2))
+
+
+def bad_wire(world):
+    """Packets are lost, or late."""
+    world.set_wire(world.rng.choice(("loss 2", "loss 10", "delay 5", "delay 50")))
+    world.count("link lossy or slow")
+    hold(world)
+    world.set_wire("mended")
+
+
+def switch_over(world):
+    """In peace: demoted here, promoted there."""
+    free = [v for v in world.volumes if not v.fork]
+    if not free or not all(world.up(node) for node in NODES) or world.wire != "mended":
+        return
+    v = world.rng.choice(free)
+    if world.cluster.ask(v.primary, command="resume", volume=v.name)[1]:
+        return
+    if v.primary in v.writer:
+        v.stop_writer(v.primary)
+    answer, why = world.cluster.ask(v.primary, command="demote", volume=v.name)
+    if not answer:
+        world.say("%s is not demoted: %s" % (v.name, why))
+        return
+    answer, why = world.cluster.ask(other(v.primary), command="promote", volume=v.name)
+    if not answer:
+        raise Broken("%s was demoted at %s, and cannot be promoted at %s: %s" %
+                     (v.name, v.primary, other(v.primary), why))
+    v.primary = other(v.primary)
+    world.count("switched over")
+    v.start_writer()
+
+
+def break_and_resume(world):
+    v = world.rng.choice(world.volumes)
+    node = world.rng.choice(NODES)
+    if v.fork or not world.up(node):
+        return
+    if world.cluster.ask(node, command="break", volume=v.name)[0]:
+        world.count("broken")
+    hold(world)
+
+
+def expand(world):
+    v = world.rng.choice(world.volumes)
+    if v.fork or not world.up(v.primary) or v.bytes >= (world.cluster.volume_mib + 8) << 20:
+        return
+    larger = v.bytes + (world.rng.randint(1, 2) << 20)
+    if world.cluster.ask(v.primary, command="expand", volume=v.name, size=larger)[0]:
+        world.count("expanded")
+
+
+COMMON = (crash, crash, crash_both, crash_in_turn, kill_clients, crash_with_clients, pause,
+          partition, partition, flap, takeover, takeover, switch_over, break_and_resume, expand)
+
+LAB = (power_cut, power_cut, power_cut_both, crash, crash_both, crash_in_turn, kill_clients,
+       crash_with_clients, pause, partition, partition, flap, flap, takeover, takeover, switch_over,
+       break_and_resume, expand, bad_wire)

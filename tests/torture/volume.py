@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One mirrored volume under torture: its writers, its history, and what must hold after a round.
+
+The history is a list of lines that torture-check reads. While the volume is forked (the other side
+was promoted, and nobody knows yet whether the old primary goes on, too), the lines of both sides
+are kept apart; settle() in world.py joins them when the sides have met.
+"""
+import json
+import os
+import subprocess
+
+from common import Broken, other
+
+BLOCK = 4096
+WRITER_ENDED, WRITER_NOT_PRIMARY, WRITER_NOT_ATTACHED = 0, 4, 5
+
+
+class Writer:
+    def __init__(self, node, process, ledger):
+        self.node, self.process, self.ledger = node, process, ledger
+
+    def recorded(self):
+        return os.path.getsize(self.ledger) if os.path.exists(self.ledger) else 0
+
+
+class Fork:
+    """The old primary's lines from the promotion on, and those of the new one."""
+
+    def __init__(self, old, reachable):
+        self.old = old  # node
+        # A partition: requests that the old primary took after the fork may have reached the peer.
+        self.reachable = reachable
+        self.lines = {old: [], other(old): []}
+
+
+def without_loss(lines):
+    return [line for line in lines if line != "loss"]
+
+
+class Volume:
+    def __init__(self, world, number, home, policy):
+        self.world, self.number, self.policy = world, number, policy
+        self.name = "vol%d" % number
+        self.primary = home
+        self.bytes = world.cluster.volume_mib << 20
+        self.writer = {}  # node -> Writer
+        self.baseline = None
+        self.lines = []
+        self.fork = None
+        self.totals = {}
+        self.disk_faults = False
+
+    # --- writers
+
+    def start_writer(self, node=None):
+        node = node or self.primary
+        world = self.world
+        world.writers += 1
+        ledger = "%s/ledger-%d" % (world.ledgers, world.writers)
+        open(ledger, "wb").close()
+        words = ["--seed", str(world.seed), "--number", str(world.writers),
+                 "--volume-id", str(self.number), "--qd", str(world.rng.choice((4, 16, 32))),
+                 "--rate", str(world.rng.choice(world.cluster.rates)), self.name]
+        self.writer[node] = Writer(node, world.cluster.start_writer(node, words, ledger), ledger)
+        self._side(node).append("main %s 0 -1" % ledger)
+
+    def _side(self, node):
+        return self.fork.lines[node] if self.fork else self.lines
+
+    def kill_writer(self, node):
+        writer = self.writer.pop(node, None)
+        if writer:
+            self._judge_writer(writer, self.world.cluster.kill_writer(writer.process))
+
+    def lost_power(self, node):
+        """The node's device has forgotten what was not flushed, and its clients are dead."""
+        self.writer.pop(node, None)
+        if self.fork or node == self.primary:
+            self.note(node, "barrier")
+            self.note(node, "loss")
+
+    def _judge_writer(self, writer, status):
+        """@status: how it had ended by itself, or None."""
+        if status in (None, WRITER_ENDED, WRITER_NOT_ATTACHED):
+            return
+        if status == WRITER_NOT_PRIMARY and (self.fork or writer.node != self.primary):
+            return
+        raise Broken("the writer of %s at %s ended with status %s: %s" %
+                     (self.name, writer.node, status, self.world.cluster.said(writer.process)))
+
+    def tell_writers(self):
+        """They are to end; stop_writers() waits for it."""
+        for writer in self.writer.values():
+            self.world.cluster.tell_writer(writer.process)
+
+    def stop_writer(self, node):
+        writer = self.writer.pop(node)
+        self._judge_writer(writer, self.world.cluster.end_writer(writer.process))
+
+    def stop_writers(self):
+        for node in list(self.writer):
+            self.stop_writer(node)
+
+    def note(self, node, word):
+        self._side(node).append(word)
+
+    # --- forks
+
+    def open_fork(self, reachable):
+        writer = self.writer.get(self.primary)
+        self.fork = Fork(self.primary, reachable)
+        if writer:
+            # Its later records are on its side of the fork.
+            length = writer.recorded()
+            self.lines[self.lines.index("main %s 0 -1" % writer.ledger)] = \
+                "main %s 0 %d" % (writer.ledger, length)
+            self.fork.lines[self.primary].append("main %s %d -1" % (writer.ledger, length))
+
+    def join_fork(self, kept, was_split):
+        """The sides have met: @kept is primary."""
+        fork, self.fork = self.fork, None
+        old, new = fork.lines[fork.old], fork.lines[other(fork.old)]
+        if not was_split:
+            # The old side went on no further: what it acknowledged must be there.
+            # If that lost power, the new primary has what it forgot.
+            self.lines += old if kept == fork.old else without_loss(old) + ["barrier"] + new
+        elif kept == fork.old:
+            self.lines += old
+        else:
+            if fork.reachable:
+                self.lines += [line.replace("main ", "maybe ") for line in without_loss(old)]
+            self.lines += ["barrier"] + new
+        self.primary = kept
+
+    # --- what must hold
+
+    def check(self, round_dir):
+        """Legs equal, every acknowledged byte there; the engine reads what the devices hold."""
+        world, cluster = self.world, self.world.cluster
+        seen = cluster.digest(self.primary, self.name)
+        raw = {}
+        for node in ("a", "b"):
+            raw[node] = "%s/%s.%s" % (round_dir, self.name, node)
+            with open(raw[node], "wb") as f:
+                cluster.raw(node, world.status[node][self.name], f)
+        found = self._judge(round_dir, raw[self.primary])
+        if subprocess.run(["cmp", raw["a"], raw["b"]], stdout=subprocess.DEVNULL).returncode:
+            said = subprocess.run(["cmp", raw["a"], raw["b"]], capture_output=True, text=True)
+            raise Broken("the legs of %s differ: %s" % (self.name, said.stdout.strip()))
+        if found["digest"] != seen:
+            raise Broken("%s: the engine reads other bytes (%s) than the devices hold (%s)" %
+                         (self.name, seen, found["digest"]))
+        if found["failed"] and not self.disk_faults:
+            raise Broken("%s: %d requests failed, and no device did" % (self.name, found["failed"]))
+        for one in raw.values():
+            os.unlink(one)
+        return found
+
+    def _judge(self, round_dir, content):
+        history, baseline = round_dir + "/" + self.name + ".history", content + ".baseline"
+        with open(history, "w") as f:
+            print("volume %d %d %d" % (self.number, self.world.seed, self.bytes // BLOCK), file=f)
+            if self.baseline:
+                print("baseline", self.baseline, file=f)
+            for line in self.lines:
+                print(line, file=f)
+        done = subprocess.run([self.world.build + "/tests/torture/torture-check", history, content,
+                               baseline], capture_output=True, text=True)
+        if done.returncode:
+            raise Broken("%s holds what it must not:\n%s%s" %
+                         (self.name, done.stdout, done.stderr))
+        if self.baseline:
+            os.unlink(self.baseline)
+        self.baseline = self.world.work + "/" + self.name + ".baseline"
+        os.replace(baseline, self.baseline)
+        self.lines = []
+        return json.loads(done.stdout)
