@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const char *const kind_names[] = {
-	"pool create", "pool open", "volume create", "volume delete", "pair",  "break",
-	"resume",      "unpair",    "promote",	     "demote",	      "policy"};
+	"pool create", "pool open", "volume create", "volume delete", "pair",	"break",
+	"resume",      "unpair",    "promote",	     "demote",	      "policy", "expand"};
 
 static uint64_t draw(struct sim_node *node, uint64_t n)
 {

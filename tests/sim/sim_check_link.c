@@ -110,7 +110,8 @@ static void check_request_frame(struct sim_end *end, const struct sim_frame *fra
 	struct sim_world *world = end->wire->world;
 	bool carries = frame->command == FRAME_WRITE || frame->command == FRAME_PAIR ||
 		       (frame->command >= FRAME_STATE && frame->command <= FRAME_BREAK) ||
-		       frame->command == FRAME_SYNCED || frame->command == FRAME_DATA;
+		       frame->command == FRAME_SYNCED || frame->command == FRAME_DATA ||
+		       frame->command == FRAME_EXPAND;
 	bool check = frame->command == FRAME_CHECK;
 
 	check_addresses(end, frame);

@@ -151,6 +151,41 @@ static bool give_buffer(struct sim_node *node, struct sim_request *request, uint
 	return true;
 }
 
+/* What is so when it is submitted. */
+static void remember(struct sim_request *request, const struct ls_volume_info *info)
+{
+	struct sim_volume *volume = request->volume;
+	enum mirror_state mirror = check_mirror(volume);
+
+	request->primary = info->primary;
+	request->mirrored = mirror == MIRROR_COPYING || mirror == MIRROR_SYNCED;
+	request->synced = mirror == MIRROR_SYNCED;
+	request->closed = volume->status.policy == POLICY_FAIL_CLOSED;
+	request->generation = volume->status.generations.current;
+	request->must_succeed = request->world->phase == SIM_HEAL && info->primary;
+}
+
+bool sim_client_write(struct sim_node *node, struct sim_volume *volume, uint64_t first_block,
+		      uint64_t block_count)
+{
+	struct sim_request *request = prepare(node, volume);
+	struct ls_volume_info info;
+
+	if (!request)
+		return false;
+	engine_volume_info(volume->handle, &info);
+	remember(request, &info);
+	request->first_block = first_block;
+	request->block_count = block_count;
+	request->request.op = REQUEST_WRITE;
+	request->request.offset = first_block * info.block_bytes;
+	request->request.length = block_count * info.block_bytes;
+	if (!give_buffer(node, request, info.block_bytes))
+		return false;
+	submit(node, request);
+	return true;
+}
+
 bool sim_client_one(struct sim_node *node, struct sim_volume *volume)
 {
 	static const uint8_t ops[] = {REQUEST_READ,  REQUEST_READ,    REQUEST_READ,
@@ -159,18 +194,12 @@ bool sim_client_one(struct sim_node *node, struct sim_volume *volume)
 				      REQUEST_FLUSH, REQUEST_DISCARD, REQUEST_WRITE_ZEROES};
 	struct sim_request *request = prepare(node, volume);
 	struct ls_volume_info info;
-	enum mirror_state mirror;
 	struct request *r;
 
 	if (!request)
 		return false;
 	engine_volume_info(volume->handle, &info);
-	request->primary = info.primary;
-	mirror = check_mirror(volume);
-	request->mirrored = mirror == MIRROR_COPYING || mirror == MIRROR_SYNCED;
-	request->synced = mirror == MIRROR_SYNCED;
-	request->closed = request->volume->status.policy == POLICY_FAIL_CLOSED;
-	request->generation = request->volume ? request->volume->status.generations.current : 0;
+	remember(request, &info);
 	r = &request->request;
 	r->op = ops[draw(node, ARRAY_SIZE(ops))];
 	if (r->op != REQUEST_FLUSH) {
@@ -180,7 +209,6 @@ bool sim_client_one(struct sim_node *node, struct sim_volume *volume)
 	}
 	if (r->op == REQUEST_WRITE && !draw(node, 5))
 		r->flags = LS_FUA;
-	request->must_succeed = node->world->phase == SIM_HEAL && info.primary;
 	submit(node, request);
 	return true;
 }

@@ -159,8 +159,10 @@ static bool use_grant(struct link *link, const uint8_t bytes[LINK_GRANT_BYTES])
 static void send_message(struct link *link, const void *bytes, uint32_t length)
 {
 	struct sim_end *end = sim_end_of(link);
-	struct sim_item *item = item_new(false, length);
+	struct sim_item *item;
 
+	sim_point_message(world_of(end), end->side, bytes, length, SIM_POINT_THERE);
+	item = item_new(false, length);
 	memcpy(item->bytes, bytes, length);
 	if (end->downed)
 		sim_fail(world_of(end), "link", "send after down()");
@@ -172,10 +174,12 @@ static void write_request(struct link *link, uint32_t slot, const uint8_t header
 			  const void *payload, uint32_t payload_bytes, const struct region *region)
 {
 	struct sim_end *end = sim_end_of(link);
-	struct sim_item *item = item_new(true, LINK_HEADER_BYTES);
+	struct sim_item *item;
 
-	memcpy(item->bytes, header, LINK_HEADER_BYTES);
 	(void)region;
+	sim_point_frame(world_of(end), end->side, header, SIM_POINT_BEFORE);
+	item = item_new(true, LINK_HEADER_BYTES);
+	memcpy(item->bytes, header, LINK_HEADER_BYTES);
 	if (end->downed)
 		sim_fail(world_of(end), "link", "write after down()");
 	if (slot >= link->granted_count || payload_bytes > link->granted_bytes)
@@ -203,6 +207,7 @@ static void land(struct sim_end *end, struct sim_item *item)
 	sim_damage_payload(end, item, &length);
 	check_landed(end, item, length);
 	item_free(item);
+	sim_point_frame(world_of(end), end->side, header, SIM_POINT_MIDDLE);
 	end->link.stats.requests_rx++;
 	end->link.handler->landed(end->link.owner, slot, header, length);
 	/* What the peer may change, the engine must have copied. */
@@ -219,6 +224,7 @@ static void hear(struct sim_end *end, struct sim_item *item)
 	if (item->genuine)
 		check_delivered(end, bytes, length);
 	item_free(item);
+	sim_point_message(world_of(end), end->side, bytes, length, SIM_POINT_ANSWERED);
 	end->link.stats.messages_rx++;
 	end->link.handler->message(end->link.owner, bytes, length);
 }

@@ -14,7 +14,8 @@ static uint64_t draw(struct sim_node *node, uint64_t n)
 	return rng_below(&node->world->rng, n);
 }
 
-static struct sim_job *begin(struct sim_node *node, enum sim_job_kind kind, struct sim_volume *v)
+struct sim_job *sim_operator_begin(struct sim_node *node, enum sim_job_kind kind,
+				   struct sim_volume *v)
 {
 	struct sim_volume *twin = check_twin(v);
 	struct sim_job *job = sim_job_new(node, kind, v, v->name);
@@ -30,7 +31,7 @@ static struct sim_job *begin(struct sim_node *node, enum sim_job_kind kind, stru
 
 static void promote(struct sim_node *node, struct sim_volume *v, bool force)
 {
-	struct sim_job *job = begin(node, SIM_PROMOTE, v);
+	struct sim_job *job = sim_operator_begin(node, SIM_PROMOTE, v);
 
 	if (!job)
 		return;
@@ -40,7 +41,7 @@ static void promote(struct sim_node *node, struct sim_volume *v, bool force)
 
 static void demote(struct sim_node *node, struct sim_volume *v)
 {
-	struct sim_job *job = begin(node, SIM_DEMOTE, v);
+	struct sim_job *job = sim_operator_begin(node, SIM_DEMOTE, v);
 
 	if (!job)
 		return;
@@ -53,7 +54,7 @@ static void demote(struct sim_node *node, struct sim_volume *v)
 static void resume(struct sim_node *node, struct sim_volume *v, enum engine_keep keep)
 {
 	struct sim_volume *twin = check_twin(v);
-	struct sim_job *job = begin(node, SIM_RESUME, v);
+	struct sim_job *job = sim_operator_begin(node, SIM_RESUME, v);
 
 	if (!job)
 		return;
@@ -68,7 +69,7 @@ static void resume(struct sim_node *node, struct sim_volume *v, enum engine_keep
 
 static void set_policy(struct sim_node *node, struct sim_volume *v, bool closed)
 {
-	struct sim_job *job = begin(node, SIM_POLICY, v);
+	struct sim_job *job = sim_operator_begin(node, SIM_POLICY, v);
 
 	if (job)
 		engine_set_policy(node->engine, &job->job, v->name, closed);
@@ -76,7 +77,7 @@ static void set_policy(struct sim_node *node, struct sim_volume *v, bool closed)
 
 static void break_it(struct sim_node *node, struct sim_volume *v)
 {
-	struct sim_job *job = begin(node, SIM_BREAK, v);
+	struct sim_job *job = sim_operator_begin(node, SIM_BREAK, v);
 
 	if (job)
 		engine_break(node->engine, &job->job, v->name);
@@ -84,7 +85,7 @@ static void break_it(struct sim_node *node, struct sim_volume *v)
 
 static void unpair(struct sim_node *node, struct sim_volume *v)
 {
-	struct sim_job *job = begin(node, SIM_UNPAIR, v);
+	struct sim_job *job = sim_operator_begin(node, SIM_UNPAIR, v);
 
 	if (job)
 		engine_unpair(node->engine, &job->job, v->name);

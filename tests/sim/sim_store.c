@@ -180,9 +180,11 @@ static void submit(struct store *base, struct store_op *op)
 {
 	struct sim_store *store = sim_store_of(base);
 	struct sim_world *world = store->world;
-	struct sim_op *flight = calloc(1, sizeof(*flight));
 	uint64_t blocks = op->length / base->geometry.block_bytes;
+	struct sim_op *flight;
 
+	sim_point_store(world, store->node, store->index, op, SIM_POINT_BEFORE);
+	flight = calloc(1, sizeof(*flight));
 	assert(flight);
 	check_contract(store, op);
 	flight->op = op;
@@ -197,6 +199,7 @@ static void submit(struct store *base, struct store_op *op)
 	list_add_tail(&store->in_flight, &flight->node);
 	apply(store, op, 0, flight->early_bytes);
 	sim_wake(world, store->node, flight->due_ns);
+	sim_point_store(world, store->node, store->index, op, SIM_POINT_MIDDLE);
 }
 
 /* Which bytes a power cut may take, and which it no longer may. */
@@ -232,6 +235,7 @@ static void finish(struct sim_store *store, struct sim_op *flight)
 	op->status = flight->fate;
 	check_store_done(store, flight);
 	free(flight);
+	sim_point_store(store->world, store->node, store->index, op, SIM_POINT_THERE);
 	op->done(op);
 }
 

@@ -513,7 +513,7 @@ static void stop(struct sim_world *world)
 	check_nothing_left(world);
 }
 
-static void world_end(struct sim_world *world)
+void sim_world_end(struct sim_world *world)
 {
 	LIST_FOR_SAFE (entry, &world->wires)
 		sim_wire_destroy(LIST_ENTRY(entry, struct sim_wire, node));
@@ -529,28 +529,43 @@ static void world_end(struct sim_world *world)
 	history_pool_destroy(world->history);
 }
 
+void sim_world_begin(struct sim_world *world, struct sim_log *log, uint64_t seed)
+{
+	memset(world, 0, sizeof(*world));
+	world->log = log;
+	world->seq = 1;
+	world->now_ns = MS(1000);
+	world->history = history_pool_create();
+	list_init(&world->wires);
+	rng_init(&world->rng, seed);
+	node_begin(world, 0);
+	node_begin(world, 1);
+}
+
+void sim_world_start(struct sim_world *world)
+{
+	world->session_disturbed = !world->profile.faultless;
+	engine_begin(&world->node[0], false);
+	engine_begin(&world->node[1], false);
+	enter(world, SIM_LOAD);
+}
+
+bool sim_world_pass(struct sim_world *world)
+{
+	return step(world);
+}
+
 void sim_run(struct sim_log *log, uint64_t seed, uint64_t steps, bool verbose,
 	     struct sim_totals *totals)
 {
 	static struct sim_world world;
 
 	sim_log_start(log, seed, verbose);
-	memset(&world, 0, sizeof(world));
-	world.log = log;
+	sim_world_begin(&world, log, seed);
 	world.steps_max = steps;
 	world.totals = *totals;
-	world.seq = 1;
-	world.now_ns = MS(1000);
-	world.history = history_pool_create();
-	list_init(&world.wires);
-	rng_init(&world.rng, seed);
-	node_begin(&world, 0);
-	node_begin(&world, 1);
 	sim_profile_draw(&world);
-	world.session_disturbed = !world.profile.faultless;
-	engine_begin(&world.node[0], false);
-	engine_begin(&world.node[1], false);
-	enter(&world, SIM_LOAD);
+	sim_world_start(&world);
 	while (world.steps < steps && step(&world))
 		;
 	if (!world.profile.abrupt) {
@@ -559,6 +574,6 @@ void sim_run(struct sim_log *log, uint64_t seed, uint64_t steps, bool verbose,
 		heal(&world);
 	}
 	stop(&world);
-	world_end(&world);
+	sim_world_end(&world);
 	*totals = world.totals;
 }

@@ -20,6 +20,7 @@
 #include "tests/sim/sim_history.h"
 #include "tests/sim/sim_link.h"
 #include "tests/sim/sim_log.h"
+#include "tests/sim/sim_point.h"
 #include "tests/sim/sim_rng.h"
 #include "tests/sim/sim_store.h"
 
@@ -152,6 +153,7 @@ enum sim_job_kind {
 	SIM_PROMOTE,
 	SIM_DEMOTE,
 	SIM_POLICY,
+	SIM_EXPAND,
 };
 
 struct sim_job {
@@ -239,6 +241,8 @@ struct sim_world {
 	/* Which kinds of failure somebody may blame on a fault. */
 	bool disk_failed, payload_damaged, session_disturbed;
 	struct sim_totals totals;
+	/* Told of each point that a node passes; NULL = nobody wants to know. */
+	void (*point)(struct sim_world *world, const struct sim_point *point);
 };
 
 #define SIM_NOTE(world, node, fmt, ...)                                                            \
@@ -252,6 +256,16 @@ _Noreturn void sim_fail(struct sim_world *world, const char *invariant, const ch
 /* Runs one seed in this process; returns when nothing was broken. */
 void sim_run(struct sim_log *log, uint64_t seed, uint64_t steps, bool verbose,
 	     struct sim_totals *totals);
+
+/*
+ * The parts of a run, for who wants another course than sim_run()'s: a new world without
+ * engines, whose profile is then chosen; its engines; one pass of the node that is due next
+ * (false: nothing will ever happen again); the end, which leaves the engines alone.
+ */
+void sim_world_begin(struct sim_world *world, struct sim_log *log, uint64_t seed);
+void sim_world_start(struct sim_world *world);
+bool sim_world_pass(struct sim_world *world);
+void sim_world_end(struct sim_world *world);
 
 /* The node has something to do at @at_ns. */
 void sim_wake(struct sim_world *world, unsigned node, uint64_t at_ns);
@@ -271,6 +285,9 @@ void sim_net_fault(struct sim_world *world);
 void sim_client_run(struct sim_node *node);
 /* One well-formed request on @volume, which is open; false when there is no room. */
 bool sim_client_one(struct sim_node *node, struct sim_volume *volume);
+/* A write of just these blocks. */
+bool sim_client_write(struct sim_node *node, struct sim_volume *volume, uint64_t first_block,
+		      uint64_t block_count);
 void sim_client_open(struct sim_node *node, struct sim_volume *volume);
 void sim_client_close(struct sim_volume *volume);
 
@@ -294,6 +311,9 @@ void sim_volume_sweep(struct sim_node *node);
 
 /* sim_operator.c: the operations on mirrors. */
 void sim_operator_run(struct sim_node *node);
+/* The job of an operation that the caller begins now, or NULL when there are too many. */
+struct sim_job *sim_operator_begin(struct sim_node *node, enum sim_job_kind kind,
+				   struct sim_volume *volume);
 void sim_operator_done(struct sim_job *job, bool ok);
 /* After the faults: does what only an operator can, so that everything can end. */
 void sim_operator_mend(struct sim_world *world);
