@@ -233,7 +233,7 @@ void operation_resume(struct mirror *m, struct mirror_op *op)
 
 /* --- unpair --- */
 
-static void unpair_committed(struct mirror *m, enum ls_status status)
+static void unpair_ended(struct mirror *m, enum ls_status status, bool both)
 {
 	struct volume *v = m->volume;
 
@@ -246,10 +246,26 @@ static void unpair_committed(struct mirror *m, enum ls_status status)
 	mirror_set(m->engine, v, MIRROR_NONE);
 	v->mirror_reason[0] = '\0';
 	core_release(&m->engine->core, v);
-	op_end(m, 0, "volume '%s' is not paired any more", v->record.name);
+	if (both)
+		op_end(m, 0, "volume '%s' is not paired any more", v->record.name);
+	else
+		op_end(m, 0,
+		       "volume '%s' is not paired any more on this node; node '%s' is not "
+		       "connected: unpair it there, too",
+		       v->record.name, m->before.replicas[0].node_name);
 }
 
-static void unpair_record(struct mirror *m)
+static void unpair_committed(struct mirror *m, enum ls_status status)
+{
+	unpair_ended(m, status, true);
+}
+
+static void unpair_committed_here(struct mirror *m, enum ls_status status)
+{
+	unpair_ended(m, status, false);
+}
+
+static void unpair_record(struct mirror *m, void (*committed)(struct mirror *, enum ls_status))
 {
 	struct volume_record *r = &m->volume->record;
 
@@ -257,13 +273,20 @@ static void unpair_record(struct mirror *m)
 	r->association = ASSOCIATION_NONE;
 	r->replica_count = 0;
 	memset(&r->replicas[0], 0, sizeof(r->replicas[0]));
-	mirror_commit(m, unpair_committed);
+	mirror_commit(m, committed);
 }
 
 static void unpair_answered(struct mirror *m, const struct frame *f)
 {
-	if (!f || f->status == LS_OK || f->status == LS_NO_VOLUME) {
-		unpair_record(m);
+	if (f && (f->status == LS_OK || f->status == LS_NO_VOLUME)) {
+		unpair_record(m, unpair_committed);
+		return;
+	}
+	/* It may have forgotten this node, or not: who is asked again will know. */
+	if (!f) {
+		op_end(m, -EPIPE,
+		       "node '%s' was lost before it said that it is unpaired, too; ask again",
+		       peer_name(m));
 		return;
 	}
 	op_end(m, -EIO, "node '%s' could not record it: %s", peer_name(m),
@@ -279,7 +302,7 @@ void operation_unpair(struct mirror *m, struct mirror_op *op)
 		return;
 	}
 	if (!peer_up(m->peer)) {
-		unpair_record(m);
+		unpair_record(m, unpair_committed_here);
 		return;
 	}
 	if (!op_buffer(m))
