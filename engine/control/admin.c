@@ -575,3 +575,20 @@ void engine_expand(struct engine *e, struct job *job, const char *volume, uint64
 		operate(e, job, volume,
 			(struct mirror_op){.run = operation_expand, .bytes = size_bytes});
 }
+
+void engine_verify(struct engine *e, struct job *job, const char *volume,
+		   const struct verify_wish *wish, struct verify_result *result)
+{
+	struct volume *v = volume_for(e, job, volume);
+
+	if (v)
+		verify_request(e, job, v, wish, result);
+}
+
+void engine_verify_stop(struct engine *e, struct job *job, const char *volume)
+{
+	struct volume *v = volume_for(e, job, volume);
+
+	if (v)
+		verify_cancel(job, v);
+}

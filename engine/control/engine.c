@@ -48,6 +48,7 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 		return err_set(err, -ENOMEM, "out of memory");
 	list_init(&e->pairings);
 	list_init(&e->resyncs);
+	list_init(&e->verifies);
 	e->core.writes_held = mirror_writes_held;
 	e->core.leg_failed = mirror_leg_failed;
 	e->core.piece_ended = resync_piece_ended;
@@ -117,6 +118,7 @@ static void stop_mirrors(struct engine *e)
 		if (!m)
 			continue;
 		mirror_jobs_done(m, -ESHUTDOWN, "this node is stopping");
+		verify_stop(m, -ESHUTDOWN, "this node is stopping");
 		while ((node = list_pop(&m->ops))) {
 			struct mirror_op *op = LIST_ENTRY(node, struct mirror_op, node);
 
@@ -137,7 +139,7 @@ static bool mirrors_idle(const struct engine *e)
 		if (v->map.busy)
 			return false;
 		if (m && (m->calling || m->committing || m->round_open || m->op ||
-			  !list_empty(&m->ops) || !list_empty(&m->jobs)))
+			  !list_empty(&m->ops) || !list_empty(&m->jobs) || m->verify.units))
 			return false;
 	}
 	return e->units_busy == 0;
@@ -184,8 +186,10 @@ void engine_destroy(struct engine *e)
 void engine_tick(struct engine *e, uint64_t now_ns)
 {
 	e->core.now_ns = now_ns;
-	if (UNLIKELY(now_ns >= e->pace.wake_ns))
+	if (UNLIKELY(now_ns >= e->pace.wake_ns)) {
 		resync_more(e);
+		verify_more(e);
+	}
 	if (LIKELY(now_ns < e->next_tick_ns))
 		return;
 	session_tick(e);

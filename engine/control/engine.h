@@ -20,6 +20,7 @@
 #include "engine/core/request.h"
 #include "engine/core/volume.h"
 #include "engine/peer/job.h"
+#include "engine/peer/verify.h"
 #include "nvme/store.h"
 #include "verbs/link.h"
 
@@ -118,6 +119,15 @@ void engine_set_policy(struct engine *engine, struct job *job, const char *volum
  */
 void engine_expand(struct engine *engine, struct job *job, const char *volume, uint64_t size_bytes);
 
+/*
+ * Compares @volume, which is primary here and in sync, with its peer's replica, beside I/O; see
+ * verify.h and engine/doc/verify.md.  The job's error says why it could not, or not to the end;
+ * @result, which is the caller's until the job is done, what it found so far.
+ */
+void engine_verify(struct engine *engine, struct job *job, const char *volume,
+		   const struct verify_wish *wish, struct verify_result *result);
+void engine_verify_stop(struct engine *engine, struct job *job, const char *volume);
+
 /* A peer: its node name, the key that both share, and where to dial it ("" = it dials us). */
 int engine_peer_add(struct engine *engine, const char *name, const char *address, const void *key,
 		    size_t key_bytes, struct err *err) MUST_CHECK;
@@ -155,6 +165,8 @@ struct volume_status {
 	char peer[NODE_NAME_MAX + 1]; /* "" when not paired */
 	char peer_volume[VOLUME_NAME_MAX + 1];
 	uint32_t open_count;
+	/* Of the verify that runs or waits for its turn; total 0 = none. */
+	uint64_t verify_done_bytes, verify_total_bytes, verify_different_bytes, verify_started_ns;
 	uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
 	uint64_t reads, writes, flushes, discards, read_bytes, written_bytes, errors;
 	/* Local legs of reads that failed; what the peer gave instead; write-backs of that. */

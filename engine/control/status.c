@@ -173,6 +173,12 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		snprintf(s->peer, sizeof(s->peer), "%s", r->replicas[0].node_name);
 		snprintf(s->peer_volume, sizeof(s->peer_volume), "%s", r->replicas[0].volume_name);
 	}
+	if (m && m->verify.job) {
+		s->verify_done_bytes = m->verify.result->compared_bytes;
+		s->verify_total_bytes = m->verify.end - m->verify.begin;
+		s->verify_different_bytes = m->verify.result->different_bytes;
+		s->verify_started_ns = m->verify.started_ns;
+	}
 	if (m && m->map_bytes) {
 		s->peer_generations = m->theirs.generations;
 		s->peer_dirty_regions = count_bits(m->map, m->map_bytes);

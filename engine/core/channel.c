@@ -243,6 +243,11 @@ static uint32_t saturate(uint64_t ns)
 	return ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
 }
 
+static uint64_t part_sum(const struct serve *s, const uint8_t *data, uint32_t length)
+{
+	return s->frame.flags & FRAME_CRC_PARTS ? crc32c(data, length) : checksum64(data, length);
+}
+
 /* Which of the checksummed parts differ from what is on the device. */
 static uint64_t differences(const struct serve *s)
 {
@@ -252,7 +257,7 @@ static uint64_t differences(const struct serve *s)
 	for (uint32_t at = 0, i = 0; at < s->frame.length; at += CHECK_BYTES, i++) {
 		uint32_t n = (uint32_t)min_u64(CHECK_BYTES, s->frame.length - at);
 
-		if (checksum64(data + at, n) != s->sums[i])
+		if (part_sum(s, data + at, n) != s->sums[i])
 			mask |= UINT64_C(1) << i;
 	}
 	return mask;

@@ -16,6 +16,7 @@ static const struct {
 	[EVENT_POLICY] = {"policy", "policy "},
 	[EVENT_COPY] = {"copy", "copy "},
 	[EVENT_RESYNC] = {"resync", "resync "},
+	[EVENT_VERIFY] = {"verify", "verify "},
 	[EVENT_VOLUME] = {"volume", ""},
 	[EVENT_ERROR] = {"error", ""},
 	[EVENT_SESSION] = {"session", "session "},

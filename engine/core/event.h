@@ -20,6 +20,7 @@ enum event_kind {
 	EVENT_POLICY,
 	EVENT_COPY, /* is this replica a consistent copy? */
 	EVENT_RESYNC,
+	EVENT_VERIFY, /* begun, a difference, ended, stopped */
 	EVENT_VOLUME, /* created, deleted, expanded */
 	EVENT_ERROR, /* of a device, a pool's table, a leg: @what says which */
 	EVENT_SESSION,

@@ -71,7 +71,7 @@ enum frame_verdict frame_decode(const uint8_t bytes[FRAME_BYTES], struct frame *
 	};
 	if (!command_known(f.command))
 		return FRAME_BAD_COMMAND;
-	if (f.flags & ~(FRAME_FUA | FRAME_CRC | FRAME_COMPLETION))
+	if (f.flags & ~(FRAME_FUA | FRAME_CRC | FRAME_CRC_PARTS | FRAME_COMPLETION))
 		return FRAME_BAD_FLAGS;
 	*frame = f;
 	return FRAME_OK;

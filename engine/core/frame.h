@@ -7,7 +7,8 @@
  *       0    4 magic            "LSF1"
  *       4    1 version          FRAME_VERSION
  *       5    1 command          enum frame_command
- *       6    2 flags            FRAME_FUA, FRAME_CRC, FRAME_COMPLETION; others must be 0
+ *       6    2 flags            FRAME_FUA, FRAME_CRC, FRAME_CRC_PARTS, FRAME_COMPLETION; others
+ *                               must be 0
  *       8    8 target           target node address: of the node the frame is sent to
  *      16    8 initiator        initiating node address: of the node that sends the frame
  *      24    8 message          message identification; see msgid.h
@@ -70,6 +71,7 @@ static inline bool frame_of_handshake(uint8_t command)
 
 #define FRAME_FUA 0x0001u
 #define FRAME_CRC 0x0002u
+#define FRAME_CRC_PARTS 0x0004u /* of a CHECK: its checksums are CRC32C */
 #define FRAME_COMPLETION 0x8000u
 
 struct frame {

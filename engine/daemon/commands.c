@@ -290,6 +290,8 @@ static const struct {
 	{"demote", command_demote, false, true},
 	{"expand", command_expand, false, true},
 	{"policy", command_policy, false, true},
+	{"verify", command_verify, false, true},
+	{"verify-stop", command_verify_stop, false, true},
 	{"capture", command_capture, false, false},
 	{"capture-read", command_capture_read, false, false},
 	{"events", command_events, true, false},

@@ -99,12 +99,48 @@ static void answer_job(struct ctl_conn *conn, const struct job *job)
 	ctl_answer(conn, answer);
 }
 
+static struct json_object *place_json(const struct verify_place *place)
+{
+	struct json_object *json = json_object_new_object();
+
+	json_set_u64(json, "offset", place->offset);
+	json_set_u64(json, "length", place->length);
+	json_set_text(json, "blame", verify_blame_name(place->blame));
+	json_set_bool(json, "unreadable", place->unreadable);
+	json_set_bool(json, "repaired", place->repaired);
+	return json;
+}
+
+static struct json_object *found_json(const struct task *t)
+{
+	const struct verify_result *found = t->found;
+	struct json_object *json = json_object_new_object(), *places = json_object_new_array();
+	struct json_object *blamed = json_object_new_object();
+
+	json_set_text(json, "text", t->job.err.text);
+	json_set_u64(json, "compared_bytes", found->compared_bytes);
+	json_set_u64(json, "different_bytes", found->different_bytes);
+	json_set_u64(json, "repaired_bytes", found->repaired_bytes);
+	json_set_u64(json, "duration_ns", found->duration_ns);
+	for (unsigned i = 0; i < VERIFY_BLAMES; i++)
+		json_set_u64(blamed, verify_blame_name((enum verify_blame)i),
+			     found->blamed_bytes[i]);
+	json_object_object_add(json, "blamed_bytes", blamed);
+	for (unsigned i = 0; i < found->place_count; i++)
+		json_object_array_add(places, place_json(&found->places[i]));
+	json_object_object_add(json, "differences", places);
+	json_set_bool(json, "more", found->more);
+	return json;
+}
+
 static void finish_long(struct task *t)
 {
 	struct long_job *j = t->ctx;
 
 	j->open = false;
-	if (j->conn)
+	if (j->conn && t->found && !t->job.err.code)
+		ctl_answer(j->conn, found_json(t));
+	else if (j->conn)
 		answer_job(j->conn, &t->job);
 	j->conn = NULL;
 	sd_event_source_set_enabled(j->timer, SD_EVENT_OFF);
@@ -120,6 +156,7 @@ static void start_long(struct task *t, struct json_object *request)
 					     10000, on_timer, j) < 0) {
 		fail_memory(t->conn);
 		free(j);
+		free(t->found);
 		free(t);
 		return;
 	}
@@ -304,6 +341,46 @@ void command_expand(struct ctl_conn *conn, struct json_object *request)
 	err_set(&err, -EINVAL, "'size' (in bytes, of the whole volume) is missing or 0");
 	ctl_fail(conn, &err);
 	free(t);
+}
+
+static void run_verify(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_verify(engine, &t->job, t->name, &t->verify, t->found);
+}
+
+void command_verify(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = volume_task(conn, request, run_verify, finish_long);
+
+	if (!t)
+		return;
+	t->verify = (struct verify_wish){
+		.offset = json_get_u64(request, "offset", 0),
+		.length = json_get_u64(request, "length", 0),
+		.repair = json_get_bool(request, "repair", false),
+	};
+	t->found = calloc(1, sizeof(*t->found));
+	if (t->found) {
+		start_long(t, request);
+		return;
+	}
+	fail_memory(conn);
+	free(t);
+}
+
+static void run_verify_stop(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_verify_stop(engine, &t->job, t->name);
+}
+
+void command_verify_stop(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = volume_task(conn, request, run_verify_stop, finish_once);
+
+	if (t)
+		task_start(t);
 }
 
 static void run_policy(struct task *t, struct engine *engine)

@@ -158,6 +158,14 @@ static void set_mirror(struct json_object *json, const struct volume_status *v, 
 	set_difference(json, v);
 }
 
+static void set_verify(struct json_object *json, const struct volume_status *v, uint64_t now_ns)
+{
+	json_set_u64(json, "verify_done_bytes", v->verify_done_bytes);
+	json_set_u64(json, "verify_total_bytes", v->verify_total_bytes);
+	json_set_u64(json, "verify_different_bytes", v->verify_different_bytes);
+	json_set_u64(json, "verify_ns", now_ns - v->verify_started_ns);
+}
+
 struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns)
 {
 	struct json_object *json = json_object_new_object();
@@ -171,6 +179,8 @@ struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns)
 	json_set_u64(json, "block_bytes", v->block_bytes);
 	json_set_text(json, "role", v->role == VOLUME_PRIMARY ? "primary" : "secondary");
 	set_mirror(json, v, now_ns);
+	if (v->verify_total_bytes)
+		set_verify(json, v, now_ns);
 	json_set_u64(json, "open_count", v->open_count);
 	json_set_u64(json, "reads", v->reads);
 	json_set_u64(json, "writes", v->writes);

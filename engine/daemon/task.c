@@ -21,6 +21,7 @@ static void task_on_control(struct call *call)
 	t->finish(t);
 	explicit_bzero(&t->key, sizeof(t->key));
 	free(t->frames);
+	free(t->found);
 	free(t);
 }
 

@@ -36,6 +36,8 @@ struct task {
 	struct store *stores[POOL_DEVICES_MAX];
 	char paths[POOL_DEVICES_MAX][STATE_PATH_MAX + 1];
 	struct captured_frame *frames;
+	struct verify_wish verify;
+	struct verify_result *found;
 	struct pool_open *opening;
 	void *ctx;
 };
@@ -90,6 +92,8 @@ void command_promote(struct ctl_conn *conn, struct json_object *request);
 void command_demote(struct ctl_conn *conn, struct json_object *request);
 void command_expand(struct ctl_conn *conn, struct json_object *request);
 void command_policy(struct ctl_conn *conn, struct json_object *request);
+void command_verify(struct ctl_conn *conn, struct json_object *request);
+void command_verify_stop(struct ctl_conn *conn, struct json_object *request);
 
 /* For commands: the text @key of @request into @out; "" when it is absent and not @needed. */
 bool arg_text(struct ctl_conn *conn, struct json_object *request, const char *key, bool needed,

@@ -51,6 +51,7 @@ struct mirror *mirror_get(struct engine *e, struct volume *v)
 		list_init(&m->jobs);
 		list_init(&m->expand.jobs);
 		list_init(&m->resync_node);
+		list_init(&m->verify.node);
 		list_init(&m->call.node);
 		v->peering = m;
 	}
@@ -67,7 +68,7 @@ void mirror_free(struct volume *v)
 	if (!m)
 		return;
 	assert(!m->calling && !m->committing && list_empty(&m->ops) && list_empty(&m->jobs));
-	assert(!expand_busy(m));
+	assert(!expand_busy(m) && !m->verify.job && !m->verify.units);
 	free(m);
 	v->peering = NULL;
 }
@@ -573,6 +574,7 @@ void mirror_stop(struct volume *v, const char *reason)
 	v->yields = false;
 	resync_stop(m);
 	expand_stop(m);
+	verify_stop(m, -EPIPE, reason[0] ? reason : "the mirror was stopped");
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
 		v->channels[i] = NULL;
 	if (mirrored && !MUTANT(FORGETS_IN_FLIGHT))
@@ -758,4 +760,5 @@ void mirror_tick(struct engine *e)
 			round_begin(m);
 	}
 	resync_run(e);
+	verify_more(e);
 }

@@ -10,6 +10,7 @@
 #include "engine/peer/decide.h"
 #include "engine/peer/job.h"
 #include "engine/peer/pace.h"
+#include "engine/peer/verify.h"
 
 /* Sessions at once: one per peer, one more per peer that replaces it, a few strangers. */
 #define SESSIONS_MAX (2 * ENGINE_PEERS_MAX + 4)
@@ -136,6 +137,19 @@ struct expand {
 	struct list jobs;
 };
 
+/* One operator's comparison of both replicas; engine/doc/verify.md. */
+struct verify {
+	struct list node; /* in engine.verifies; the first one runs */
+	struct job *job; /* NULL = none */
+	struct verify_result *result; /* the asker's */
+	bool repair;
+	uint64_t begin, end, at; /* bytes; the next chunk begins at @at */
+	uint64_t started_ns;
+	uint32_t told; /* differences, one by one */
+	uint32_t turn; /* chunks of another one are left over from a verify that was stopped */
+	unsigned units; /* chunks under way */
+};
+
 #define CONTROL_BUFFERS 4u
 #define CONTROL_BUFFER_BYTES 8192u
 
@@ -205,6 +219,7 @@ struct mirror {
 	enum ls_status resync_status;
 
 	struct expand expand;
+	struct verify verify;
 
 	/* Clearing rounds of the map. */
 	struct leg flush_leg;
@@ -227,6 +242,29 @@ struct copy_unit {
 	uint64_t began_ns, read_ns; /* the local read began, ended */
 	uint32_t turn; /* of the mirror's resync that it belongs to */
 	bool busy, zeroes;
+};
+
+/* One chunk of a verify on its way; verify_unit.c.  Its buffers are the copy unit's. */
+struct verify_unit {
+	struct mirror *mirror;
+	struct range range;
+	struct leg leg;
+	struct call call;
+	struct map_wait map;
+	uint8_t *buf, *sums;
+	uint64_t offset, length;
+	/* Parts of CHECK_BYTES, as bits. */
+	uint64_t differs;
+	uint64_t logged; /* known to the checksum log */
+	uint64_t wrong_here, wrong_there; /* of those */
+	uint64_t run_at, run_bytes; /* what is told, or repaired, now */
+	enum verify_blame blame; /* of it */
+	uint64_t began_ns, read_ns; /* the local read began, ended */
+	uint32_t turn; /* of the verify that it belongs to */
+	uint8_t round, resends;
+	bool busy;
+	bool unreadable; /* one side could not be read */
+	bool marked; /* in the write-intent map */
 };
 
 struct engine_settings {
@@ -259,7 +297,9 @@ struct engine {
 	struct list resyncs; /* struct mirror that copy, the first one now */
 	struct copy_unit units[COPY_UNITS];
 	unsigned units_busy;
-	struct pace pace; /* of what the units copy */
+	struct list verifies; /* struct mirror that are verified, the first one now */
+	struct verify_unit verify_units[COPY_UNITS]; /* each uses the buffers of its copy unit */
+	struct pace pace; /* of what all units read and copy */
 	unsigned admin_open; /* pool and volume operations under way */
 };
 
@@ -372,6 +412,22 @@ void resync_run(struct engine *engine);
 void resync_more(struct engine *engine);
 /* core's hook */
 void resync_piece_ended(void *engine, bool mirrored, uint64_t since_ns);
+
+/* The buffers of copy unit @i, for who has it. */
+uint8_t *copy_buffer(const struct engine *engine, size_t i);
+uint8_t *copy_sums(const struct engine *engine, size_t i);
+
+/* verify.c, verify_unit.c */
+void verify_request(struct engine *engine, struct job *job, struct volume *volume,
+		    const struct verify_wish *wish, struct verify_result *result);
+void verify_cancel(struct job *job, struct volume *volume);
+/* Ends it, if one runs or waits; chunks under way end by themselves. */
+void verify_stop(struct mirror *mirror, int code, const char *reason);
+/* Goes on if it may; at pace.wake_ns, and when no resync runs any more. */
+void verify_more(struct engine *engine);
+void verify_found(struct mirror *mirror, const struct verify_place *place);
+void verify_unit_start(struct mirror *mirror, struct verify_unit *unit, uint64_t offset,
+		       uint64_t length);
 
 /* expand.c */
 bool expand_pending(const struct volume *volume); /* begun, durably, and not ended */

@@ -435,9 +435,15 @@ void operation_demote(struct mirror *m, struct mirror_op *op)
 		op_end(m, -EBUSY, "volume '%s' is growing; wait for that first", v->record.name);
 		return;
 	}
-	if (v->open_count > 0 || v->ranges.count > m->engine->units_busy) {
+	if (v->open_count > 0 || v->ranges.count > m->engine->units_busy + m->verify.units) {
 		op_end(m, -EBUSY, "volume '%s' is in use by %u client%s", v->record.name,
 		       v->open_count, v->open_count == 1 ? "" : "s");
+		return;
+	}
+	/* Its last chunk may be writing to the peer, whose primary may be another one then. */
+	verify_stop(m, -ECANCELED, "the volume is being demoted");
+	if (m->verify.units) {
+		op_later(m);
 		return;
 	}
 	mirror_change(m, "demoted by the operator");

@@ -240,6 +240,16 @@ static void unit_granted(struct range *range)
 	leg_start(&u->leg, &v->record, v->pool->stores);
 }
 
+uint8_t *copy_buffer(const struct engine *e, size_t i)
+{
+	return (uint8_t *)e->copy_region->base + i * PIECE_BYTES_MAX;
+}
+
+uint8_t *copy_sums(const struct engine *e, size_t i)
+{
+	return copy_buffer(e, COPY_UNITS) + i * 4096;
+}
+
 static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, uint64_t length)
 {
 	struct engine *e = m->engine;
@@ -251,8 +261,8 @@ static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, u
 	u->busy = true;
 	e->units_busy++;
 	pace_begin(&e->pace, e->core.now_ns, length, resync_limit(m));
-	u->buf = (uint8_t *)e->copy_region->base + i * PIECE_BYTES_MAX;
-	u->sums = (uint8_t *)e->copy_region->base + (size_t)COPY_UNITS * PIECE_BYTES_MAX + i * 4096;
+	u->buf = copy_buffer(e, i);
+	u->sums = copy_sums(e, i);
 	u->offset = offset;
 	u->length = length;
 	m->resync_at = offset + u->length;
@@ -390,7 +400,7 @@ static uint64_t chunk_length(const struct volume *v, uint64_t at, uint64_t bytes
 static struct copy_unit *free_unit(struct engine *e)
 {
 	for (unsigned i = 0; i < COPY_UNITS; i++)
-		if (!e->units[i].busy)
+		if (!e->units[i].busy && !e->verify_units[i].busy)
 			return &e->units[i];
 	return NULL;
 }

@@ -31,6 +31,7 @@ static const struct command {
 	{NULL, "promote", cmd_promote, "let processes write to a volume on this node"},
 	{NULL, "demote", cmd_demote, "make a volume secondary on this node"},
 	{NULL, "policy", cmd_policy, "without its peer a volume goes on (fail-open) or waits"},
+	{NULL, "verify", cmd_verify, "compare a volume with its mirror, and repair what differs"},
 	{NULL, "status", cmd_status, "show everything, continually (--watch), or why (--explain)"},
 	{NULL, "events", cmd_events, "show changes of state as they happen, and why"},
 	{NULL, "capture", cmd_capture, "record frames and show their fields"},

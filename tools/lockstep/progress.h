@@ -14,7 +14,11 @@ struct json_object;
  */
 int long_job(const struct cli *cli, struct json_object *request, bool no_wait, const char *running);
 
-/* The same for a command that answers once, with a sentence. */
+/* The same, but gives what the daemon says at the end to the caller, who has to put it. */
+int long_call(const struct cli *cli, struct json_object *request, bool no_wait,
+	      struct json_object **answer);
+
+/* The same as long_job() for a command that answers once, with a sentence. */
 int short_job(const struct cli *cli, struct json_object *request);
 
 #endif
