@@ -175,5 +175,32 @@ write("control", "too-long", b"\x20" + b"x" * 100 + b'\n{"command":"ping"}\n')
 write("control", "too-long-later", b"\x20{\n" + b" " * 200 + b'\xff{"command":"ping"}\n')
 write("control", "early", b"\x10" + b'{"command":"volume-delete","name":"vol"}\n{"command":"status"}\n')
 
+# --- tcp: how, a grant, pieces of the stream ---
+def piece(data):
+    return bytes([len(data)]) + data
+
+
+def item(kind, slot, length, magic=0x4B4C, zero=0):
+    return struct.pack("<HBBII", magic, kind, zero, slot, length)
+
+
+grant = struct.pack("<III", 0x3154474C, 64, 131072).ljust(32, b"\x00")
+write("tcp", "message", b"\x03" + grant + piece(item(1, 0, 8) + b"12345678") + piece(item(1, 0, 64) + bytes(64)))
+write("tcp", "request", b"\x03" + grant + piece(item(2, 3, 16) + bytes(80)) + piece(item(2, 0, 0) + bytes(64)))
+write("tcp", "in-parts", b"\x0b" + grant + b"".join(piece(bytes([b])) for b in item(2, 1, 4) + bytes(68)))
+write("tcp", "at-once", b"\x07" + grant + piece(item(1, 0, 8) + b"12345678" + item(2, 1, 16) + bytes(80) + item(1, 0, 1) + b"1"))
+write("tcp", "no-slots", b"\x00" + bytes(32) + piece(item(2, 0, 4) + bytes(68)))
+write("tcp", "slot-too-far", b"\x01" + bytes(32) + piece(item(2, 4, 4) + bytes(68)))
+write("tcp", "too-long", b"\x01" + bytes(32) + piece(item(2, 0, 4097) + bytes(68)))
+write("tcp", "message-too-long", b"\x01" + bytes(32) + piece(item(1, 0, 1 << 16) + bytes(68)))
+write("tcp", "no-magic", b"\x01" + bytes(32) + piece(item(1, 0, 1, magic=1)))
+
+# --- state: node.json ---
+write("state", "empty", b'{"format":"lockstep-node","version":1,"node":{"name":"a","address":"a1"},"pools":[],"peers":[]}')
+write("state", "full", b'{"format":"lockstep-node","version":1,"node":{"name":"a","address":"0x00000000000000a1"},'
+      b'"pools":[{"name":"p","devices":["/dev/x","file:/y"]}],'
+      b'"peers":[{"name":"b","address":"h:1","key_file":"/k"},{"name":"c","key_file":"/k"}]}')
+write("state", "later", b'{"format":"lockstep-node","version":2}')
+
 if __name__ == "__main__":
     print(sum(len(files) for _, _, files in os.walk(here)), "files in", here, file=sys.stderr)
