@@ -20,6 +20,10 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 #define RETRY_NS (1000 * NS_PER_MS)
+/* A leg that failed: after 5, 10, 20 … seconds; from the beginning after ten minutes of peace. */
+#define BACKOFF_NS (5 * RETRY_NS)
+#define BACKOFF_MAX_NS (60 * RETRY_NS)
+#define BACKOFF_FORGET_NS (600 * RETRY_NS)
 
 bool peer_up(const struct peer *p)
 {
@@ -595,15 +599,33 @@ void mirror_disconnect(struct engine *e, struct channel *channel, const char *re
 			mirror_stop(v, reason);
 }
 
+uint64_t mirror_backoff_ns(struct mirror *m)
+{
+	uint64_t now = m->engine->core.now_ns, wait;
+
+	if (now - m->failed_at_ns > BACKOFF_FORGET_NS)
+		m->failures = 0;
+	m->failed_at_ns = now;
+	wait = min_u64(BACKOFF_NS << m->failures, BACKOFF_MAX_NS);
+	if (wait < BACKOFF_MAX_NS)
+		m->failures++;
+	return wait;
+}
+
 void mirror_leg_failed(void *engine, struct volume *v, const char *reason)
 {
 	struct engine *e = engine;
+	uint64_t wait;
+	char text[240];
 
 	if (!volume_mirrors(v))
 		return;
-	tell_error(e, v, "leg", "%s", reason);
-	mirror_stop(v, reason);
-	v->peering->retry_at_ns = e->core.now_ns + 5 * RETRY_NS;
+	wait = mirror_backoff_ns(v->peering);
+	snprintf(text, sizeof(text), "%s; a resync begins in %llu s", reason,
+		 (unsigned long long)(wait / RETRY_NS));
+	tell_error(e, v, "leg", "%s", text);
+	mirror_stop(v, text);
+	v->peering->retry_at_ns = e->core.now_ns + wait;
 }
 
 void mirror_connect(struct engine *e, struct peer *p)

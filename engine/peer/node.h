@@ -181,6 +181,9 @@ struct mirror {
 	struct decision decision;
 	enum wish wish;
 	uint64_t retry_at_ns; /* of the exchange; 0 = only when something happens */
+	/* Of a leg, or of what a resync copies: what is tried again waits longer each time. */
+	unsigned failures;
+	uint64_t failed_at_ns;
 	uint64_t alone_at_ns; /* not to go alone before: the pool's table could not be written */
 
 	/* One request to the peer at a time, and one commit. */
@@ -217,6 +220,11 @@ struct mirror {
 	uint32_t resync_turn;
 	bool resync_blind; /* the target has nothing: no checksums first */
 	enum ls_status resync_status;
+	uint8_t resync_bad[INTENT_REGIONS_MAX / 8]; /* regions with a chunk that failed, as bits */
+	unsigned resync_bad_chunks;
+	uint64_t resync_bad_at; /* byte of the first */
+	enum ls_status resync_bad_status;
+	uint64_t resync_again_ns; /* nothing else is left: when these are tried again; 0 = no */
 
 	struct expand expand;
 	struct verify verify;
@@ -369,6 +377,8 @@ void mirror_disconnect(struct engine *engine, struct channel *channel, const cha
 void mirror_kick(struct mirror *mirror);
 void mirror_tick(struct engine *engine);
 void mirror_decide(struct mirror *mirror);
+/* How long to wait before what has failed is tried again. */
+uint64_t mirror_backoff_ns(struct mirror *mirror);
 void mirror_reason(struct volume *volume, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* core's hooks */
 void mirror_writes_held(void *engine, struct volume *volume);
@@ -408,6 +418,8 @@ void generations_encode(const struct generations *generations, uint8_t *bytes);
 void resync_start(struct mirror *mirror);
 void resync_stop(struct mirror *mirror);
 void resync_run(struct engine *engine);
+/* What could not be copied is tried again now, not when its time has come. */
+void resync_again(struct mirror *mirror);
 /* The copy goes on if it may: at pace.wake_ns. */
 void resync_more(struct engine *engine);
 /* core's hook */

@@ -214,6 +214,8 @@ void operation_resume(struct mirror *m, struct mirror_op *op)
 	}
 	if (volume_mirrors(v)) {
 		list_add_tail(&m->jobs, &op_take(m)->node);
+		m->failures = 0;
+		resync_again(m);
 		return;
 	}
 	if (op->wish && v->mirror != MIRROR_SPLIT && r->association == ASSOCIATION_ACTIVE) {
@@ -221,6 +223,8 @@ void operation_resume(struct mirror *m, struct mirror_op *op)
 		return;
 	}
 	m->wish = op->wish;
+	/* Whoever asks has mended what failed. */
+	m->failures = 0;
 	if (r->association == ASSOCIATION_ACTIVE) {
 		wait_for_sync(m);
 		return;

@@ -7,6 +7,10 @@
  * read, compared and copied under its range (I2), so a write is either before the chunk's
  * read or behind its arrival at the target.
  *
+ * A chunk that one of the devices fails is left out, its region stays dirty, and the rest is
+ * copied; then, and after BAD_CHUNKS_MAX of them, the copy pauses and tries them again later.
+ * Meanwhile writes go to both replicas as before.
+ *
  * One volume is copied at a time; the others wait in order.  How much is under way at once,
  * and how large a chunk is, pace.c says.
  */
@@ -17,8 +21,13 @@
 #include "engine/base/wire.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+/* A device that fails everything is not asked for everything. */
+#define BAD_CHUNKS_MAX 16u
+#define NS_PER_S UINT64_C(1000000000)
 
 static void copy_more(struct mirror *m);
 static void unit_next_run(struct copy_unit *u);
@@ -48,6 +57,55 @@ static bool current(const struct copy_unit *u)
 	return u->turn == u->mirror->resync_turn && copying(u->mirror);
 }
 
+/* --- what cannot be copied --- */
+
+static bool region_bad(const struct mirror *m, uint32_t region)
+{
+	return m->resync_bad[region / 8] >> (region % 8) & 1;
+}
+
+static void chunk_failed(struct mirror *m, uint32_t region, uint64_t offset, enum ls_status status)
+{
+	m->resync_bad[region / 8] |= (uint8_t)(1u << region % 8);
+	if (m->resync_bad_chunks++ > 0)
+		return;
+	m->resync_bad_at = offset;
+	m->resync_bad_status = status;
+}
+
+static void forget_bad(struct mirror *m)
+{
+	memset(m->resync_bad, 0, sizeof(m->resync_bad));
+	m->resync_bad_chunks = 0;
+	m->resync_again_ns = 0;
+}
+
+/* Nothing is left that has not failed, or too much has. */
+static void resync_pause(struct mirror *m)
+{
+	struct engine *e = m->engine;
+	struct volume *v = m->volume;
+	uint64_t wait = mirror_backoff_ns(m);
+
+	m->resync_again_ns = e->core.now_ns + wait;
+	mirror_reason(v,
+		      "%u parts could not be copied, the first at byte %llu: %s; tried again in "
+		      "%llu s",
+		      m->resync_bad_chunks, (unsigned long long)m->resync_bad_at,
+		      ls_status_text(m->resync_bad_status), (unsigned long long)(wait / NS_PER_S));
+	tell_error(e, v, "resync", "%s", v->mirror_reason);
+	mirror_jobs_done(m, -EIO, v->mirror_reason);
+}
+
+void resync_again(struct mirror *m)
+{
+	if (!m->resync_again_ns)
+		return;
+	forget_bad(m);
+	list_add_tail(&m->engine->resyncs, &m->resync_node);
+	m->engine->next_tick_ns = 0;
+}
+
 /* --- one chunk --- */
 
 static bool region_under_way(const struct mirror *m, uint32_t region)
@@ -73,13 +131,15 @@ static void unit_end(struct copy_unit *u, enum ls_status status)
 	m->engine->units_busy--;
 	pace_end(&m->engine->pace, now, u->length, u->read_ns - u->began_ns, now - u->read_ns);
 	range_release(&v->ranges, &u->range);
-	if (status != LS_OK && current(u))
+	if (current(u) && (status == LS_LOCAL_IO || status == LS_PEER_IO))
+		chunk_failed(m, region, u->offset, status);
+	else if (current(u))
 		m->resync_status = status;
 	if (current(u)) {
 		m->resync_done += u->length;
 		/* The cursor is past it and no other chunk of it is under way. */
-		if (MUTANT(CLEAN_EARLY) ||
-		    (m->resync_at >= region_end && !region_under_way(m, region)))
+		if (MUTANT(CLEAN_EARLY) || (m->resync_at >= region_end &&
+					    !region_under_way(m, region) && !region_bad(m, region)))
 			intent_clean(map, region);
 	}
 	copy_more(m);
@@ -102,7 +162,9 @@ static void unit_written(struct call *call, const struct frame *f)
 		return;
 	}
 	if (f->status != LS_OK && !MUTANT(COPY_ERROR_IGNORED)) {
-		unit_end(u, LS_PEER_IO);
+		bool device = f->status == LS_LOCAL_IO || f->status == LS_NO_SPACE;
+
+		unit_end(u, device ? LS_PEER_IO : LS_PROTOCOL);
 		return;
 	}
 	u->run_at += u->run_bytes;
@@ -277,7 +339,7 @@ static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, u
 
 static void resync_failed(struct mirror *m, const char *what)
 {
-	m->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
+	m->retry_at_ns = m->engine->core.now_ns + mirror_backoff_ns(m);
 	mirror_stop(m->volume, what);
 }
 
@@ -364,10 +426,10 @@ static void copy_ended(struct mirror *m)
 	m->engine->next_tick_ns = 0;
 	if (m->step != STEP_SOURCE)
 		return;
-	if (status == LS_LOCAL_IO) {
-		resync_failed(m, "a read of the resync failed on the local device");
-	} else if (status == LS_PEER_IO) {
-		resync_failed(m, "a write of the resync failed at the target");
+	if (status == LS_PROTOCOL) {
+		resync_failed(m, "the target refused a write of the resync");
+	} else if (status == LS_OK && m->resync_bad_chunks) {
+		resync_pause(m);
 	} else if (status == LS_OK) {
 		m->finishing = true;
 		m->flushed = MUTANT(SYNCED_UNFLUSHED);
@@ -376,7 +438,10 @@ static void copy_ended(struct mirror *m)
 
 /* --- from outside --- */
 
-/* Where the next chunk begins; false: nothing is dirty from the cursor on. */
+/*
+ * Where the next chunk begins; false: nothing is dirty from the cursor on, but what has failed.
+ * A region that failed in part is copied to its end.
+ */
 static bool next_dirty(const struct mirror *m, uint64_t *at)
 {
 	const struct intent *map = &m->volume->map.intent;
@@ -385,7 +450,12 @@ static bool next_dirty(const struct mirror *m, uint64_t *at)
 	if (m->resync_at >= m->volume->size_bytes)
 		return false;
 	next = intent_next_dirty(map, region);
-	*at = next == region ? m->resync_at : (uint64_t)next << map->shift;
+	*at = m->resync_at;
+	if (next == region && m->resync_at % intent_region_bytes(map))
+		return true;
+	while (next != UINT32_MAX && region_bad(m, next))
+		next = intent_next_dirty(map, next + 1);
+	*at = (uint64_t)next << map->shift;
 	return next != UINT32_MAX;
 }
 
@@ -412,7 +482,7 @@ static void copy_more(struct mirror *m)
 
 	if (active(e) != m)
 		return;
-	while (copying(m) && next_dirty(m, &at)) {
+	while (copying(m) && m->resync_bad_chunks < BAD_CHUNKS_MAX && next_dirty(m, &at)) {
 		struct copy_unit *u = free_unit(e);
 		uint64_t bytes = 0;
 
@@ -427,10 +497,12 @@ static void copy_more(struct mirror *m)
 	if (e->units_busy)
 		return;
 	/* A write that failed at the target has made a region dirty behind the cursor. */
-	if (copying(m) && intent_next_dirty(&m->volume->map.intent, 0) != UINT32_MAX) {
+	if (copying(m) && m->resync_bad_chunks < BAD_CHUNKS_MAX) {
 		m->resync_at = 0;
-		e->next_tick_ns = 0;
-		return;
+		if (next_dirty(m, &at)) {
+			e->next_tick_ns = 0;
+			return;
+		}
 	}
 	copy_ended(m);
 }
@@ -443,6 +515,7 @@ void resync_start(struct mirror *m)
 	m->resync_total = (uint64_t)map->dirty_regions << map->shift;
 	m->resync_started_ns = m->engine->core.now_ns;
 	m->resync_status = LS_OK;
+	forget_bad(m);
 	m->finishing = false;
 	m->resync_turn++;
 	/* The last chunk of a resync before a lost session may still be under way. */
@@ -454,6 +527,7 @@ void resync_start(struct mirror *m)
 void resync_stop(struct mirror *m)
 {
 	m->finishing = false;
+	m->resync_again_ns = 0;
 	if (m->resync_status == LS_OK)
 		m->resync_status = LS_PEER_LOST;
 	/* Chunks under way end by themselves; the last one takes it from the list. */
@@ -502,7 +576,12 @@ void resync_run(struct engine *e)
 	unsigned at = 0;
 
 	resync_more(e);
-	while ((v = volume_next(e, &at)))
-		if (v->peering && v->peering->finishing && v->peering->step == STEP_SOURCE)
-			finish(v->peering);
+	while ((v = volume_next(e, &at))) {
+		struct mirror *m = v->peering;
+
+		if (m && m->finishing && m->step == STEP_SOURCE)
+			finish(m);
+		else if (m && m->resync_again_ns && e->core.now_ns >= m->resync_again_ns)
+			resync_again(m);
+	}
 }

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Goal: a write that one node's device fails ends in a clear state with its reason; the resync
+# copies what it can, tries the rest again at intervals, and ends when the device is good again.
+. "$(dirname "$0")/lib.sh"
+need jq
+. "$here/faults.sh"
+
+two_nodes
+mirrored vol 16M
+at_a=$(socket_of a)
+"$ops" "$at_a" vol write:0:1M:1 flush
+through_faults
+
+# The peer's device fails a write: the primary has it, and goes on alone.
+bad b "write $(at b 131072) 4096" "zeroes $(at b 131072) 4096"
+mark a
+"$ops" "$at_a" vol write:128K:64K:2
+same alone "$(volume_field a vol mirror)" "the mirror after a write that failed at b"
+matches "write at byte 131072 failed on the peer's leg: the peer's device failed; a resync begins in 5 s" \
+	"$(volume_field a vol last_error)" "the reason"
+"$ops" "$at_a" vol write:4M:1M:3 write:12M:128K:4
+# The resync copies all but that, and says what is left; writes go to both meanwhile.
+await_log a "resync: 1 parts could not be copied, the first at byte 131072: the peer's device failed; tried again in 10 s"
+same copying "$(volume_field a vol mirror)" "the mirror of a volume that cannot be copied whole"
+same 1 "$(volume_field a vol dirty_regions)" "regions that are left"
+"$ops" "$at_a" vol write:8M:1M:5
+# An operator can ask at once, and is told why not.
+refuses any "1 parts could not be copied, the first at byte 131072" on a resume vol
+same copying "$(volume_field a vol mirror)" "the mirror after that"
+well b
+on a resume vol
+same synced "$(volume_field a vol mirror)" "the mirror, when b's device is good again"
+legs_equal vol
+"$ops" "$at_a" vol read:128K:64K:2 read:4M:1M:3 read:8M:1M:5 read:12M:128K:4
+
+# A source that cannot read a block: all else is copied, and a write of the block is the cure.
+mark a
+crash b
+await_log a "volume 'vol': synced -> waiting"
+"$ops" "$at_a" vol write:0:64K:6 write:5M:1M:6 flush
+bad a "read $(at a 8192) 4096"
+start b
+await_log a "resync: 1 parts could not be copied, the first at byte 0: the local device failed"
+refuses any "the local device failed" "$ops" "$at_a" vol read:8K:4K:6
+"$ops" "$at_a" vol read:5M:1M:6 write:8K:4K:7
+well a
+on a resume vol
+legs_equal vol
+"$ops" "$at_a" vol read:0:8K:6 read:8K:4K:7 read:12K:52K:6
+
+# The primary's device fails a write: the client is told, and nothing else is lost.
+bad a "write $(at a 65536) 4096"
+mark a
+refuses any "write:64K:4K:8: .*the local device failed" "$ops" "$at_a" vol write:64K:4K:8
+matches "failed on the local leg: the local device failed" "$(volume_field a vol last_error)" "the reason"
+well a
+on a resume vol
+legs_equal vol
+
+# The primary's device is gone: reads are the peer's; writes fail, and say so.
+bad a "read 0 1000000000000" "write 0 1000000000000" "zeroes 0 1000000000000" "flush 0 0"
+"$ops" "$at_a" vol read:5M:1M:6
+refuses any "the local device failed" "$ops" "$at_a" vol write:6M:4K:9
+well a
+on a resume vol
+same synced "$(volume_field a vol mirror)" "the mirror, when the device is back"
+legs_equal vol
+"$ops" "$at_a" vol read:5M:1M:6 write:6M:4K:9
+passed
