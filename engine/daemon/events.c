@@ -49,29 +49,6 @@ void events_destroy(struct event_log *log)
 
 /* --- notes --- */
 
-static void copy(char *to, size_t bytes, const char *from)
-{
-	snprintf(to, bytes, "%s", from ? from : "");
-}
-
-void event_note_set(struct event_note *n, const struct engine_event *e)
-{
-	n->kind = e->kind;
-	n->level = e->level;
-	n->sequence = e->sequence;
-	n->at_ns = e->at_ns;
-	n->bytes = e->bytes;
-	n->duration_ns = e->duration_ns;
-	copy(n->volume, sizeof(n->volume), e->volume);
-	copy(n->pool, sizeof(n->pool), e->pool);
-	copy(n->peer, sizeof(n->peer), e->peer);
-	copy(n->client, sizeof(n->client), e->client);
-	copy(n->what, sizeof(n->what), e->what);
-	copy(n->from, sizeof(n->from), e->from);
-	copy(n->to, sizeof(n->to), e->to);
-	copy(n->reason, sizeof(n->reason), e->reason);
-}
-
 static const char *some(const char *text)
 {
 	return text[0] ? text : NULL;
@@ -308,7 +285,7 @@ void command_events(struct ctl_conn *conn, struct json_object *request)
 		rc = err_set(&err, -ENAMETOOLONG, "'volume' has at most %d characters",
 			     VOLUME_NAME_MAX);
 	else
-		copy(w->volume, sizeof(w->volume), volume);
+		snprintf(w->volume, sizeof(w->volume), "%s", volume);
 	if (!rc)
 		rc = choose(w, request, &err);
 	if (rc) {

@@ -3,37 +3,17 @@
  * Events on their way to those who watch: the engine's come by mail (struct event_note), the
  * control thread tells its own.  Each becomes a line in the log; the last EVENTS_KEPT stay, and
  * whoever subscribes is a place among them, so that no reader costs memory: one who is too slow is
- * told how many he missed.  Control thread, but for event_note_set().
+ * told how many he missed.  Control thread.
  */
 #ifndef LS_DAEMON_EVENTS_H
 #define LS_DAEMON_EVENTS_H
 
-#include "engine/base/err.h"
-#include "engine/base/limits.h"
-#include "engine/core/event.h"
+#include "engine/daemon/event_note.h"
 
 #define EVENTS_KEPT 256u
 
 struct ctl_conn;
 struct json_object;
-
-/* An event with its texts, as it goes from thread to thread and is kept.  "" = nothing. */
-struct event_note {
-	enum event_kind kind;
-	int level;
-	uint64_t sequence, at_ns;
-	uint64_t bytes, duration_ns;
-	char volume[VOLUME_NAME_MAX + 1];
-	char pool[POOL_NAME_MAX + 1];
-	char peer[NODE_NAME_MAX + 1];
-	char client[24];
-	char what[24];
-	char from[24], to[24];
-	char reason[400];
-};
-
-/* Copies; a text that is too long is cut off.  Any thread. */
-void event_note_set(struct event_note *note, const struct engine_event *event);
 
 struct event_log;
 

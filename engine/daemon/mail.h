@@ -11,7 +11,7 @@
 #define LS_DAEMON_MAIL_H
 
 #include "engine/base/err.h"
-#include "engine/daemon/events.h"
+#include "engine/daemon/event_note.h"
 
 #include <ck_ring.h>
 #include <stdbool.h>
