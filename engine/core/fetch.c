@@ -66,7 +66,7 @@ static void tell(const struct fetch *f, const char *what, const char *how)
 	struct core *core = f->core;
 	char text[160];
 
-	if (core->now_ns < core->fetch_told_at_ns)
+	if (f->silent || core->now_ns < core->fetch_told_at_ns)
 		return;
 	core->fetch_told_at_ns = core->now_ns + TELL_EVERY_NS;
 	snprintf(text, sizeof(text), "byte %llu could not be read here: %s",

@@ -28,6 +28,7 @@ struct fetch {
 	uint64_t offset, length; /* within one chunk of RANGE_CHUNK_BYTES */
 	void *buf; /* gets the bytes; NULL = only to be written back */
 	bool ranged; /* the owner holds the range, and goes on holding it until done() */
+	bool silent; /* it was readable; the owner tells what becomes of it */
 	/*
 	 * LS_OK: the bytes are in @buf.  LS_PEER_IO: the peer cannot read them either.  Else
 	 * nobody is there who has them for certain.  Possibly from within fetch_start().

@@ -259,6 +259,7 @@ struct verify_unit {
 	struct leg leg;
 	struct call call;
 	struct map_wait map;
+	struct fetch fetch;
 	uint8_t *buf, *sums;
 	uint64_t offset, length;
 	/* Parts of CHECK_BYTES, as bits. */

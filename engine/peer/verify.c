@@ -110,21 +110,24 @@ void verify_found(struct mirror *m, const struct verify_place *place)
 
 /* --- the end --- */
 
-static void PRINTF_LIKE(3, 4) end(struct mirror *m, int code, const char *fmt, ...)
+/* @what: for events.  The job gets the whole sentence. */
+static void PRINTF_LIKE(4, 5)
+	end(struct mirror *m, int code, const char *what, const char *fmt, ...)
 {
 	struct verify *x = &m->verify;
+	struct verify_result *r = x->result;
 	struct job *job = x->job;
 	char text[400];
 	va_list ap;
 
-	x->result->duration_ns = m->engine->core.now_ns - x->started_ns;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	r->duration_ns = m->engine->core.now_ns - x->started_ns;
 	list_del(&x->node);
 	core_administer(&m->engine->core, true);
-	tell(m, code || x->result->different_bytes > x->result->repaired_bytes ? 4 : 6,
-	     code ? "stopped" : "ended", x->result->compared_bytes, text);
+	tell(m, code || r->different_bytes > r->repaired_bytes ? 4 : 6, code ? "stopped" : "ended",
+	     r->compared_bytes, what);
 	x->job = NULL;
 	x->result = NULL;
 	x->turn++; /* chunks under way are nobody's now */
@@ -148,7 +151,7 @@ static void finish(struct mirror *m)
 	else
 		snprintf(found, sizeof(found), "%llu differ",
 			 (unsigned long long)r->different_bytes);
-	end(m, 0, "volume '%s': %llu bytes compared with node '%s': %s", v->name,
+	end(m, 0, found, "volume '%s': %llu bytes compared with node '%s': %s", v->name,
 	    (unsigned long long)r->compared_bytes, v->replicas[0].node_name, found);
 }
 
@@ -158,7 +161,8 @@ void verify_stop(struct mirror *m, int code, const char *reason)
 
 	if (!x->job)
 		return;
-	end(m, code, "volume '%s': verify stopped after %llu of %llu bytes (%llu differed): %s",
+	end(m, code, reason,
+	    "volume '%s': verify stopped after %llu of %llu bytes (%llu differed): %s",
 	    m->volume->record.name, (unsigned long long)x->result->compared_bytes,
 	    (unsigned long long)(x->end - x->begin), (unsigned long long)x->result->different_bytes,
 	    reason);

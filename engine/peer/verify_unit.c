@@ -6,8 +6,8 @@
  *   RANGE - read here - CHECK with a checksum of each part -+- all equal: END
  *     parts differ: read here and CHECK once more           |
  *     they still do: CHECK against what the log says they should be, if it knows any
- *     then run by run of parts with one blame: tell; first, if wanted and possible,
- *     mark its region in the write-intent map, send it to the peer
+ *     then run by run of parts with one blame: tell; first, if wanted and possible, send it
+ *     to the peer, or fetch it from there, its region marked in the write-intent map before
  *   END
  */
 #include "engine/peer/node.h"
@@ -150,7 +150,8 @@ static void tell_run(struct verify_unit *u, bool repaired)
 
 static void repair_over(struct verify_unit *u, bool repaired)
 {
-	intent_end(&u->mirror->volume->map.intent, u->offset + u->run_at, u->run_bytes);
+	if (u->marked)
+		intent_end(&u->mirror->volume->map.intent, u->offset + u->run_at, u->run_bytes);
 	u->marked = false;
 	if (!current(u)) {
 		unit_end(u);
@@ -194,8 +195,28 @@ static void repair_marked(struct map_wait *wait, bool ok)
 		repair_over(u, false);
 }
 
+static void fetched(struct fetch *fetch, enum ls_status status)
+{
+	repair_over(CONTAINER_OF(fetch, struct verify_unit, fetch),
+		    status == LS_OK && fetch->written_back);
+}
+
+/* From the peer to here; fetch.c marks the region itself. */
+static void repair_here(struct verify_unit *u)
+{
+	u->fetch = (struct fetch){
+		.volume = u->mirror->volume,
+		.offset = u->offset + u->run_at,
+		.length = u->run_bytes,
+		.ranged = true,
+		.silent = !u->unreadable,
+		.done = fetched,
+	};
+	fetch_start(&u->mirror->engine->core, &u->fetch);
+}
+
 /* A write that both replicas have, the local one already: its region is marked first (I3). */
-static void repair(struct verify_unit *u)
+static void repair_there(struct verify_unit *u)
 {
 	struct volume *v = u->mirror->volume;
 
@@ -235,13 +256,16 @@ static void next_run(struct verify_unit *u)
 		     end < u->length && u->differs & bit_of(end) && blame_of(u, end) == u->blame;)
 			end += CHECK_BYTES;
 		u->run_bytes = end - u->run_at;
-		/* Where nothing is known, the primary counts. */
-		if (u->mirror->verify.repair &&
-		    (u->blame == VERIFY_PEER || u->blame == VERIFY_UNKNOWN)) {
-			repair(u);
-			return;
+		if (!u->mirror->verify.repair || u->blame == VERIFY_BOTH) {
+			tell_run(u, false);
+			continue;
 		}
-		tell_run(u, false);
+		/* Where nothing is known, the primary counts. */
+		if (u->blame == VERIFY_LOCAL)
+			repair_here(u);
+		else
+			repair_there(u);
+		return;
 	}
 }
 
@@ -339,11 +363,10 @@ static void check_send(struct call *call)
 static void unreadable_here(struct verify_unit *u)
 {
 	u->run_at = 0;
-	u->run_bytes = u->length;
-	u->blame = VERIFY_LOCAL;
 	u->unreadable = true;
-	tell_run(u, false);
-	unit_end(u);
+	u->differs = u->wrong_here = all_parts(u);
+	u->wrong_there = 0;
+	next_run(u);
 }
 
 static void was_read(struct leg *leg)

@@ -83,17 +83,26 @@ await_exit "$load"
 same 0 "$status" "the load's exit status"
 legs_equal vol
 
-# Damage here, and on both sides: told, not repaired from the wrong side.
+# Damage here is mended from the peer; where both are wrong nobody has what was written.
 "$ops" "$at_a" vol write:0:16M:2 flush
 scribble a vol $((3 * MiB)) $((4 * K))
 scribble a vol $((5 * MiB)) $((4 * K))
 scribble b vol $((5 * MiB)) $((4 * K))
-wrong="[$((3 * MiB)),4096,\"local\",false],[$((5 * MiB)),4096,\"both\",false]"
+wrong="[$((3 * MiB)),4096,\"local\",REPAIRED]"
+both="[$((5 * MiB)),4096,\"both\",false]"
+verify a vol
+found 1 "[${wrong//REPAIRED/false},$both]" "damage here, and on both sides"
 verify a vol --repair
-found 1 "[$wrong]" "damage here, and on both sides"
-refuses 1 "promote it at the peer" on a verify vol
+found 1 "[${wrong//REPAIRED/true},$both]" "their repair"
+refuses 1 "from a backup" on a verify vol
 "$ops" "$at_a" vol write:5M:4K:2 flush
-# The other side knows what it was sent: from there it can be repaired.
+verify a vol
+found 0 "[]" "after both were mended"
+legs_equal vol
+"$ops" "$at_a" vol read:0:16M:2
+
+# After a change of sides the log of the other one knows what it was sent.
+scribble a vol $((3 * MiB)) $((4 * K))
 on a demote vol
 on b promote vol
 verify b vol --repair
@@ -120,7 +129,7 @@ legs_equal vol
 mark a
 freeze b
 in_background on a verify vol >"$work/said" 2>&1
-await_log a "volume 'vol': verify begun"
+await_log a "volume 'vol': verify begun \\("
 refuses 1 "is being verified already" on a verify vol
 on a verify vol --stop
 await_exit "$job"
@@ -129,7 +138,7 @@ matches "by the operator" "$(cat "$work/said")" "what it says"
 mark a
 in_background on a verify vol >"$work/said" 2>&1
 verifies=$job
-await_log a "volume 'vol': verify begun"
+await_log a "volume 'vol': verify begun \\("
 in_background on a demote vol
 await_exit "$verifies"
 matches "being demoted" "$(cat "$work/said")" "what it says"
@@ -142,7 +151,7 @@ on a promote vol
 mark a
 freeze b
 in_background on a verify vol >"$work/said" 2>&1
-await_log a "volume 'vol': verify begun"
+await_log a "volume 'vol': verify begun \\("
 crash b
 await_exit "$job"
 same 1 "$status" "exit status of a verify whose peer was lost"
@@ -151,5 +160,31 @@ refuses 1 "is not in sync" on a verify vol
 start b
 await_log a "volume 'vol': .*-> synced"
 verify a vol
-found 0 "[]" "at the end"
+found 0 "[]" "after the session was lost"
+
+# A side that cannot read is wrong for all of the chunk; what is there is written anew from the other.
+for node in a b; do
+	path=$(device "$node")
+	stop "$node"
+	: >"$work/$node/bad"
+	sed "s|\"$path\"|\"fail:$work/$node/bad:$path\"|" -i "$work/$node/state/node.json"
+done
+mark a
+start a
+start b
+await_log a "volume 'vol': .*-> synced"
+for side in "a local" "b peer"; do
+	read -r node blame <<<"$side"
+	read -r _ first _ < <(extents "$node" vol)
+	scribble "$node" vol $((256 * K)) $((4 * K))
+	echo "read $((first + 256 * K)) 4096" >"$work/$node/bad"
+	verify a vol --repair
+	found 0 "[[$((256 * K)),131072,\"$blame\",true]]" "a bad block at $node"
+	same true "$(jq ".differences[0].unreadable" <<<"$answer")" "unreadable at $node"
+	: >"$work/$node/bad"
+	verify a vol
+	found 0 "[]" "after the repair at $node"
+	legs_equal vol
+done
+"$ops" "$at_a" vol read:0:16M:2
 passed

@@ -75,19 +75,21 @@ static void print_places(struct json_object *answer)
 		puts("... and more: only the first ones are listed, all are counted");
 }
 
-/* What can be done about what is left, by who is wrong. */
+/* What can be done about what is left. */
 static void print_advice(const struct verify_args *a, struct json_object *answer)
 {
-	struct json_object *blamed = json_get(answer, "blamed_bytes");
+	uint64_t both = json_get_u64(json_get(answer, "blamed_bytes"), "both", 0);
+	uint64_t left = json_get_u64(answer, "different_bytes", 0) -
+			json_get_u64(answer, "repaired_bytes", 0);
 
 	if (!a->repair)
-		printf("repair: `lockstep verify %s --repair` writes this node's bytes to the peer "
-		       "where the peer is wrong or nothing is known\n",
+		printf("repair: `lockstep verify %s --repair` gives the side that is wrong the "
+		       "other's bytes; where nothing is known, this node counts\n",
 		       a->volume);
-	if (json_get_u64(blamed, "local", 0))
-		puts("where this node (local) is wrong: demote the volume here, promote it at the "
-		     "peer, and run verify --repair there");
-	if (json_get_u64(blamed, "both", 0))
+	else if (left > both)
+		puts("a device or the peer did not take some of it; the logs of both nodes say "
+		     "why");
+	if (both)
 		puts("where both are wrong: neither has what was written last; write it anew, from "
 		     "a backup");
 }
@@ -130,8 +132,8 @@ int cmd_verify(struct cli *cli, int argc, char **argv)
 		{"offset", KEY_OFFSET, "BYTES", 0, "Where to begin (default: 0)", 0},
 		{"length", KEY_LENGTH, "BYTES", 0, "How much (default: up to the end)", 0},
 		{"repair", KEY_REPAIR, NULL, 0,
-		 "Write this node's bytes to the peer where the peer is wrong, or nothing is "
-		 "known of who is",
+		 "Give the side that is wrong the other's bytes; where nothing is known of who "
+		 "is, the peer gets this node's",
 		 0},
 		{"no-wait", KEY_NO_WAIT, NULL, 0,
 		 "Return when it has begun; what differs is in the log", 0},
