@@ -225,6 +225,20 @@ void engine_status(const struct engine *engine, struct engine_status *status);
 bool engine_volume_status(const struct engine *engine, unsigned index,
 			  struct volume_status *status);
 
+/* Where a volume and its peer's may differ: region i is bit i % 8 of byte i / 8. */
+struct region_map {
+	uint64_t region_bytes; /* 0: not known */
+	uint8_t dirty[INTENT_REGIONS_MAX / 8];
+};
+struct volume_regions {
+	uint64_t size_bytes;
+	struct region_map local, peer; /* the peer's: as last heard */
+	bool everything; /* a split brain that the maps do not reach back to */
+};
+/* False: no such volume. */
+bool engine_volume_regions(struct engine *engine, const char *volume,
+			   struct volume_regions *regions);
+
 /* Records the next @count frames that this node sends or receives, decoded. */
 struct captured_frame {
 	uint64_t at_ns;

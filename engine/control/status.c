@@ -46,6 +46,26 @@ const char *session_state_name(enum session_state state)
 	return "?";
 }
 
+bool engine_volume_regions(struct engine *e, const char *name, struct volume_regions *out)
+{
+	const struct mirror *m;
+	const struct volume *v = volume_find(e, name);
+
+	if (!v || !v->ready)
+		return false;
+	m = v->peering;
+	memset(out, 0, sizeof(*out));
+	out->size_bytes = v->size_bytes;
+	out->local.region_bytes = UINT64_C(1) << v->map.intent.shift;
+	intent_export(&v->map.intent, out->local.dirty);
+	if (!m || !m->map_shift)
+		return true;
+	out->peer.region_bytes = UINT64_C(1) << m->map_shift;
+	memcpy(out->peer.dirty, m->map, m->map_bytes);
+	out->everything = v->mirror == MIRROR_SPLIT && m->decision.everything;
+	return true;
+}
+
 static enum session_state peer_state(const struct engine *e, const struct peer *p)
 {
 	if (p->session)

@@ -266,6 +266,44 @@ static void command_capture_read(struct ctl_conn *conn, struct json_object *requ
 	task_start(t);
 }
 
+/* Regions */
+
+static void run_regions(struct task *t, struct engine *engine)
+{
+	if (engine_volume_regions(engine, t->name, t->regions))
+		t->job.err.code = 0;
+	else
+		err_set(&t->job.err, -ENOENT, "there is no volume '%s' on this node", t->name);
+	task_end(t);
+}
+
+static void finish_regions(struct task *t)
+{
+	if (t->job.err.code)
+		ctl_fail(t->conn, &t->job.err);
+	else
+		ctl_answer(t->conn, regions_json(t->regions));
+}
+
+static void command_regions(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = task_create(ctl_daemon(conn), conn, run_regions, finish_regions);
+
+	if (t)
+		t->regions = calloc(1, sizeof(*t->regions));
+	if (!t || !t->regions) {
+		free(t);
+		fail_memory(conn);
+		return;
+	}
+	if (arg_text(conn, request, "volume", true, t->name, sizeof(t->name))) {
+		task_start(t);
+		return;
+	}
+	free(t->regions);
+	free(t);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct ctl_conn *conn, struct json_object *request);
@@ -292,6 +330,7 @@ static const struct {
 	{"policy", command_policy, false, true},
 	{"verify", command_verify, false, true},
 	{"verify-stop", command_verify_stop, false, true},
+	{"regions", command_regions, false, false},
 	{"capture", command_capture, false, false},
 	{"capture-read", command_capture_read, false, false},
 	{"events", command_events, true, false},

@@ -436,6 +436,41 @@ static void set_bytes(struct json_object *json, const uint8_t *bytes, size_t len
 	json_set_text(json, "bytes", text);
 }
 
+/* Regions that lie side by side are one entry. */
+static struct json_object *runs_json(const struct region_map *m, uint64_t size_bytes)
+{
+	struct json_object *list = json_object_new_array();
+	uint64_t regions =
+		m->region_bytes ? (size_bytes + m->region_bytes - 1) / m->region_bytes : 0;
+
+	regions = min_u64(regions, INTENT_REGIONS_MAX);
+	for (uint64_t i = 0, from; i < regions; i++) {
+		struct json_object *run;
+
+		if (!(m->dirty[i / 8] & 1u << i % 8))
+			continue;
+		for (from = i; i < regions && m->dirty[i / 8] & 1u << i % 8;)
+			i++;
+		run = json_object_new_object();
+		json_set_u64(run, "offset", from * m->region_bytes);
+		json_set_u64(run, "length",
+			     min_u64(i * m->region_bytes, size_bytes) - from * m->region_bytes);
+		json_object_array_add(list, run);
+	}
+	return list;
+}
+
+struct json_object *regions_json(const struct volume_regions *r)
+{
+	struct json_object *answer = json_object_new_object();
+
+	json_object_object_add(answer, "local", runs_json(&r->local, r->size_bytes));
+	json_object_object_add(answer, "peer", runs_json(&r->peer, r->size_bytes));
+	json_set_bool(answer, "peer_known", r->peer.region_bytes);
+	json_set_bool(answer, "everything", r->everything);
+	return answer;
+}
+
 struct json_object *frame_json(const struct captured_frame *c)
 {
 	struct json_object *json = json_object_new_object();

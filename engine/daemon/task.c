@@ -22,6 +22,7 @@ static void task_on_control(struct call *call)
 	explicit_bzero(&t->key, sizeof(t->key));
 	free(t->frames);
 	free(t->found);
+	free(t->regions);
 	free(t);
 }
 

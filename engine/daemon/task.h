@@ -38,6 +38,7 @@ struct task {
 	struct captured_frame *frames;
 	struct verify_wish verify;
 	struct verify_result *found;
+	struct volume_regions *regions;
 	struct pool_open *opening;
 	void *ctx;
 };
@@ -78,6 +79,7 @@ struct json_object *volumes_json(const struct snapshot *s);
 struct json_object *peers_json(struct daemon *d, const struct snapshot *s);
 struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns);
 struct json_object *frame_json(const struct captured_frame *frame);
+struct json_object *regions_json(const struct volume_regions *regions);
 
 /* Commands in files of their own. */
 void command_pool_create(struct ctl_conn *conn, struct json_object *request);

@@ -153,6 +153,10 @@ static void explain_split(struct json_object *v, const struct side *here, const 
 	       human_bytes(both, bytes, sizeof(bytes)), ancestor ? "only that" : "everything");
 	say_loss("local", "at the peer", there, ancestor, size);
 	say_loss("peer", "here", here, ancestor, size);
+	printf("  `lockstep regions %s` lists them; what is written from now on is lost with its "
+	       "side, "
+	       "too\n",
+	       json_get_text(v, "name", "?"));
 }
 
 /* Without the peer: which rule will hold when it is back. */
