@@ -12,6 +12,13 @@ on a key create "$work/other" >/dev/null
 same 600 "$(stat -c %a "$work/key")" "mode of a key file"
 printf short >"$work/short"
 refuses any "key|bytes|characters" on a peer add b --address "${node_uri[b]#*://}" --key-file "$work/short"
+# A key that others can read is none.
+for mode in 644 640 604 660; do
+	cp "$work/key" "$work/open"
+	chmod "$mode" "$work/open"
+	refuses 1 "can be read by others .mode 0$mode.*chmod 600" on a peer add b --address "${node_uri[b]#*://}" --key-file "$work/open"
+done
+same 0 "$(ask a "peer list" '.peers | length')" "peers at a"
 
 on a volume create vol --size 8M >/dev/null
 "$ops" "$(socket_of a)" vol write:0:1M:1

@@ -4,3 +4,8 @@ foreach(module frame msgid range record crc32c intent decide event pace sumlog)
 	ls_test(unit-${module} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_${module}.c
 		USES peer core meta base LABELS unit)
 endforeach()
+# The handshake, with a hand on the wire; the engine and the link are those of the fuzz targets.
+ls_test(session-security
+	SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/session_security.c
+		${CMAKE_CURRENT_SOURCE_DIR}/fuzz/world.c ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/flink.c
+	USES control verbs nvme base LABELS unit)
