@@ -48,7 +48,7 @@ static struct options {
 	const char *operation;
 	uint64_t seed;
 	int point, crash; /* -1 = all */
-	bool all;
+	bool all, first;
 } options = {.seed = 1, .point = -1, .crash = -1};
 
 static struct told *told;
@@ -346,7 +346,7 @@ static bool run_operation(const struct steps_operation *o, unsigned totals[4])
 		printf("FAILED  %s has no point %d\n", o->name, options.point);
 		return false;
 	}
-	for (unsigned i = 0; i < told->count; i++)
+	for (unsigned i = 0; i < told->count && (good || !options.first); i++)
 		if (!left_out(i))
 			good &= run_point(o, i, totals);
 	/* The world of this operation is given up with everything in it. */
@@ -361,6 +361,7 @@ static const struct argp_option option_table[] = {
 	{"seed", 's', "S", 0, "Delays, and what a device loses (1)", 0},
 	{"point", 'p', "N", 0, "Only this point", 0},
 	{"all", 'a', NULL, 0, "Also each repetition of what is done piece by piece", 0},
+	{"first", 'f', NULL, 0, "Stop at the first failure", 0},
 	{"crash", 'c', "N", 0, "Only this crash", 0},
 	{0},
 };
@@ -380,6 +381,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'a':
 		options.all = true;
+		return 0;
+	case 'f':
+		options.first = true;
 		return 0;
 	case 'c':
 		options.crash = atoi(arg);
@@ -404,7 +408,7 @@ int main(int argc, char **argv)
 	for (unsigned c = 0; c < CRASHES; c++)
 		printf(" %-10s", crashes[c].name);
 	printf("\n");
-	for (unsigned i = 0; i < steps_operation_count; i++) {
+	for (unsigned i = 0; i < steps_operation_count && (good || !options.first); i++) {
 		if (options.operation && strcmp(options.operation, steps_operations[i].name) != 0)
 			continue;
 		operations++;

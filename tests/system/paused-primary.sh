@@ -5,14 +5,14 @@
 . "$(dirname "$0")/lib.sh"
 
 two_nodes --peer-timeout-ms 5000
-mirrored vol 32M
+mirrored vol 8M
 at_a=$(socket_of a)
 at_b=$(socket_of b)
 
 # pause SEED: a's daemon is stopped while requests of it wait at b, more wait for credits behind
 # them and more in its client's queue; b misses it, is promoted, and is written to from end to end.
 pause() {
-	"$ops" "$at_a" vol write:0:32M:"$1" flush
+	"$ops" "$at_a" vol write:0:8M:"$1" flush
 	in_background "$lockstep" --run "$work/a/run" load vol --qd 64 --time 600 --seed "$1" >/dev/null 2>&1
 	load=$job
 	before=$(volume_field a vol writes)
@@ -24,7 +24,7 @@ pause() {
 	thaw b
 	await_log b "volume 'vol': synced -> waiting"
 	on b promote vol
-	"$ops" "$at_b" vol write:0:32M:"$1"9 flush
+	"$ops" "$at_b" vol write:0:8M:"$1"9 flush
 	digest b vol >"$work/leg"
 	mark a b
 	thaw a
@@ -32,7 +32,7 @@ pause() {
 # Not one byte of b's leg is another one than b's clients have written.
 untouched() {
 	same "$(cat "$work/leg")" "$(digest b vol)" "$1: the bytes on b's device"
-	"$ops" "$at_b" vol read:0:32M:"$2"
+	"$ops" "$at_b" vol read:0:8M:"$2"
 }
 
 # fail-closed: nothing is acknowledged at a, so b is ahead; a is revoked by itself.

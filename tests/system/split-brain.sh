@@ -6,10 +6,10 @@
 . "$(dirname "$0")/lib.sh"
 
 two_nodes
-mirrored vol 64M
+mirrored vol 16M
 at_a=$(socket_of a)
 at_b=$(socket_of b)
-"$ops" "$at_a" vol write:0:64M:1 flush
+"$ops" "$at_a" vol write:0:16M:1 flush
 legs_equal vol
 
 # other NODE: the other one.
@@ -28,11 +28,11 @@ within() { python3 "$here/changed.py" --within "$1"; }
 diverge() {
 	mark a b
 	crash b
-	"$ops" "$at_a" vol write:5M:64K:"$1" write:20M:8K:"$1" write:63M:1M:"$1" flush
+	"$ops" "$at_a" vol write:5M:64K:"$1" write:10M:8K:"$1" write:15M:1M:"$1" flush
 	stop a
 	start b
 	on b promote vol
-	"$ops" "$at_b" vol write:9M:128K:"$1"9 write:20M:4K:"$1"9 write:40M:4K:"$1"9 flush
+	"$ops" "$at_b" vol write:9M:128K:"$1"9 write:10M:4K:"$1"9 write:12M:4K:"$1"9 flush
 	mark a b
 	start a
 	await_log a "volume 'vol': .*-> split"
@@ -91,13 +91,13 @@ diverge 2
 shown
 refuses 1 "split brain" on a resume vol
 resolved a a local
-"$ops" "$at_a" vol read:5M:64K:2 read:20M:8K:2 read:9M:128K:1 read:40M:4K:1
+"$ops" "$at_a" vol read:5M:64K:2 read:10M:8K:2 read:9M:128K:1 read:12M:4K:1
 
 raw a vol >"$work/equal"
 diverge 3
 shown
 resolved b a peer
-"$ops" "$at_b" vol read:9M:128K:39 read:20M:4K:39 read:5M:64K:2 read:63M:1M:2
+"$ops" "$at_b" vol read:9M:128K:39 read:10M:4K:39 read:5M:64K:2 read:15M:1M:2
 
 # From the other node it is the same choice with the other word.
 on b demote vol
