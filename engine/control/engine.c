@@ -67,8 +67,9 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	e->settings.request_timeout_ns = (config->request_timeout_ms ? config->request_timeout_ms
 								     : REQUEST_TIMEOUT_DEFAULT_MS) *
 					 NS_PER_MS;
+	e->settings.slot_count = config->slot_count ? config->slot_count : LINK_SLOTS_MAX;
 	snprintf(e->settings.node_name, sizeof(e->settings.node_name), "%s", config->node_name);
-	rc = core_init(&e->core, env);
+	rc = core_init(&e->core, env, config->pieces ? config->pieces : CORE_PIECES);
 	if (rc < 0)
 		err_set(err, rc, "out of memory");
 	else
@@ -263,7 +264,7 @@ int engine_peer_add(struct engine *e, const char *name, const char *address, con
 				       "this node has %d peers, more are not supported",
 				       ENGINE_PEERS_MAX);
 		p = &e->peers[e->peer_count];
-		if (channel_init(&p->channel, &e->core, LINK_SLOTS_MAX) < 0)
+		if (channel_init(&p->channel, &e->core, e->settings.slot_count) < 0)
 			return err_set(err, -ENOMEM, "out of memory");
 		e->peer_count++;
 		p->engine = e;

@@ -36,6 +36,8 @@ struct engine_config {
 	uint8_t region_shift;
 	uint32_t clear_ms; /* pause between clearing rounds of the write-intent map; 0 = 1000 */
 	bool payload_crc; /* check CRC32C of payloads on the wire; true by default */
+	uint32_t pieces; /* room for parts of requests that are under way; 0 = CORE_PIECES */
+	uint32_t slot_count; /* the most own slots that a link will have; 0 = LINK_SLOTS_MAX */
 };
 
 int engine_create(const struct engine_config *config, const struct engine_env *env,
@@ -217,6 +219,7 @@ struct engine_status {
 	uint64_t write_ns_sum, write_local_ns_sum, write_remote_ns_sum, write_peer_device_ns_sum,
 		write_count;
 	unsigned pool_count, volume_count, peer_count;
+	/* As many as there are; the others are left as they were. */
 	struct pool_status pools[ENGINE_POOLS_MAX];
 	struct peer_status peers[ENGINE_PEERS_MAX];
 	/* Volumes one by one: engine_volume_status(engine, i, …) for i < volume_count. */

@@ -5,6 +5,7 @@
 #include "engine/base/crc32c.h"
 #include "engine/peer/node.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -116,21 +117,21 @@ static void pool_status(const struct pool *p, struct pool_status *s)
 
 void engine_status(const struct engine *e, struct engine_status *s)
 {
-	*s = (struct engine_status){
-		.node_address = e->core.own_address,
-		.now_ns = e->core.now_ns,
-		.crc32c = e->core.payload_crc ? crc32c_name() : "off",
-		.pieces_in_use = e->core.in_use,
-		.pieces_total = CORE_PIECES,
-		.write_ns_sum = e->core.stats.write_ns_sum,
-		.write_local_ns_sum = e->core.stats.write_local_ns_sum,
-		.write_remote_ns_sum = e->core.stats.write_remote_ns_sum,
-		.write_peer_device_ns_sum = e->core.stats.write_peer_device_ns_sum,
-		.write_count = e->core.stats.write_count,
-		.pool_count = e->pool_count,
-		.volume_count = e->volume_count,
-		.peer_count = e->peer_count,
-	};
+	/* Not the pools and peers that are not there: that is more than a megabyte. */
+	memset(s, 0, offsetof(struct engine_status, pools));
+	s->node_address = e->core.own_address;
+	s->now_ns = e->core.now_ns;
+	s->crc32c = e->core.payload_crc ? crc32c_name() : "off";
+	s->pieces_in_use = e->core.in_use;
+	s->pieces_total = e->core.piece_count;
+	s->write_ns_sum = e->core.stats.write_ns_sum;
+	s->write_local_ns_sum = e->core.stats.write_local_ns_sum;
+	s->write_remote_ns_sum = e->core.stats.write_remote_ns_sum;
+	s->write_peer_device_ns_sum = e->core.stats.write_peer_device_ns_sum;
+	s->write_count = e->core.stats.write_count;
+	s->pool_count = e->pool_count;
+	s->volume_count = e->volume_count;
+	s->peer_count = e->peer_count;
 	snprintf(s->node_name, sizeof(s->node_name), "%s", e->settings.node_name);
 	for (unsigned i = 0; i < e->pool_count; i++)
 		pool_status(e->pools[i], &s->pools[i]);
@@ -146,6 +147,12 @@ static uint32_t count_bits(const uint8_t *bits, uint32_t bytes)
 		n += (uint32_t)__builtin_popcount(bits[i]);
 	return n;
 }
+
+#define COPY_TEXT(to, from)                                                                        \
+	do {                                                                                       \
+		_Static_assert(sizeof(to) == sizeof(from), "texts of one size");                   \
+		memcpy(to, from, sizeof(to));                                                      \
+	} while (0)
 
 static void volume_status(const struct volume *v, struct volume_status *s)
 {
@@ -187,11 +194,12 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		.region_bytes = (uint32_t)intent_region_bytes(&v->map.intent),
 		.extent_count = r->extent_count,
 	};
-	snprintf(s->name, sizeof(s->name), "%s", r->name);
-	snprintf(s->pool, sizeof(s->pool), "%s", v->pool->name);
+	/* Texts of one size, so that status of many volumes is cheap. */
+	COPY_TEXT(s->name, r->name);
+	COPY_TEXT(s->pool, v->pool->name);
 	if (r->replica_count) {
-		snprintf(s->peer, sizeof(s->peer), "%s", r->replicas[0].node_name);
-		snprintf(s->peer_volume, sizeof(s->peer_volume), "%s", r->replicas[0].volume_name);
+		COPY_TEXT(s->peer, r->replicas[0].node_name);
+		COPY_TEXT(s->peer_volume, r->replicas[0].volume_name);
 	}
 	if (m && m->verify.job) {
 		s->verify_done_bytes = m->verify.result->compared_bytes;
@@ -203,7 +211,7 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		s->peer_generations = m->theirs.generations;
 		s->peer_dirty_regions = count_bits(m->map, m->map_bytes);
 	}
-	snprintf(s->last_error, sizeof(s->last_error), "%s", v->mirror_reason);
+	COPY_TEXT(s->last_error, v->mirror_reason);
 	for (unsigned i = 0; i < r->extent_count; i++)
 		s->extents[i] = (struct extent_status){
 			.device = r->extents[i].device,

@@ -45,7 +45,8 @@ void channel_open(struct channel *c, struct link *link, uint64_t peer_address, u
 	c->last_heard_ns = c->core->now_ns;
 	c->shut = false;
 	msgid_reset(&c->ids, epoch, link->granted_count);
-	for (uint32_t i = 0; i < c->serve_count; i++)
+	/* The session has no others. */
+	for (uint32_t i = 0; i < link->slot_count; i++)
 		c->serves[i] = (struct serve){.channel = c, .tag = 1};
 }
 

@@ -15,16 +15,17 @@ static void remote_credit(struct call *call);
 static void remote_answered(struct call *call, const struct frame *completion);
 static void remote_lost(struct call *call, bool sent);
 
-int core_init(struct core *core, const struct engine_env *env)
+int core_init(struct core *core, const struct engine_env *env, uint32_t pieces)
 {
 	core->env = *env;
 	list_init(&core->free);
 	list_init(&core->ready);
 	list_init(&core->cutting);
-	core->pieces = calloc(CORE_PIECES, sizeof(*core->pieces));
+	core->pieces = calloc(pieces, sizeof(*core->pieces));
 	if (!core->pieces)
 		return -ENOMEM;
-	for (unsigned i = 0; i < CORE_PIECES; i++) {
+	core->piece_count = pieces;
+	for (uint32_t i = 0; i < pieces; i++) {
 		struct piece *p = &core->pieces[i];
 
 		p->core = core;

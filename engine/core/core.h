@@ -94,6 +94,7 @@ struct core {
 	struct engine_env env;
 
 	struct piece *pieces;
+	uint32_t piece_count;
 	struct list free;
 	struct list ready; /* pieces whose range was granted meanwhile */
 	struct list cutting; /* requests with something left to cut */
@@ -125,7 +126,7 @@ struct core {
 	struct core_capture capture[CORE_CAPTURE_MAX];
 };
 
-int core_init(struct core *core, const struct engine_env *env); /* -ENOMEM */
+int core_init(struct core *core, const struct engine_env *env, uint32_t pieces); /* -ENOMEM */
 void core_fini(struct core *core);
 
 void core_submit(struct core *core, struct request *request);

@@ -227,6 +227,7 @@ static int create_shard(struct daemon *d, struct err *err)
 				.node_address = d->state.node_address,
 				.peer_timeout_ms = d->options.peer_timeout_ms,
 				.payload_crc = d->options.payload_crc,
+				.slot_count = d->options.slot_count,
 			},
 		.polling = d->polling,
 		.spin_ns = (uint64_t)d->options.spin_us * 1000,

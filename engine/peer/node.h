@@ -280,6 +280,7 @@ struct engine_settings {
 	uint64_t clear_ns; /* between two clearing rounds of a map */
 	uint8_t region_shift;
 	uint64_t peer_timeout_ns, request_timeout_ns;
+	uint32_t slot_count;
 	char node_name[NODE_NAME_MAX + 1];
 };
 

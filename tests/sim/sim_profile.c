@@ -51,6 +51,8 @@ static void draw_node(struct sim_rng *rng, struct sim_profile *p, unsigned node)
 
 	p->slot_count[node] = slots[rng_below(rng, 6)];
 	p->slot_bytes[node] = slot_bytes(rng);
+	/* Few: requests wait for each other. */
+	p->pieces[node] = (uint32_t)rng_spread(rng, 16, 1024);
 	p->disk_count[node] = 1 + (unsigned)rng_below(rng, SIM_DISKS_MAX);
 	p->depth[node] = (unsigned)rng_spread(rng, 1, SIM_REQUESTS_MAX);
 	p->block_bytes[node] = rng_below(rng, 3) ? 4096 : 512;

@@ -65,10 +65,9 @@ static void env_random(void *ctx, void *buf, size_t bytes)
 static void env_log(void *ctx, int level, const char *text)
 {
 	struct sim_node *node = ctx;
-	char line[256];
 
-	snprintf(line, sizeof(line), "log <%d> %s", level, text);
-	sim_log_text(node->world->log, node->world->now_ns, (int)node->number, line);
+	(void)level;
+	sim_log_text(node->world->log, node->world->now_ns, (int)node->number, text);
 }
 
 static void env_event(void *ctx, const struct engine_event *event)
@@ -106,6 +105,8 @@ static void engine_begin(struct sim_node *node, bool again)
 		.payload_crc = profile->crc,
 		.region_shift = profile->region_shift,
 		.clear_ms = profile->clear_ms,
+		.pieces = profile->pieces[node->number],
+		.slot_count = profile->slot_count[node->number],
 	};
 	struct engine_env env = {
 		.ctx = node,

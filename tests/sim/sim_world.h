@@ -65,7 +65,7 @@ struct sim_faults {
 struct sim_profile {
 	struct sim_faults faults;
 	uint32_t block_bytes[SIM_NODES];
-	uint32_t slot_count[SIM_NODES], slot_bytes[SIM_NODES];
+	uint32_t slot_count[SIM_NODES], slot_bytes[SIM_NODES], pieces[SIM_NODES];
 	unsigned disk_count[SIM_NODES], depth[SIM_NODES];
 	bool dials[SIM_NODES];
 	bool crc;
