@@ -89,30 +89,33 @@ void check_forgotten(struct sim_request *request)
 }
 
 /* What the disk holds now is what a read may return, among what was there before. */
-static void adopt_block(struct sim_volume *v, uint64_t block)
+static void adopt_block(struct sim_volume *v, uint64_t block, uint64_t oldest)
 {
 	uint32_t block_bytes = v->status.block_bytes;
 	enum sim_value value = SIM_ANY;
-	uint64_t at, id = 0, seq = v->owner->world->seq++;
+	uint64_t at, id = 0, seq;
 	const struct sim_disk *disk = check_block(v, block * block_bytes, &at);
 
 	if (!disk || disk->written_seq[at / SIM_SECTOR_BYTES] != SIM_LOST)
 		return;
+	seq = v->owner->world->seq++;
 	if (!media_pattern(&disk->media, at, block_bytes, block, &value, &id))
 		value = SIM_ANY;
-	history_open(&v->history, block, id, value, seq, sim_oldest_seq(v->owner->world));
+	history_open(&v->history, block, id, value, seq, oldest);
 	history_end(&v->history, block, id, false, seq);
 }
 
 void check_power_cut(struct sim_node *node)
 {
+	uint64_t oldest = sim_oldest_seq(node->world);
+
 	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
 		for (uint64_t b = 0; v->used && v->mapped && !v->wild && v->history.heads &&
 				     b < v->history.block_count;
 		     b++)
-			adopt_block(v, b);
+			adopt_block(v, b, oldest);
 	}
 	for (unsigned i = 0; i < SIM_DISKS_MAX; i++)
 		sim_disk_settle(&node->disks[i]);

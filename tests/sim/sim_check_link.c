@@ -2,11 +2,13 @@
 /* What must hold on the wire: M1, M3, I2, I5, credits, and what a damaged frame may do. */
 #include "tests/sim/sim_check.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define IDS_MAX 8192u /* a power of two */
+#define IDS_MIN 256u /* powers of two */
+#define IDS_MAX 8192u
 
 static struct sim_node *node_of(const struct sim_end *end)
 {
@@ -18,30 +20,47 @@ static struct sim_node *peer_of(const struct sim_end *end)
 	return &end->wire->world->node[!end->side];
 }
 
+/* Where this ID is, or may be put. */
+static uint64_t *id_place(const struct sim_end *end, uint64_t message)
+{
+	uint64_t at = sim_mix(message);
+
+	while (end->ids[at % end->id_room] && end->ids[at % end->id_room] != message)
+		at++;
+	return &end->ids[at % end->id_room];
+}
+
+static void ids_grow(struct sim_end *end)
+{
+	uint32_t room = end->id_room;
+	uint64_t *old = end->ids;
+
+	end->id_room = room ? 2 * room : IDS_MIN;
+	end->ids = calloc(end->id_room, sizeof(*end->ids));
+	assert(end->ids);
+	for (uint32_t i = 0; i < room; i++)
+		if (old[i])
+			*id_place(end, old[i]) = old[i];
+	free(old);
+}
+
 /* I5: a message ID names one request in the life of a session. */
 static void check_id(struct sim_end *end, uint64_t message)
 {
-	struct sim_world *world = end->wire->world;
-	uint64_t at = sim_mix(message);
+	uint64_t *place;
 
-	if (!end->ids)
-		end->ids = calloc(IDS_MAX, sizeof(*end->ids));
 	if (!message)
-		sim_fail(world, "M3", "message ID 0");
-	for (;; at++) {
-		uint64_t *slot = &end->ids[at % IDS_MAX];
-
-		if (*slot == message)
-			sim_fail(world, "I5", "%c uses message ID %" PRIx64 " a second time",
-				 'A' + end->side, message);
-		if (*slot)
-			continue;
-		if (end->id_count < IDS_MAX / 2) {
-			*slot = message;
-			end->id_count++;
-		}
+		sim_fail(end->wire->world, "M3", "message ID 0");
+	if (end->id_count == end->id_room / 2 && end->id_room < IDS_MAX)
+		ids_grow(end);
+	place = id_place(end, message);
+	if (*place)
+		sim_fail(end->wire->world, "I5", "%c uses message ID %" PRIx64 " a second time",
+			 'A' + end->side, message);
+	if (end->id_count == end->id_room / 2)
 		return;
-	}
+	*place = message;
+	end->id_count++;
 }
 
 static void check_addresses(struct sim_end *end, const struct sim_frame *frame)

@@ -24,7 +24,7 @@ struct history_pool *history_pool_create(void)
 
 	assert(pool);
 	pool->count = 1;
-	pool->room = 1024;
+	pool->room = 65536;
 	pool->entries = malloc(pool->room * sizeof(*pool->entries));
 	assert(pool->entries);
 	return pool;

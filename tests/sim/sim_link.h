@@ -70,7 +70,7 @@ struct sim_end {
 	struct sim_serve serves[SIM_SLOTS_MAX]; /* requests of the other end, by own slot */
 	uint32_t epoch; /* of the frames that it sends; 0 = none seen */
 	uint64_t *ids; /* message IDs that this end has used: open addressing */
-	uint32_t id_count;
+	uint32_t id_count, id_room;
 };
 
 struct sim_wire {

@@ -73,7 +73,7 @@ void sim_log_text(struct sim_log *log, uint64_t at_ns, int node, const char *tex
 	struct sim_event *event = next_event(log, at_ns, node);
 
 	event->fmt = NULL;
-	snprintf(event->text, sizeof(event->text), "%s", text);
+	strncpy(event->text, text, sizeof(event->text) - 1);
 	if (log->verbose)
 		print_event(event, stdout);
 }

@@ -12,7 +12,7 @@ uint64_t pattern_base(uint64_t id, uint64_t block)
 	return sim_mix(id ^ block << 40);
 }
 
-void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t block)
+SIM_WIDE void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t block)
 {
 	uint64_t *words = (uint64_t *)(void *)bytes, base = pattern_base(id, block);
 
@@ -21,8 +21,8 @@ void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t bl
 		words[i] = base + i;
 }
 
-bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block, enum sim_value *value,
-		  uint64_t *id)
+SIM_WIDE bool pattern_read(const uint8_t *bytes, uint32_t block_bytes, uint64_t block,
+			   enum sim_value *value, uint64_t *id)
 {
 	const uint64_t *words = (const uint64_t *)(const void *)bytes;
 	uint64_t base, bad = 0;

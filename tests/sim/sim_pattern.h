@@ -5,6 +5,16 @@
 
 #include "tests/sim/sim_history.h"
 
+/*
+ * For loops over all bytes of all blocks: also compiled for wider registers, for processors that
+ * have them.  Sanitizers cannot begin before the choice is made.
+ */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define SIM_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define SIM_WIDE
+#endif
+
 /* Word i of a block is this plus i; word 0 is the write's ID. */
 uint64_t pattern_base(uint64_t id, uint64_t block);
 void pattern_fill(uint8_t *bytes, uint32_t block_bytes, uint64_t id, uint64_t block);
