@@ -23,6 +23,31 @@ void generation_go_alone(struct generations *g, uint64_t fresh)
 	g->offered = false;
 }
 
+void generation_give_up(struct generations *g, const struct generations *source)
+{
+	bool ancestor = g->base && g->base == source->base;
+
+	/* Promoted by force before the resync has ended, it is still a relative of its source. */
+	if (g->base && !ancestor)
+		push(g, g->base);
+	g->current = ancestor ? g->base : 0;
+	g->base = 0;
+	g->covered = 0;
+	g->offered = false;
+}
+
+void generation_force(struct generations *g, uint64_t fresh)
+{
+	if (g->base)
+		push(g, g->base);
+	if (g->current)
+		push(g, g->current);
+	g->current = fresh;
+	g->base = 0;
+	g->covered = 0;
+	g->offered = false;
+}
+
 void generation_synced(struct generations *g)
 {
 	if (g->base)

@@ -29,6 +29,10 @@ static inline bool generation_alone(const struct generations *g)
 
 /* Before the first write that the peer will miss; @fresh is random and not 0. */
 void generation_go_alone(struct generations *g, uint64_t fresh);
+/* An operator chose the other side: what is left here is what both had, or nothing. */
+void generation_give_up(struct generations *g, const struct generations *source);
+/* An incomplete replica becomes primary: it is nobody's copy, but remembers where it comes from. */
+void generation_force(struct generations *g, uint64_t fresh);
 /* The peer has everything: the map has nothing to cover any more. */
 void generation_synced(struct generations *g);
 /* Is @id among the history, newest @count of it?  0 is never. */

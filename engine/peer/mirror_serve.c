@@ -216,17 +216,6 @@ static void begun(struct mirror *m, enum ls_status status)
 	mirror_kick(m);
 }
 
-/* The writes that this side made alone are given up: what is left is older than the source. */
-static void give_up(struct generations *g, const struct generations *source)
-{
-	uint64_t base = g->base && g->base == source->base ? g->base : 0;
-
-	g->current = base;
-	g->base = 0;
-	g->covered = 0;
-	g->offered = false;
-}
-
 static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
 {
 	struct volume_record *r = &m->volume->record;
@@ -275,7 +264,7 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 	if (body[64] && !MUTANT(TARGET_COMPLETE))
 		r->consistent = false;
 	if (body[65])
-		give_up(&r->generations, &source);
+		generation_give_up(&r->generations, &source);
 	/* Back after a short loss of the link: nothing has changed. */
 	if (MUTANT(BEGIN_NOT_DURABLE) || (!m->doubtful && memcmp(r, &m->before, sizeof(*r)) == 0))
 		begun(m, LS_OK);

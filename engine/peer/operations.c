@@ -351,8 +351,7 @@ static void promote_alone(struct mirror *m)
 	if (volume_tracks(m->volume) && r->consistent) {
 		generation_go_alone(g, fresh);
 	} else if (!r->consistent) {
-		/* Forced: it is nobody's copy. */
-		*g = (struct generations){.current = fresh, .history = {g->current}};
+		generation_force(g, fresh);
 		r->consistent = true;
 	}
 	mirror_commit(m, promote_committed);

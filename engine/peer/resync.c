@@ -365,7 +365,7 @@ static void synced_answered(struct mirror *m, const struct frame *f)
 			resync_failed(m, "the target did not confirm the resync");
 		return;
 	}
-	if (!g->base) {
+	if (!g->base && !g->offered) {
 		source_committed(m, LS_OK);
 		return;
 	}
@@ -537,8 +537,11 @@ void resync_stop(struct mirror *m)
 
 static void finish(struct mirror *m)
 {
-	bool to_offer = m->flushed && generation_alone(&m->volume->record.generations) &&
-			!MUTANT(SYNCED_KEEPS_ALONE);
+	const struct volume *v = m->volume;
+	/* Who was promoted by force has no base, but goes alone, too. */
+	bool alone = generation_alone(&v->record.generations) ||
+		     (v->alone_durable && !MUTANT(FORCED_KEEPS_ALONE));
+	bool to_offer = m->flushed && alone && !MUTANT(SYNCED_KEEPS_ALONE);
 
 	if (m->calling || m->committing || !peer_up(m->peer))
 		return;

@@ -125,6 +125,27 @@ static void strangers(void **state)
 	assert_true(both(&a, &b).everything);
 }
 
+/* Given up, and promoted by force before the resync had ended: it can still be resolved. */
+static void forced_in_the_middle(void **state)
+{
+	/* A pair of which the target was promoted before the initial copy: B has no base. */
+	struct replica_state a = at(A, (struct generations){.current = 1, .base = 2});
+	struct replica_state b = at(B, (struct generations){.current = 3, .history = {2}});
+
+	(void)state;
+	assert_int_equal(both(&a, &b).verdict, VERDICT_SPLIT);
+	generation_give_up(&a.generations, &b.generations);
+	a.consistent = false;
+	assert_int_equal(a.generations.current, 0);
+	assert_int_equal(both(&a, &b).verdict, VERDICT_TARGET);
+	assert_true(both(&a, &b).everything);
+	generation_force(&a.generations, 4);
+	a.consistent = true;
+	assert_int_equal(both(&a, &b).verdict, VERDICT_SPLIT);
+	a.wish = WISH_YIELD;
+	assert_int_equal(both(&a, &b).verdict, VERDICT_TARGET);
+}
+
 static void an_incomplete_copy_is_no_source(void **state)
 {
 	struct replica_state a = at(A, (struct generations){.current = 2, .base = 1});
@@ -169,6 +190,7 @@ int main(void)
 		cmocka_unit_test(equals),
 		cmocka_unit_test(split_brain),
 		cmocka_unit_test(strangers),
+		cmocka_unit_test(forced_in_the_middle),
 		cmocka_unit_test(an_incomplete_copy_is_no_source),
 		cmocka_unit_test(both_sides_agree),
 	};
