@@ -87,6 +87,8 @@ static void opened(struct sim_job *job, bool ok)
 	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
+		if (v->used && v->alive && v->mapped)
+			check_intent_opened(v);
 		if (v->used && v->alive && !v->wild && draw(node, 8))
 			sim_client_open(node, v);
 	}
@@ -305,7 +307,7 @@ void sim_admin_run(struct sim_node *node)
 	}
 	if (!volume || dice < 12) {
 		/* Few volumes, so that much happens on each. */
-		if (count_own(node) < 1 + draw(node, 3))
+		if (count_own(node) < min_u64(1 + draw(node, 3), node->world->profile.volumes))
 			create(node);
 		return;
 	}

@@ -333,8 +333,9 @@ static void check_closed(const struct sim_request *request)
 	bool operated = volume->operated_seq > request->seq || volume->jobs_open ||
 			(twin && twin->jobs_open);
 
-	if (request->closed && request->synced && !operated && !both_count(request) &&
-	    volume->status.association == ASSOCIATION_ACTIVE)
+	if (request->closed && !operated && volume->status.association == ASSOCIATION_ACTIVE &&
+	    ((request->synced && !both_count(request)) ||
+	     (request->waited && !check_mirrored(request))))
 		sim_fail(request->world, "I10",
 			 "request %" PRIx64 " on the fail-closed %s was acknowledged alone",
 			 request->id, volume->name);

@@ -58,7 +58,9 @@ struct sim_volume *check_tracked_twin(const struct sim_volume *volume);
 bool check_tracked(const struct sim_volume *volume);
 /* The volume's status was read: role, completeness and generation must follow from the past. */
 void check_seen(struct sim_volume *volume);
-/* Is it on both replicas, and do both count? */
+/* Is it on both replicas? */
+bool check_mirrored(const struct sim_request *request);
+/* And do both count? */
 bool check_counted(const struct sim_request *request);
 /* An acknowledged write: notes it if the peer lacks it. */
 void check_alone(struct sim_request *request);
@@ -72,6 +74,18 @@ void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 void check_primaries(struct sim_world *world);
 /* A split brain is about to be ended. */
 void check_listed(struct sim_world *world, const struct sim_volume *volume);
+
+/* sim_meta.c: what is on the disk in front of the volumes. */
+/* A write of these bytes is about to begin. */
+void check_intent_write(struct sim_volume *volume, uint64_t offset, uint64_t length);
+/* Metadata is about to be written: a page of the map, perhaps. */
+void check_intent_page(struct sim_store *store, const struct store_op *op);
+/* Its pool was opened after a crash. */
+void check_intent_opened(const struct sim_volume *volume);
+/* Where its page is on the node's first disk. */
+uint64_t check_intent_offset(const struct sim_volume *volume);
+/* Where a copy of the volume table is, and its bytes; 0 = it is not whole. */
+uint32_t check_table(const struct sim_disk *disk, unsigned copy, uint64_t *offset);
 
 /* sim_map.c: where volumes lie. */
 void check_map(struct sim_node *node);

@@ -183,6 +183,11 @@ static bool on_disk(const struct sim_request *request, unsigned node)
 	return true;
 }
 
+bool check_mirrored(const struct sim_request *request)
+{
+	return on_disk(request, 0) && on_disk(request, 1);
+}
+
 bool check_counted(const struct sim_request *request)
 {
 	struct sim_volume *volume = request->volume, *twin = check_twin(volume);
@@ -199,7 +204,7 @@ bool check_counted(const struct sim_request *request)
 
 void check_alone(struct sim_request *request)
 {
-	struct sim_volume *volume = request->volume;
+	struct sim_volume *volume = request->volume, *twin;
 
 	if (volume->status.association == ASSOCIATION_NONE || on_disk(request, !volume->node))
 		return;
@@ -207,6 +212,14 @@ void check_alone(struct sim_request *request)
 	SIM_NOTE(request->world, volume->node,
 		 "%s: request %x is acknowledged alone, generation %x", SIM_STR(volume->name),
 		 request->id, volume->status.generations.current);
+	/* I1, I6: no replica that missed it may be taken for up to date. */
+	twin = check_twin(volume);
+	if (twin && twin->status.association != ASSOCIATION_NONE && twin->status.consistent &&
+	    twin->status.generations.current == volume->status.generations.current)
+		sim_fail(request->world, "I6",
+			 "request %" PRIx64 " on %s was acknowledged alone in generation %" PRIx64
+			 ", which the peer has, too",
+			 request->id, volume->name, volume->status.generations.current);
 	volume->alone_seq = request->world->seq;
 	volume->alone_generation = volume->status.generations.current;
 	volume->ahead |= check_twin(volume) && check_twin(volume)->status.consistent;
@@ -249,6 +262,26 @@ static void check_equal(struct sim_world *world, const struct sim_volume *source
 	world->totals.legs_compared++;
 }
 
+/* What was on the way before the resync began, or was copied by it, must be there to stay. */
+static void check_copied(const struct sim_volume *target)
+{
+	uint32_t block_bytes = target->status.block_bytes;
+
+	for (uint64_t b = 0; b < target->status.size_bytes / block_bytes; b++) {
+		enum sim_value value;
+		uint64_t at, id = 0;
+		const struct sim_disk *disk = check_block(target, b * block_bytes, &at);
+
+		if (disk && sim_disk_volatile(disk, at) &&
+		    media_pattern(&disk->media, at, block_bytes, b, &value, &id) && id &&
+		    id >> 8 < target->begun_seq)
+			sim_fail(target->owner->world, "I6",
+				 "%s at %c takes the generation of its source, but block %" PRIu64
+				 " may be lost",
+				 target->name, 'A' + target->node, b);
+	}
+}
+
 static void synced(struct sim_world *world, struct sim_volume *target)
 {
 	struct sim_volume *source = check_twin(target);
@@ -256,6 +289,7 @@ static void synced(struct sim_world *world, struct sim_volume *target)
 
 	if (!source)
 		return;
+	check_copied(target);
 	/* A resync the other way had brought them there, though its end was not told. */
 	carried = target->alone_generation == source->taken_generation &&
 		  target->alone_seq < source->taken_seq;
@@ -311,6 +345,7 @@ void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 		if (v->partial)
 			v->taken_generation = 0;
 		v->arrived = false;
+		v->begun_seq = sim_oldest_seq(world);
 		/* A promotion that was asked for before may still wait for its turn. */
 		v->forced &= v->jobs_open > 0;
 	} else if (heard->command == FRAME_SYNCED) {

@@ -174,6 +174,10 @@ void check_store_submit(struct sim_store *store, struct sim_op *op)
 	check_disk_overlap(store, op);
 	if (op->volume && (changes(o->code) || copies(node, o)))
 		check_remote_overlap(store, op);
+	if (op->volume && changes(o->code))
+		check_intent_write(op->volume, op->volume_offset, o->length);
+	else if (o->code == STORE_WRITE)
+		check_intent_page(store, o);
 	if (o->code == STORE_READ) {
 		LIST_FOR (entry, &world->wires) {
 			if (sim_wire_reads(LIST_ENTRY(entry, struct sim_wire, node), store->node,

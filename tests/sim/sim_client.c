@@ -162,6 +162,9 @@ static void remember(struct sim_request *request, const struct ls_volume_info *i
 	request->synced = mirror == MIRROR_SYNCED;
 	request->closed = volume->status.policy == POLICY_FAIL_CLOSED;
 	request->generation = volume->status.generations.current;
+	/* In the generation that the peer has, too: not one that it goes on with alone already. */
+	request->waited = mirror == MIRROR_WAITING && volume->shared_generation &&
+			  volume->shared_generation == request->generation;
 	request->must_succeed = request->world->phase == SIM_HEAL && info->primary;
 }
 
@@ -320,6 +323,8 @@ void sim_client_run(struct sim_node *node)
 	struct sim_volume *volume = some_volume(node, true);
 	unsigned burst = 1 + (unsigned)draw(node, 4);
 
+	if (!rng_chance(&node->world->rng, node->world->profile.clients[node->number]))
+		return;
 	if (!draw(node, 40)) {
 		volume = some_volume(node, false);
 		if (volume && volume->handle && !volume->requests_open && !draw(node, 3))

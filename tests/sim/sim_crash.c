@@ -53,6 +53,37 @@ static void crash_links(struct sim_node *node)
 		sim_wire_kill(LIST_ENTRY(entry, struct sim_wire, node), node->number);
 }
 
+static void flip_bit(struct sim_disk *disk, struct sim_rng *rng, uint64_t offset, uint64_t bytes)
+{
+	_Alignas(uint64_t) uint8_t sector[SIM_SECTOR_BYTES];
+	uint64_t at = offset + rng_below(rng, bytes), first = at - at % SIM_SECTOR_BYTES;
+
+	media_read(&disk->media, first, sector, sizeof(sector));
+	sector[at - first] ^= (uint8_t)(1u << rng_below(rng, 8));
+	media_write(&disk->media, first, sector, sizeof(sector));
+}
+
+/* One copy of the table, if the other one is whole; or the map of a volume. */
+static void rot(struct sim_node *node)
+{
+	struct sim_rng *rng = &node->world->rng;
+	const struct sim_volume *v = &node->volumes[rng_below(rng, SIM_VOLUMES_MAX)];
+	struct sim_disk *disk = &node->disks[0];
+	unsigned copy = (unsigned)rng_below(rng, 2);
+	uint64_t offset[2];
+	uint32_t bytes[2] = {check_table(disk, 0, &offset[0]), check_table(disk, 1, &offset[1])};
+
+	if (!rng_chance(rng, node->world->profile.faults.rot))
+		return;
+	if (v->used && v->mapped) {
+		SIM_NOTE(node->world, node->number, "the map of %s rots", SIM_STR(v->name));
+		flip_bit(disk, rng, check_intent_offset(v), SIM_SECTOR_BYTES);
+	} else if (bytes[0] && bytes[1]) {
+		SIM_NOTE(node->world, node->number, "copy %u of the table rots", copy);
+		flip_bit(disk, rng, offset[copy], bytes[copy]);
+	}
+}
+
 void sim_crash(struct sim_node *node, bool power)
 {
 	struct sim_world *world = node->world;
@@ -65,6 +96,7 @@ void sim_crash(struct sim_node *node, bool power)
 	for (unsigned i = 0; i < SIM_DISKS_MAX; i++)
 		if (node->stores[i])
 			sim_store_crash(node->stores[i], power);
+	rot(node);
 	crash_links(node);
 	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++)
 		node->volumes[i].handle = NULL;

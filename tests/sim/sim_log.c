@@ -15,6 +15,7 @@ void sim_log_start(struct sim_log *log, uint64_t seed, bool verbose)
 	log->digest = seed;
 	log->invariant = NULL;
 	log->failure[0] = '\0';
+	log->sentence = NULL;
 }
 
 static void print_args(FILE *out, const char *fmt, const uint64_t *args)

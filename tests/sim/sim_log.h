@@ -30,6 +30,7 @@ struct sim_log {
 	uint64_t digest; /* of all events: equal when a replay was exact */
 	const char *invariant; /* NULL = nothing broken */
 	char failure[500];
+	const char *sentence; /* the same without what it names; NULL as long as there is none */
 	struct sim_event ring[SIM_LOG_RING];
 };
 

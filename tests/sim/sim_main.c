@@ -23,9 +23,10 @@
 #define STORY_EVENTS 40u
 
 struct options {
-	uint64_t seeds, base, steps, replay;
+	uint64_t seeds, base;
+	struct sim_plan plan; /* the seed: of --replay and --shrink */
 	unsigned jobs;
-	bool replaying, twice;
+	bool replaying, shrinking, twice;
 	const char *command; /* what the replay line names */
 };
 
@@ -44,10 +45,46 @@ static const struct argp_option option_table[] = {
 	{"steps", 'k', "K", 0, "Passes under load for each seed (1200)", 0},
 	{"jobs", 'j', "J", 0, "Processes (as many as processors)", 0},
 	{"replay", 'r', "SEED", 0, "Run one seed and print the whole story", 0},
+	{"shrink", 's', "SEED", 0, "Look for the shortest story that breaks the same", 0},
+	{"without", 'w', "PARTS", 0, "Switch these parts of each world off, as --shrink says", 0},
+	{"course", 'o', "C", 0, "Another course of events in each world, as --shrink says", 0},
 	{"twice", 't', NULL, 0, "Run each seed twice and compare the stories", 0},
 	{"command", 'c', "TEXT", 0, "How to call this program in the replay line", 0},
 	{0},
 };
+
+/* Names with commas between them. */
+static bool parse_parts(char *names, uint32_t *parts)
+{
+	char *state;
+
+	for (char *name = strtok_r(names, ",", &state); name; name = strtok_r(NULL, ",", &state)) {
+		unsigned i = 0;
+
+		while (sim_part_name(i) && strcmp(sim_part_name(i), name) != 0)
+			i++;
+		if (!sim_part_name(i))
+			return false;
+		*parts |= 1u << i;
+	}
+	return true;
+}
+
+static void print_replay(const struct options *o, const struct sim_plan *plan)
+{
+	const char *between = " --without ";
+
+	printf("replay  %s --steps %" PRIu64, o->command, plan->steps);
+	if (plan->course)
+		printf(" --course %" PRIu64, plan->course);
+	for (unsigned i = 0; sim_part_name(i); i++) {
+		if (!(plan->without & 1u << i))
+			continue;
+		printf("%s%s", between, sim_part_name(i));
+		between = ",";
+	}
+	printf(" --replay %" PRIu64 "\n", plan->seed);
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -62,14 +99,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->base = number;
 		return 0;
 	case 'k':
-		o->steps = number;
+		o->plan.steps = number;
 		return 0;
 	case 'j':
 		o->jobs = (unsigned)min_u64(max_u64(number, 1), JOBS_MAX);
 		return 0;
 	case 'r':
-		o->replay = number;
+		o->plan.seed = number;
 		o->replaying = true;
+		return 0;
+	case 's':
+		o->plan.seed = number;
+		o->shrinking = true;
+		return 0;
+	case 'o':
+		o->plan.course = number;
+		return 0;
+	case 'w':
+		if (!parse_parts(arg, &o->plan.without))
+			argp_error(state, "%s: no part of a world", arg);
 		return 0;
 	case 't':
 		o->twice = true;
@@ -92,13 +140,16 @@ static double now_s(void)
 
 static void run_seed(const struct options *o, struct lane *lane, uint64_t seed)
 {
+	struct sim_plan plan = o->plan;
 	uint64_t digest;
 
-	sim_run(&lane->log, seed, o->steps, o->replaying, &lane->totals);
+	plan.seed = seed;
+	plan.verbose = o->replaying;
+	sim_run(&lane->log, &plan, &lane->totals);
 	if (!o->twice)
 		return;
 	digest = lane->log.digest;
-	sim_run(&lane->log, seed, o->steps, o->replaying, &lane->totals);
+	sim_run(&lane->log, &plan, &lane->totals);
 	if (digest == lane->log.digest)
 		return;
 	sim_log_failure(&lane->log, "sim", "the same seed told two different stories");
@@ -109,7 +160,7 @@ static void run_seed(const struct options *o, struct lane *lane, uint64_t seed)
 static void run_lane(const struct options *o, struct lane *lane, unsigned number)
 {
 	if (o->replaying) {
-		run_seed(o, lane, o->replay);
+		run_seed(o, lane, o->plan.seed);
 	} else {
 		for (uint64_t i = number; i < o->seeds; i += o->jobs) {
 			run_seed(o, lane, o->base + i);
@@ -122,6 +173,8 @@ static void run_lane(const struct options *o, struct lane *lane, unsigned number
 
 static void report(const struct options *o, const struct lane *lane, int status)
 {
+	struct sim_plan plan = o->plan;
+
 	printf("\nFAILED  seed %" PRIu64 " after %" PRIu64 " seeds\n", lane->log.seed, lane->done);
 	if (lane->log.invariant)
 		printf("broken  %s: %s\n", lane->log.invariant, lane->log.failure);
@@ -137,8 +190,8 @@ static void report(const struct options *o, const struct lane *lane, int status)
 		printf("The last events:\n");
 		sim_log_print(&lane->log, STORY_EVENTS, stdout);
 	}
-	printf("replay  %s --steps %" PRIu64 " --replay %" PRIu64 "\n", o->command, o->steps,
-	       lane->log.seed);
+	plan.seed = lane->log.seed;
+	print_replay(o, &plan);
 }
 
 static uint64_t sum_up(const struct lane *lanes, unsigned jobs, struct sim_totals *totals)
@@ -233,7 +286,7 @@ static int run_all(const struct options *o)
 	if (failed)
 		report(o, failed, status);
 	else if (o->replaying)
-		printf("seed %" PRIu64 ": nothing broken\n", o->replay);
+		printf("seed %" PRIu64 ": nothing broken\n", o->plan.seed);
 	print_totals(lanes, o->jobs, now_s() - start);
 	munmap(lanes, bytes);
 	return failed ? 1 : 0;
@@ -244,7 +297,7 @@ int main(int argc, char **argv)
 	struct options o = {
 		.seeds = 100,
 		.base = 1,
-		.steps = 1200,
+		.plan = {.steps = 1200},
 		.jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
 		.command = argv[0],
 	};
@@ -266,5 +319,10 @@ int main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 32 << 20);
 	mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	crc32c_init();
-	return run_all(&o);
+	if (!o.shrinking)
+		return run_all(&o);
+	if (!sim_shrink(&o.plan))
+		return 0;
+	print_replay(&o, &o.plan);
+	return 1;
 }

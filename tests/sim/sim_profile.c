@@ -5,6 +5,7 @@
  */
 #include "tests/sim/sim_world.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static uint32_t maybe(struct sim_rng *rng, uint32_t parts_max)
@@ -31,6 +32,7 @@ static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
 	faults->pause = maybe(rng, 600);
 	faults->kill = maybe(rng, 800);
 	faults->power_cut = maybe(rng, 800);
+	faults->rot = maybe(rng, 6000);
 	faults->wrong_key = !rng_below(rng, 40);
 }
 
@@ -75,16 +77,20 @@ static void draw_profile(struct sim_rng *rng, struct sim_profile *p)
 		p->block_bytes[1] = p->block_bytes[0];
 	p->crc = rng_below(rng, 10) != 0;
 	p->clear_ms = (uint32_t)rng_spread(rng, 1, 2000);
-	p->region_shift = (uint8_t)rng_between(rng, 16, 20);
+	p->region_shift = (uint8_t)rng_spread(rng, 16, 20);
 	p->abrupt = !rng_below(rng, 5);
 	/* The engine looks at its timers every 100 ms: a shorter peer timeout makes no sense. */
 	p->peer_timeout_ms = p->faultless ? 0 : (uint32_t)rng_spread(rng, 400, 10000);
 	p->request_timeout_ms = p->faultless ? 0 : (uint32_t)rng_spread(rng, 400, 30000);
 	p->client_gap_ns = rng_spread(rng, US(20), US(2000));
+	p->rests = rng_below(rng, 3) ? 1250 : 10000;
+	p->rest_ns_max = rng_below(rng, 3) ? MS(300) : MS(20000);
 	p->store_ns_max = rng_spread(rng, US(20), MS(5));
 	p->fault_gap = (unsigned)rng_spread(rng, 5, 200);
 	p->admin_gap = (unsigned)rng_spread(rng, 4, 60);
 	/* A quarter of the worlds has no operator. */
+	p->clients[0] = p->clients[1] = 10000;
+	p->volumes = 3;
 	p->operators = rng_below(rng, 4) ? (uint32_t)rng_spread(rng, 100, 6000) : 0;
 	p->hot_blocks = (unsigned)rng_spread(rng, 1, 200);
 	p->wire_late = (uint32_t)rng_below(rng, 10001);
@@ -115,9 +121,57 @@ static void draw_disks(struct sim_world *world, struct sim_node *node)
 	}
 }
 
-void sim_profile_draw(struct sim_world *world)
+/* What of a world can be switched off, and how. */
+#define FAULT(fault) #fault, offsetof(struct sim_profile, faults.fault), RNG_OFF
+static const struct {
+	const char *name;
+	size_t offset; /* of a uint32_t */
+	uint32_t off;
+} parts[] = {
+	{"operators", offsetof(struct sim_profile, operators), RNG_OFF},
+	{"clients-a", offsetof(struct sim_profile, clients[0]), RNG_OFF},
+	{"clients-b", offsetof(struct sim_profile, clients[1]), RNG_OFF},
+	{"volumes", offsetof(struct sim_profile, volumes), 1},
+	{FAULT(disk_error)},
+	{FAULT(disk_stall)},
+	{FAULT(echo)},
+	{FAULT(stale)},
+	{FAULT(message_damage)},
+	{FAULT(header_damage)},
+	{FAULT(payload_damage)},
+	{FAULT(truncation)},
+	{FAULT(forgery)},
+	{FAULT(dial_failure)},
+	{FAULT(link_loss)},
+	{FAULT(link_stall)},
+	{FAULT(pause)},
+	{FAULT(kill)},
+	{FAULT(power_cut)},
+	{FAULT(rot)},
+};
+
+_Static_assert(ARRAY_SIZE(parts) <= 32, "a bit for each in sim_plan.without");
+
+const char *sim_part_name(unsigned part)
+{
+	return part < ARRAY_SIZE(parts) ? parts[part].name : NULL;
+}
+
+/* As long as it would not have come into play, the story is the same. */
+static void switch_off(struct sim_profile *profile, uint32_t without)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+		uint32_t *value = (uint32_t *)(void *)((uint8_t *)profile + parts[i].offset);
+
+		if (without & 1u << i && *value)
+			*value = parts[i].off;
+	}
+}
+
+void sim_profile_draw(struct sim_world *world, uint32_t without)
 {
 	draw_profile(&world->rng, &world->profile);
+	switch_off(&world->profile, without);
 	for (unsigned i = 0; i < SIM_NODES; i++)
 		draw_disks(world, &world->node[i]);
 }

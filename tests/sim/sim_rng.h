@@ -54,10 +54,13 @@ static inline uint64_t rng_between(struct sim_rng *rng, uint64_t lo, uint64_t hi
 	return lo + rng_below(rng, hi - lo + 1);
 }
 
+/* In place of a chance: takes its numbers, but is never true. */
+#define RNG_OFF 0x80000000u
+
 /* True in @parts of 10000 cases.  Takes no number when it cannot be true. */
 static inline bool rng_chance(struct sim_rng *rng, uint32_t parts)
 {
-	return parts && rng_below(rng, 10000) < parts;
+	return parts && rng_below(rng, 10000) < (parts & ~RNG_OFF);
 }
 
 /* Between lo and hi so that each order of magnitude is as likely as the other. */

@@ -28,6 +28,7 @@ _Noreturn void sim_fail(struct sim_world *world, const char *invariant, const ch
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	sim_log_failure(world->log, invariant, "%s", text);
+	world->log->sentence = fmt;
 	fflush(stdout);
 	_exit(SIM_EXIT_BROKEN);
 }
@@ -186,9 +187,12 @@ static uint64_t next_client_ns(struct sim_world *world)
 	/* Sometimes nothing happens for a while: timers run. */
 	if (!rng_below(&world->rng, 500))
 		gap += rng_spread(&world->rng, MS(1), MS(20000));
-	/* A new session takes its time; most of the load shall not be over by then. */
-	if (!sim_net_linked(world) && !rng_below(&world->rng, 8))
-		gap += rng_spread(&world->rng, MS(1), MS(300));
+	/*
+	 * A new session takes its time; most of the load shall not be over by then.  Where all
+	 * wait, what was in flight when it was lost is not hidden by what is written next.
+	 */
+	if (!sim_net_linked(world) && rng_chance(&world->rng, world->profile.rests))
+		gap += rng_spread(&world->rng, MS(1), world->profile.rest_ns_max);
 	return world->now_ns + gap;
 }
 
@@ -556,18 +560,19 @@ bool sim_world_pass(struct sim_world *world)
 	return step(world);
 }
 
-void sim_run(struct sim_log *log, uint64_t seed, uint64_t steps, bool verbose,
-	     struct sim_totals *totals)
+void sim_run(struct sim_log *log, const struct sim_plan *plan, struct sim_totals *totals)
 {
 	static struct sim_world world;
 
-	sim_log_start(log, seed, verbose);
-	sim_world_begin(&world, log, seed);
-	world.steps_max = steps;
+	sim_log_start(log, plan->seed, plan->verbose);
+	sim_world_begin(&world, log, plan->seed);
+	world.steps_max = plan->steps;
 	world.totals = *totals;
-	sim_profile_draw(&world);
+	sim_profile_draw(&world, plan->without);
+	if (plan->course)
+		rng_init(&world.rng, sim_mix(plan->seed) + plan->course);
 	sim_world_start(&world);
-	while (world.steps < steps && step(&world))
+	while (world.steps < plan->steps && step(&world))
 		;
 	if (!world.profile.abrupt) {
 		enter(&world, SIM_CALM);

@@ -59,6 +59,7 @@ struct sim_faults {
 	uint32_t link_stall;
 	uint32_t pause; /* a node does not run for a while */
 	uint32_t kill, power_cut; /* of a node, or of both */
+	uint32_t rot; /* of each death: metadata of which there is a second copy, or a safe side */
 	bool wrong_key; /* the nodes do not share the key */
 };
 
@@ -75,7 +76,12 @@ struct sim_profile {
 	bool abrupt; /* an engine stops in the middle */
 	uint32_t peer_timeout_ms, request_timeout_ms;
 	uint64_t client_gap_ns, store_ns_max;
+	/* In 10000: without the peer, clients wait up to @rest_ns_max before they go on. */
+	uint32_t rests;
+	uint64_t rest_ns_max;
 	unsigned fault_gap, admin_gap; /* in steps */
+	uint32_t clients[SIM_NODES]; /* in 10000: a client's visit is one */
+	uint32_t volumes; /* of its own that a node has at most */
 	uint32_t operators; /* in 10000: an administrator's visit is an operator's, too */
 	unsigned hot_blocks; /* most requests hit these: overlaps */
 	uint32_t wire_late; /* in 10000: the NIC reads a payload only when it arrives */
@@ -103,6 +109,7 @@ struct sim_volume {
 	unsigned seen_start; /* of its engine */
 	bool partial; /* it is durable that a resync into it has begun */
 	bool arrived; /* and SYNCED has come since */
+	uint64_t begun_seq; /* what was submitted before is copied by it */
 	bool forced; /* and somebody has said promote --force */
 	bool yields; /* an operator has given up what was acknowledged alone here */
 	/* When a write was last acknowledged that the peer lacks, in which generation; 0 = none. */
@@ -128,6 +135,7 @@ struct sim_request {
 	bool hostile; /* must be refused */
 	bool primary, mirrored; /* at submission */
 	bool closed; /* fail-closed, and so by the operator's last word */
+	bool waited; /* the peer was not there, and the volume had not gone on without it */
 	bool synced; /* the replicas counted as equal by then */
 	uint64_t generation; /* the volume's current one at submission */
 	bool must_succeed; /* nothing is wrong any more */
@@ -253,9 +261,22 @@ struct sim_world {
 _Noreturn void sim_fail(struct sim_world *world, const char *invariant, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 
-/* Runs one seed in this process; returns when nothing was broken. */
-void sim_run(struct sim_log *log, uint64_t seed, uint64_t steps, bool verbose,
-	     struct sim_totals *totals);
+/* What to run: the seed decides the rest. */
+struct sim_plan {
+	uint64_t seed, steps;
+	uint64_t course; /* not 0: another course of events in the seed's world */
+	uint32_t without; /* parts that are switched off, bits; see sim_part_name() */
+	bool verbose;
+};
+
+/* Runs it in this process; returns when nothing was broken. */
+void sim_run(struct sim_log *log, const struct sim_plan *plan, struct sim_totals *totals);
+
+/*
+ * sim_shrink.c: looks for the shortest story in the seed's world in which the same breaks: fewer
+ * steps, parts switched off, another course.  False: nothing is broken.
+ */
+bool sim_shrink(struct sim_plan *plan);
 
 /*
  * The parts of a run, for who wants another course than sim_run()'s: a new world without
@@ -324,7 +345,9 @@ void sim_crash_fault(struct sim_world *world);
 /* After the restart. */
 void sim_admin_open(struct sim_node *node);
 
-/* sim_profile.c: what kind of world the seed is. */
-void sim_profile_draw(struct sim_world *world);
+/* sim_profile.c: what kind of world the seed is, without some parts. */
+void sim_profile_draw(struct sim_world *world, uint32_t without);
+/* The parts that can be switched off; NULL behind the last. */
+const char *sim_part_name(unsigned part);
 
 #endif
