@@ -193,7 +193,9 @@ static void file_close(struct store *store)
 	if (!f->is_device)
 		(void)flock(f->fd, LOCK_UN);
 	close(f->fd);
-	close(f->claim_fd);
+	if (f->is_device)
+		queue_unclaim(&f->base);
+	close(f->base.claim_fd);
 	free(f);
 }
 

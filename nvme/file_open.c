@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The file backend's opening: the path, the claim, what the file system can do. */
 #include "nvme/backend.h"
+#include "nvme/claim.h"
 #include "nvme/file_store.h"
 #include "nvme/sysfs.h"
 
@@ -19,9 +20,6 @@
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
-
-#define CLAIM_WAIT_MS 2000u
-#define CLAIM_PAUSE_MS 5u
 
 /* "file:PATH?block=512&direct=no", or a path alone. */
 struct file_uri {
@@ -97,45 +95,14 @@ static int open_error(const char *path, int code, uint64_t size_bytes, struct er
 	}
 }
 
-static int claim_device(struct file_store *f, const char *path, dev_t device, struct err *err)
-{
-	char users[400];
-	int code;
-
-	f->claim_fd = open(path, O_RDWR | O_EXCL | O_CLOEXEC);
-	if (f->claim_fd >= 0)
-		return 0;
-	code = -errno;
-	if (code != -EBUSY)
-		return open_error(path, code, 0, err);
-	sysfs_block_users(device, users, sizeof(users));
-	return err_set(err, -EBUSY, "%s: in use: %s", path, users);
-}
-
-/*
- * The kernel lets go of the last descriptor of a killed process a moment after the process is
- * gone, and when its last request has ended: worth a short wait.
- */
-static bool lock_file(int fd)
-{
-	const struct timespec pause = {.tv_nsec = CLAIM_PAUSE_MS * 1000000L};
-
-	for (unsigned i = 0; i < CLAIM_WAIT_MS / CLAIM_PAUSE_MS; i++) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			return true;
-		nanosleep(&pause, NULL);
-	}
-	return flock(fd, LOCK_EX | LOCK_NB) == 0;
-}
-
 static int claim_file(struct file_store *f, const char *path, uint64_t size_bytes, struct err *err)
 {
-	f->claim_fd = open(path, O_RDWR | O_CLOEXEC | (size_bytes > 0 ? O_CREAT : 0), 0600);
-	if (f->claim_fd < 0)
+	f->base.claim_fd = open(path, O_RDWR | O_CLOEXEC | (size_bytes > 0 ? O_CREAT : 0), 0600);
+	if (f->base.claim_fd < 0)
 		return open_error(path, -errno, size_bytes, err);
-	if (lock_file(f->claim_fd))
+	if (claim_lock(f->base.claim_fd, f->base.queue->claim_wait_ms))
 		return 0;
-	close(f->claim_fd);
+	close(f->base.claim_fd);
 	return err_set(err, -EBUSY, "%s: in use by another process (or twice by this one)", path);
 }
 
@@ -143,10 +110,13 @@ static int claim(struct file_store *f, const char *path, uint64_t size_bytes, st
 {
 	struct stat st;
 	bool exists = stat(path, &st) == 0;
+	int fd;
 
 	if (exists && S_ISBLK(st.st_mode)) {
 		f->is_device = true;
-		return claim_device(f, path, st.st_rdev, err);
+		fd = claim_device(path, st.st_rdev, f->base.queue->claim_wait_ms, err);
+		f->base.claim_fd = fd;
+		return fd >= 0 ? 0 : fd == -EBUSY ? fd : open_error(path, fd, 0, err);
 	}
 	if (exists && !S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "%s: is neither a file nor a block device", path);
@@ -174,7 +144,7 @@ static int create_content(struct file_store *f, const char *path, uint64_t size_
 {
 	int rc;
 
-	if (ftruncate(f->claim_fd, (off_t)size_bytes) < 0 || fsync(f->claim_fd) < 0)
+	if (ftruncate(f->base.claim_fd, (off_t)size_bytes) < 0 || fsync(f->base.claim_fd) < 0)
 		return err_set(err, -errno, "%s: cannot make it %llu bytes long: %m", path,
 			       (unsigned long long)size_bytes);
 	rc = sync_directory(path);
@@ -191,10 +161,10 @@ static int read_size(struct file_store *f, const struct file_uri *u, uint64_t si
 	struct stat st;
 	int rc;
 
-	if (fstat(f->claim_fd, &st) < 0)
+	if (fstat(f->base.claim_fd, &st) < 0)
 		return err_set(err, -errno, "%s: %m", u->path);
 	if (f->is_device) {
-		if (ioctl(f->claim_fd, BLKGETSIZE64, &g->size_bytes) < 0)
+		if (ioctl(f->base.claim_fd, BLKGETSIZE64, &g->size_bytes) < 0)
 			return err_set(err, -errno, "%s: cannot read its size: %m", u->path);
 		g->size_bytes -= g->size_bytes % g->block_bytes;
 	} else {
@@ -226,7 +196,7 @@ static int choose_block(struct file_store *f, const struct file_uri *u, struct e
 	g->block_bytes = u->block_bytes ? u->block_bytes : 4096;
 	if (!f->is_device)
 		return 0;
-	if (ioctl(f->claim_fd, BLKSSZGET, &sector_bytes) < 0)
+	if (ioctl(f->base.claim_fd, BLKSSZGET, &sector_bytes) < 0)
 		return err_set(err, -errno, "%s: cannot read its block size: %m", u->path);
 	if ((uint32_t)sector_bytes > g->block_bytes)
 		return err_set(err, -EINVAL, "%s: has blocks of %d bytes; %u is what can be used",
@@ -274,8 +244,8 @@ static int claim_by_io(struct file_store *f, const char *path, struct err *err)
 {
 	if (f->is_device)
 		return 0;
-	(void)flock(f->claim_fd, LOCK_UN);
-	if (lock_file(f->fd))
+	(void)flock(f->base.claim_fd, LOCK_UN);
+	if (claim_lock(f->fd, f->base.queue->claim_wait_ms))
 		return 0;
 	return err_set(err, -EBUSY, "%s: in use by another process", path);
 }
@@ -349,7 +319,7 @@ static void fill_geometry(struct file_store *f, const struct file_uri *u)
 		return;
 	}
 	f->zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-	(void)fstat(f->claim_fd, &st);
+	(void)fstat(f->base.claim_fd, &st);
 	g->numa_node = sysfs_block_numa_node(st.st_rdev);
 	g->can_discard = sysfs_block_number(st.st_rdev,
 					    sysfs_block_is_partition(st.st_rdev)
@@ -376,6 +346,8 @@ static int open_file(struct store_queue *queue, const char *uri, uint64_t size_b
 	f->base.queue = queue;
 	f->base.queue_ops = &file_queue_ops;
 	rc = claim(f, u.path, size_bytes, err);
+	/* The lock of a file is held by the descriptor of its I/O: claim_by_io(). */
+	f->base.claim_asked = !f->is_device;
 	if (rc < 0)
 		goto free_store;
 	rc = choose_block(f, &u, err);
@@ -398,7 +370,7 @@ static int open_file(struct store_queue *queue, const char *uri, uint64_t size_b
 close_io:
 	close(f->fd);
 unclaim:
-	close(f->claim_fd);
+	close(f->base.claim_fd);
 free_store:
 	free(f);
 	return rc;

@@ -8,11 +8,6 @@
 struct file_store {
 	struct queue_store base;
 	int fd;
-	/*
-	 * Carries the lock.  Not the descriptor that io_uring uses, because io_uring may drop
-	 * that some time after the last completion, and with it the lock.
-	 */
-	int claim_fd;
 	bool is_device;
 	int zero_mode; /* of fallocate() */
 	bool zero_by_write; /* fallocate() cannot zero here */

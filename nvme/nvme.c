@@ -187,9 +187,10 @@ static void nvme_close(struct store *store)
 	struct nvme_store *n = nvme_of(store);
 
 	/* What others read through the block device while we wrote past its cache is old. */
-	(void)ioctl(n->claim_fd, BLKFLSBUF, 0);
+	(void)ioctl(n->base.claim_fd, BLKFLSBUF, 0);
 	close(n->fd);
-	close(n->claim_fd);
+	queue_unclaim(&n->base);
+	close(n->base.claim_fd);
 	free(n);
 }
 

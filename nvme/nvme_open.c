@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The nvme backend's opening: the names, the claim, and what we make of the device's facts. */
 #include "nvme/backend.h"
+#include "nvme/claim.h"
 #include "nvme/nvme_path.h"
 #include "nvme/nvme_store.h"
 #include "nvme/sysfs.h"
@@ -53,23 +54,20 @@ static int open_error(const char *path, int code, struct err *err)
 
 static int claim(struct nvme_store *n, const struct nvme_path *p, dev_t *device, struct err *err)
 {
-	char users[400];
 	struct stat st;
-	int code;
+	int fd;
 
 	if (stat(p->block, &st) < 0)
 		return open_error(p->block, -errno, err);
 	if (!S_ISBLK(st.st_mode))
 		return err_set(err, -ENOTBLK, "%s: is not a block device", p->block);
 	*device = st.st_rdev;
-	n->claim_fd = open(p->block, O_RDWR | O_EXCL | O_CLOEXEC);
-	if (n->claim_fd >= 0)
-		return 0;
-	code = -errno;
-	if (code != -EBUSY)
-		return open_error(p->block, code, err);
-	sysfs_block_users(st.st_rdev, users, sizeof(users));
-	return err_set(err, -EBUSY, "%s: in use: %s", p->block, users);
+	/* Against mounts, md, LVM, and another of us. */
+	fd = claim_device(p->block, st.st_rdev, n->base.queue->claim_wait_ms, err);
+	if (fd < 0)
+		return fd == -EBUSY ? fd : open_error(p->block, fd, err);
+	n->base.claim_fd = fd;
+	return 0;
 }
 
 static int open_generic(struct nvme_store *n, const struct nvme_path *p, struct err *err)
@@ -253,14 +251,14 @@ static int open_nvme(struct store_queue *queue, const char *path, uint64_t size_
 	if (rc < 0)
 		goto close_generic;
 	/* What earlier users left in the block device's cache must not be written over us. */
-	(void)ioctl(n->claim_fd, BLKFLSBUF, 0);
+	(void)ioctl(n->base.claim_fd, BLKFLSBUF, 0);
 	*store = &n->base.store;
 	return 0;
 
 close_generic:
 	close(n->fd);
 unclaim:
-	close(n->claim_fd);
+	close(n->base.claim_fd);
 free_store:
 	free(n);
 	return rc;

@@ -34,8 +34,7 @@ int nvme_facts_read(int fd, const char *path, struct nvme_facts *facts, struct e
 
 struct nvme_store {
 	struct queue_store base;
-	int fd; /* /dev/ngXnY: commands */
-	int claim_fd; /* /dev/nvmeXnY, held exclusively against mounts, md, LVM, another of us */
+	int fd; /* /dev/ngXnY: commands; base.claim_fd is /dev/nvmeXnY */
 	uint32_t nsid;
 	unsigned block_shift;
 	bool zero_by_write; /* no Write Zeroes command */

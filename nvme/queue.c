@@ -166,6 +166,7 @@ int queue_create_at(enum queue_rung rung, uint32_t depth, struct store_queue **q
 		return err_set(err, -ENOMEM, "no memory for a store queue");
 	q->depth = depth;
 	q->clock = choose_clock();
+	q->claim_wait_ms = QUEUE_CLAIM_WAIT_MS;
 	fifo_init(&q->waiting);
 	fifo_init(&q->ready);
 	rc = alloc_slots(q, err);
@@ -219,10 +220,13 @@ void queue_describe(struct store_queue *q)
 	size_t room = sizeof(q->description) - (size_t)n;
 
 	if (q->buffer_error)
-		snprintf(end, room, "%u fixed buffers, more refused: %s", q->buffer_count,
-			 strerror(-q->buffer_error));
+		n = snprintf(end, room, "%u fixed buffers, more refused: %s", q->buffer_count,
+			     strerror(-q->buffer_error));
 	else
-		snprintf(end, room, "%u fixed buffers", q->buffer_count);
+		n = snprintf(end, room, "%u fixed buffers", q->buffer_count);
+	if (q->claim_error && (size_t)n < room)
+		snprintf(end + n, room - (size_t)n, "; a claim that ends with the process: %s",
+			 strerror(-q->claim_error));
 }
 
 void queue_own(struct store_queue *q)
@@ -283,6 +287,8 @@ void queue_store_submit(struct store *store, struct store_op *op)
 	struct store_queue *q = qs->queue;
 
 	queue_own(q);
+	if (UNLIKELY(!qs->claim_asked))
+		queue_claim(qs);
 	op->started_ns = batch_ns(q);
 	if (!qs->queue_ops->needs_device(store, op)) {
 		op->status = LS_OK;

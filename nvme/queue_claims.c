@@ -55,6 +55,11 @@ void queue_claim(struct queue_store *qs)
 	queue_describe(q);
 }
 
+static bool claims_held(const struct store_queue *q)
+{
+	return memchr(q->claim_used, true, sizeof(q->claim_used));
+}
+
 void queue_unclaim(struct queue_store *qs)
 {
 	struct store_queue *q = qs->queue;
@@ -63,9 +68,17 @@ void queue_unclaim(struct queue_store *qs)
 	if (!qs->claim_asked || qs->claim_place < 0)
 		return;
 	queue_own(q);
-	/* 6.1 lets go of it within a second; or when the ring is closed. */
-	(void)io_uring_register_files_update(&q->ring, (unsigned)qs->claim_place, &none, 1);
 	q->claim_used[qs->claim_place] = false;
+	/*
+	 * 6.1 lets go of a single file within a second, of the whole table at once; but then it
+	 * waits for what is in flight, of which only this thread can see the end.
+	 */
+	if (q->stats.submitted > q->stats.completed || claims_held(q)) {
+		(void)io_uring_register_files_update(&q->ring, (unsigned)qs->claim_place, &none, 1);
+		return;
+	}
+	(void)io_uring_unregister_files(&q->ring);
+	q->claim_table = false;
 }
 
 void store_queue_claim_wait(struct store_queue *q, uint32_t wait_ms)

@@ -14,6 +14,7 @@
 #ifndef LS_NVME_QUEUE_INTERNAL_H
 #define LS_NVME_QUEUE_INTERNAL_H
 
+#include "engine/base/limits.h"
 #include "nvme/store_queue.h"
 
 #include <liburing.h>
@@ -23,6 +24,9 @@
 #define QUEUE_DEPTH_MAX 4096u
 /* Fixed buffers of one queue; io_uring's own limit (IORING_MAX_REG_BUFFERS, Linux 5.13). */
 #define QUEUE_BUFFERS_MAX 16384u
+/* Devices whose claims a ring holds: as many as an engine has. */
+#define QUEUE_CLAIMS_MAX (ENGINE_POOLS_MAX * POOL_DEVICES_MAX)
+#define QUEUE_CLAIM_WAIT_MS 2000u
 /* NVMe commands of 6.1: no more than 127 segments, 4 KiB pages. */
 #define QUEUE_SEGMENTS_MAX 127u
 #define QUEUE_PAGE_BYTES 4096u
@@ -64,6 +68,10 @@ struct queue_store {
 	struct store store;
 	struct store_queue *queue;
 	const struct queue_store_ops *queue_ops;
+	int claim_fd; /* the device, opened exclusively; or a file that is claimed by its lock */
+	/* The ring holds the claim, was asked for it in vain (no place), or need not. */
+	bool claim_asked;
+	int claim_place; /* in the ring's table of files; -1 = none */
 };
 
 struct op_fifo {
@@ -104,6 +112,11 @@ struct store_queue {
 	uint32_t buffer_count;
 	int buffer_error; /* of the last registration that failed */
 
+	bool claim_table; /* the ring has a table of files */
+	bool claim_used[QUEUE_CLAIMS_MAX];
+	int claim_error; /* of the last claim that the ring did not take */
+	uint32_t claim_wait_ms; /* of those that open stores */
+
 	struct store_queue_stats stats;
 	char description[160];
 };
@@ -123,6 +136,10 @@ void queue_describe(struct store_queue *queue);
 /* True, with the fixed buffer's index, when [@buf, @buf + @bytes) lies in one of @region. */
 bool queue_fixed_index(const struct region *region, const void *buf, uint64_t bytes,
 		       uint16_t *index);
+
+/* queue_claims.c: on the owner's thread; before the store's first command, and at its end. */
+void queue_claim(struct queue_store *store);
+void queue_unclaim(struct queue_store *store);
 
 /* queue_buffers.c: */
 void queue_buffers_init(struct store_queue *queue);

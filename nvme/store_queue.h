@@ -38,6 +38,12 @@ int store_open(struct store_queue *queue, const char *path, uint64_t size_bytes,
 	       struct store **store, struct err *err) MUST_CHECK;
 
 /*
+ * How long store_open() waits for a device or file that is in use, unless it is known by whom
+ * (2 s): the kernel holds it until the last command of an engine that was killed has ended.
+ */
+void store_queue_claim_wait(struct store_queue *queue, uint32_t wait_ms);
+
+/*
  * What is on @path that is not ours: writes a short name ("ext4 file system", "md member",
  * "GPT partition table") to @what and returns 1; 0 when nothing was recognised.
  */

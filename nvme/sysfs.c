@@ -176,7 +176,7 @@ static void block_name(dev_t device, char *name, size_t name_bytes)
 	snprintf(name, name_bytes, "%s", slash ? slash + 1 : "?");
 }
 
-void sysfs_block_users(dev_t device, char *text, size_t text_bytes)
+bool sysfs_block_users(dev_t device, char *text, size_t text_bytes)
 {
 	char path[SYSFS_PATH_BYTES], name[96], dev_file[160];
 	struct dirent *entry;
@@ -203,6 +203,7 @@ void sysfs_block_users(dev_t device, char *text, size_t text_bytes)
 		closedir(dir);
 	if (!found)
 		snprintf(text, text_bytes,
-			 "another program holds it (a second lockstepd, or a mount "
-			 "in another namespace)");
+			 "another program holds it (a second lockstepd, a mount in another "
+			 "namespace, or the last command of an engine that was killed)");
+	return found;
 }

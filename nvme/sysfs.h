@@ -20,8 +20,8 @@ int sysfs_block_numa_node(dev_t device);
 
 /*
  * Says in @text who holds @device or one of its partitions: "/dev/vda1 is mounted at /",
- * "held by md0"; or a guess when the kernel does not tell.
+ * "held by md0"; or a guess, and false, when the kernel does not tell.
  */
-void sysfs_block_users(dev_t device, char *text, size_t text_bytes);
+bool sysfs_block_users(dev_t device, char *text, size_t text_bytes);
 
 #endif

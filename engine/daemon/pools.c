@@ -8,6 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define CLAIM_WAIT_MS 2000u
+/*
+ * For all devices, at start.  The kernel's NVMe driver gives a command 30 s and, when it is aborted
+ * in vain, as much again, before it resets the controller and ends it.
+ */
+#define CLAIM_START_MS 75000u
 
 static void close_all(struct store *const *stores, unsigned count)
 {
@@ -33,13 +41,42 @@ static void pool_failed(struct daemon *d, struct pool_open *p, const char *why)
 	tell(d, p->name, LOG_LEVEL_ERROR, "failed", why);
 }
 
-static void open_stores(struct daemon *d, const struct state_pool *from, struct pool_open *p)
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/*
+ * A device on which the last engine's commands are still under way, because it was killed, is in
+ * use until they end.
+ */
+static int open_store(struct daemon *d, const char *path, uint64_t until_ms, struct store **store,
+		      struct err *err)
+{
+	int rc = store_open(d->store_queue, path, 0, store, err);
+	uint64_t now = now_ms();
+
+	if (rc != -EBUSY || now >= until_ms)
+		return rc;
+	log_line(LOG_LEVEL_WARNING, "%s; I wait up to %llu s for it", err->text,
+		 (unsigned long long)((until_ms - now) / 1000));
+	store_queue_claim_wait(d->store_queue, (uint32_t)(until_ms - now));
+	rc = store_open(d->store_queue, path, 0, store, err);
+	store_queue_claim_wait(d->store_queue, CLAIM_WAIT_MS);
+	return rc;
+}
+
+static void open_stores(struct daemon *d, const struct state_pool *from, uint64_t until_ms,
+			struct pool_open *p)
 {
 	struct err err;
 
 	snprintf(p->name, sizeof(p->name), "%s", from->name);
 	for (unsigned i = 0; i < from->device_count; i++) {
-		if (store_open(d->store_queue, from->devices[i], 0, &p->stores[i], &err)) {
+		if (open_store(d, from->devices[i], until_ms, &p->stores[i], &err)) {
 			close_all(p->stores, p->store_count);
 			p->store_count = 0;
 			pool_failed(d, p, err.text);
@@ -52,9 +89,11 @@ static void open_stores(struct daemon *d, const struct state_pool *from, struct 
 
 void pools_open_stores(struct daemon *d)
 {
+	uint64_t until_ms = now_ms() + CLAIM_START_MS;
+
 	d->pool_count = d->state.pool_count;
 	for (unsigned i = 0; i < d->pool_count; i++)
-		open_stores(d, &d->state.pools[i], &d->pools[i]);
+		open_stores(d, &d->state.pools[i], until_ms, &d->pools[i]);
 }
 
 static void run_open(struct task *t, struct engine *engine)

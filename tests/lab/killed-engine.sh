@@ -8,28 +8,42 @@
 
 need root dmsetup
 [[ -n $LS_DEVS_A ]] || skip "is about block devices"
+# There is no udev in the lab: devtmpfs makes /dev/dm-N, and that is enough.
+export DM_DISABLE_UDEV=1
 config=/sys/kernel/config/nvmet
 nqn=lockstep-slow
 
+# In a machine that other tests use, too: everything goes, what hangs first.
 undo() {
 	local rc=$?
 	set +e
 	dmsetup resume ls-slow
+	kill -KILL "${background[@]}" "${node_pid[@]}" 2>/dev/null
+	wait
+	remove
 	(exit $rc)
 	cleanup
 }
+remove() {
+	local controller
+	for controller in $(slow_controllers); do echo 1 >"/sys/class/nvme/$controller/delete_controller"; done
+	rm -f "$config/ports/1/subsystems/$nqn"
+	rmdir "$config/ports/1" "$config/subsystems/$nqn/namespaces/1" "$config/subsystems/$nqn"
+	dmsetup remove --retry ls-slow
+}
 trap undo EXIT
 
+slow_controllers() { grep -lx "$nqn" /sys/class/nvme/*/subsysnqn | cut -d/ -f5; }
 # slow_nvme: serves the device over NVMe/TCP and connects to it; says /dev/nvmeXn1.
 slow_nvme() {
-	local controller
+	local controller end=$((SECONDS + LS_LIMIT))
 	modprobe -a nvmet nvmet-tcp nvme-tcp
 	mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
 	ip link set lo up
 	mkdir "$config/subsystems/$nqn" "$config/ports/1"
 	echo 1 >"$config/subsystems/$nqn/attr_allow_any_host"
 	mkdir "$config/subsystems/$nqn/namespaces/1"
-	echo /dev/mapper/ls-slow >"$config/subsystems/$nqn/namespaces/1/device_path"
+	echo "$slow" >"$config/subsystems/$nqn/namespaces/1/device_path"
 	echo 1 >"$config/subsystems/$nqn/namespaces/1/enable"
 	echo tcp >"$config/ports/1/addr_trtype"
 	echo ipv4 >"$config/ports/1/addr_adrfam"
@@ -37,11 +51,13 @@ slow_nvme() {
 	echo 4420 >"$config/ports/1/addr_trsvcid"
 	ln -s "$config/subsystems/$nqn" "$config/ports/1/subsystems/$nqn"
 	echo "transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=$nqn" >/dev/nvme-fabrics
-	controller=$(grep -l "^$nqn\$" /sys/class/nvme/*/subsysnqn) || fail "the namespace over TCP did not come"
-	# Its first scan runs in the background.
-	controller=$(basename "$(dirname "$controller")")
-	timeout "$LS_LIMIT" bash -c "until [[ -b /dev/${controller}n1 ]]; do udevadm settle 2>/dev/null || read -rt 0.1 <> <(:) || :; done" ||
-		fail "/dev/${controller}n1 did not come"
+	controller=$(slow_controllers)
+	[[ -n $controller ]] || fail "the namespace over TCP did not come"
+	# Its first scan runs in the background; the kernel says when it is there.
+	until [[ -b /dev/${controller}n1 ]]; do
+		((SECONDS < end)) || fail "/dev/${controller}n1 did not come"
+		echo 1 >"/sys/class/nvme/$controller/rescan_controller" # returns when the scan is done
+	done
 	echo "/dev/${controller}n1"
 }
 
@@ -81,7 +97,9 @@ resume_when_waited_for() {
 
 dd if=/dev/zero of="$(device a)" bs=1M count=8 oflag=direct status=none
 dmsetup create ls-slow --table "0 $(blockdev --getsz "$(device a)") linear $(device a) 0"
-killed file file:/dev/mapper/ls-slow
+slow=/dev/dm-$(dmsetup info -c --noheadings -o minor ls-slow)
+killed file "file:$slow"
 rm -rf "$work/a/state"
-killed nvme "$(slow_nvme)"
+slow_nvme >"$work/namespace"
+killed nvme "$(<"$work/namespace")"
 passed
