@@ -566,6 +566,13 @@ void engine_set_policy(struct engine *e, struct job *job, const char *volume, bo
 	operate(e, job, volume, (struct mirror_op){.run = operation_policy, .force = fail_closed});
 }
 
+void engine_set_resync_limit(struct engine *e, struct job *job, const char *volume,
+			     uint64_t bytes_per_second)
+{
+	operate(e, job, volume,
+		(struct mirror_op){.run = operation_resync_limit, .bytes = bytes_per_second});
+}
+
 void engine_expand(struct engine *e, struct job *job, const char *volume, uint64_t size_bytes)
 {
 	if (size_bytes == 0 || size_bytes > MIB(UINT32_MAX))

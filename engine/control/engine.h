@@ -116,6 +116,12 @@ void engine_demote(struct engine *engine, struct job *job, const char *volume);
 void engine_set_policy(struct engine *engine, struct job *job, const char *volume,
 		       bool fail_closed);
 /*
+ * A resync of @volume from this node copies at most so many bytes a second (rounded down to 1 KiB,
+ * 64 KiB at least); 0 = as fast as clients, devices and the wire let it.
+ */
+void engine_set_resync_limit(struct engine *engine, struct job *job, const char *volume,
+			     uint64_t bytes_per_second);
+/*
  * Makes @volume larger (rounded up to 1 MiB), on both nodes, the target first; the new area reads
  * as zeroes.  Goes on by itself after a crash.  -ENOSPC, -EBUSY: nothing was changed.
  */
@@ -170,6 +176,10 @@ struct volume_status {
 	/* Of the verify that runs or waits for its turn; total 0 = none. */
 	uint64_t verify_done_bytes, verify_total_bytes, verify_different_bytes, verify_started_ns;
 	uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
+	uint64_t copy_rate_bytes; /* a second, now */
+	/* What holds it back: "clients", "limit", "device", "peer", "turn"; "" = no copy */
+	const char *copy_bound;
+	uint64_t resync_limit_bytes; /* a second; 0 = none */
 	uint64_t reads, writes, flushes, discards, read_bytes, written_bytes, errors;
 	/* Local legs of reads that failed; what the peer gave instead; write-backs of that. */
 	uint64_t read_errors, fetched_bytes, repairs, repair_failures;

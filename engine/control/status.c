@@ -148,6 +148,29 @@ static uint32_t count_bits(const uint8_t *bits, uint32_t bytes)
 	return n;
 }
 
+static const char *copy_bound(const struct mirror *m)
+{
+	const struct pace *p = &m->engine->pace;
+
+	if (!resync_active(m))
+		return "turn";
+	if (p->bound != PACE_NOTHING)
+		return p->bound == PACE_CLIENTS ? "clients" : "limit";
+	return p->local_ns > p->remote_ns ? "device" : "peer";
+}
+
+static void copy_status(const struct mirror *m, struct volume_status *s)
+{
+	const struct engine *e = m->engine;
+
+	s->copy_done_bytes = min_u64(m->resync_done, m->resync_total);
+	s->copy_total_bytes = m->resync_total;
+	s->copy_started_ns = m->resync_started_ns;
+	s->copy_bound = copy_bound(m);
+	if (resync_active(m))
+		s->copy_rate_bytes = pace_rate(&e->pace, e->core.now_ns);
+}
+
 #define COPY_TEXT(to, from)                                                                        \
 	do {                                                                                       \
 		_Static_assert(sizeof(to) == sizeof(from), "texts of one size");                   \
@@ -158,7 +181,6 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 {
 	const struct volume_record *r = &v->record;
 	const struct mirror *m = v->peering;
-	bool copying = m && m->step == STEP_SOURCE && v->mirror == MIRROR_COPYING;
 
 	*s = (struct volume_status){
 		.number = r->number,
@@ -176,9 +198,8 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		.map_writes = v->map.writes,
 		.map_marks = v->map.marks,
 		.resync_sent_bytes = m ? m->resync_sent : 0,
-		.copy_done_bytes = copying ? min_u64(m->resync_done, m->resync_total) : 0,
-		.copy_total_bytes = copying ? m->resync_total : 0,
-		.copy_started_ns = copying ? m->resync_started_ns : 0,
+		.copy_bound = "",
+		.resync_limit_bytes = KIB(r->resync_limit_kib),
 		.reads = v->stats.reads,
 		.writes = v->stats.writes,
 		.flushes = v->stats.flushes,
@@ -201,6 +222,8 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		COPY_TEXT(s->peer, r->replicas[0].node_name);
 		COPY_TEXT(s->peer_volume, r->replicas[0].volume_name);
 	}
+	if (m && m->step == STEP_SOURCE && v->mirror == MIRROR_COPYING)
+		copy_status(m, s);
 	if (m && m->verify.job) {
 		s->verify_done_bytes = m->verify.result->compared_bytes;
 		s->verify_total_bytes = m->verify.end - m->verify.begin;

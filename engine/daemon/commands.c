@@ -328,6 +328,7 @@ static const struct {
 	{"demote", command_demote, false, true},
 	{"expand", command_expand, false, true},
 	{"policy", command_policy, false, true},
+	{"resync-limit", command_resync_limit, false, true},
 	{"verify", command_verify, false, true},
 	{"verify-stop", command_verify_stop, false, true},
 	{"regions", command_regions, false, false},

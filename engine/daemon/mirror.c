@@ -389,6 +389,29 @@ static void run_policy(struct task *t, struct engine *engine)
 	engine_set_policy(engine, &t->job, t->name, t->flag);
 }
 
+static void run_resync_limit(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_set_resync_limit(engine, &t->job, t->name, t->size_bytes);
+}
+
+void command_resync_limit(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = volume_task(conn, request, run_resync_limit, finish_once);
+	struct err err;
+
+	if (!t)
+		return;
+	t->size_bytes = json_get_u64(request, "bytes_per_second", UINT64_MAX);
+	if (t->size_bytes != UINT64_MAX) {
+		task_start(t);
+		return;
+	}
+	err_set(&err, -EINVAL, "'bytes_per_second' is missing; 0 = no limit");
+	ctl_fail(conn, &err);
+	free(t);
+}
+
 void command_policy(struct ctl_conn *conn, struct json_object *request)
 {
 	struct task *t = volume_task(conn, request, run_policy, finish_once);

@@ -155,6 +155,9 @@ static void set_mirror(struct json_object *json, const struct volume_status *v, 
 	json_set_u64(json, "copy_ns",
 		     v->copy_started_ns && now_ns > v->copy_started_ns ? now_ns - v->copy_started_ns
 								       : 0);
+	json_set_u64(json, "copy_rate_bytes", v->copy_rate_bytes);
+	json_set_text(json, "copy_bound", v->copy_bound);
+	json_set_u64(json, "resync_limit_bytes", v->resync_limit_bytes);
 	set_difference(json, v);
 }
 

@@ -94,6 +94,7 @@ void command_promote(struct ctl_conn *conn, struct json_object *request);
 void command_demote(struct ctl_conn *conn, struct json_object *request);
 void command_expand(struct ctl_conn *conn, struct json_object *request);
 void command_policy(struct ctl_conn *conn, struct json_object *request);
+void command_resync_limit(struct ctl_conn *conn, struct json_object *request);
 void command_verify(struct ctl_conn *conn, struct json_object *request);
 void command_verify_stop(struct ctl_conn *conn, struct json_object *request);
 

@@ -9,8 +9,8 @@
 #include <assert.h>
 
 #define SUPER_VERSION 1u
-/* 2: generations, association, policy. */
-#define TABLE_VERSION 2u
+/* 2: generations, association, policy.  3: the hand limit of a resync. */
+#define TABLE_VERSION 3u
 
 /* clang-format off */
 static const uint8_t super_magic[8] = {'L', 'O', 'C', 'K', 'S', 'T', 'E', 'P'};
@@ -35,7 +35,7 @@ enum {
 	RECORD_AT_REPLICAS = 98, RECORD_AT_EXTENTS = 100, RECORD_AT_POLICY = 102,
 	RECORD_AT_ASSOCIATION = 103, RECORD_AT_SEQUENCE = 104, RECORD_AT_SHIFT = 108,
 	RECORD_AT_COVERED = 109, RECORD_AT_OFFERED = 110, RECORD_AT_CURRENT = 112, RECORD_AT_BASE = 120,
-	RECORD_AT_HISTORY = 128, RECORD_HEAD = 160,
+	RECORD_AT_HISTORY = 128, RECORD_AT_LIMIT = 160, RECORD_HEAD = 168,
 	REPLICA_AT_NODE = 0, REPLICA_AT_NAME = 8, REPLICA_AT_NUMBER = 40, REPLICA_AT_VOLUME = 48,
 	REPLICA_BYTES = 112,
 	EXTENT_AT_DEVICE = 0, EXTENT_AT_START = 4, EXTENT_AT_COUNT = 8, EXTENT_BYTES = 12,
@@ -134,6 +134,7 @@ static void record_encode(const struct volume_record *r, uint8_t *p)
 	put_u64(p + RECORD_AT_BASE, r->generations.base);
 	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
 		put_u64(p + RECORD_AT_HISTORY + 8 * i, r->generations.history[i]);
+	put_u32(p + RECORD_AT_LIMIT, r->resync_limit_kib);
 	p += RECORD_HEAD;
 	for (unsigned i = 0; i < r->replica_count; i++, p += REPLICA_BYTES) {
 		put_u64(p + REPLICA_AT_NODE, r->replicas[i].node_address);
@@ -262,6 +263,7 @@ bool table_record(const uint8_t *bytes, size_t available, size_t *cursor,
 	r.generations.base = get_u64(p + RECORD_AT_BASE);
 	for (unsigned i = 0; i < GENERATION_HISTORY; i++)
 		r.generations.history[i] = get_u64(p + RECORD_AT_HISTORY + 8 * i);
+	r.resync_limit_kib = get_u32(p + RECORD_AT_LIMIT);
 	if (r.replica_count > VOLUME_REPLICAS_MAX || r.extent_count > VOLUME_EXTENTS_MAX ||
 	    length - at < record_bytes(&r))
 		return false;

@@ -63,6 +63,8 @@ struct volume_record {
 	enum association association; /* NONE if and only if replica_count is 0 */
 	/* Of break and resume: the higher one of the two nodes counts. */
 	uint32_t association_sequence;
+	/* A resync from here copies at most so many KiB a second; 0 = as fast as it can. */
+	uint32_t resync_limit_kib;
 	uint8_t region_shift; /* log2 of the bytes of a region of the write-intent map */
 	struct generations generations;
 	unsigned replica_count;

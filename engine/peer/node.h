@@ -420,6 +420,8 @@ void generations_encode(const struct generations *generations, uint8_t *bytes);
 void resync_start(struct mirror *mirror);
 void resync_stop(struct mirror *mirror);
 void resync_run(struct engine *engine);
+/* Is it this one's turn? */
+bool resync_active(const struct mirror *mirror);
 /* What could not be copied is tried again now, not when its time has come. */
 void resync_again(struct mirror *mirror);
 /* The copy goes on if it may: at pace.wake_ns. */
@@ -465,6 +467,7 @@ void operation_unpair(struct mirror *mirror, struct mirror_op *op);
 void operation_promote(struct mirror *mirror, struct mirror_op *op);
 void operation_demote(struct mirror *mirror, struct mirror_op *op);
 void operation_policy(struct mirror *mirror, struct mirror_op *op);
+void operation_resync_limit(struct mirror *mirror, struct mirror_op *op);
 
 /* volumes.c */
 struct volume *volume_find(struct engine *engine, const char *name);

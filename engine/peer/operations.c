@@ -467,6 +467,40 @@ static void policy_committed(struct mirror *m, enum ls_status status)
 	       r->policy == POLICY_FAIL_OPEN ? "goes on alone" : "waits");
 }
 
+static void limit_committed(struct mirror *m, enum ls_status status)
+{
+	const struct volume_record *r = &m->volume->record;
+
+	if (status != LS_OK) {
+		op_failed_table(m, status);
+		return;
+	}
+	/* A resync that waits for the limit goes on by the new one. */
+	m->engine->next_tick_ns = 0;
+	if (r->resync_limit_kib)
+		op_end(m, 0,
+		       "a resync of volume '%s' from this node copies at most %u KiB a second",
+		       r->name, r->resync_limit_kib);
+	else
+		op_end(m, 0, "a resync of volume '%s' from this node has no limit", r->name);
+}
+
+/* op->bytes: a second; 0 = no limit. */
+void operation_resync_limit(struct mirror *m, struct mirror_op *op)
+{
+	uint64_t kib = op->bytes / 1024;
+
+	if (op->bytes && (op->bytes < PACE_LIMIT_MIN || kib > UINT32_MAX)) {
+		op_end(m, -EINVAL,
+		       "a resync can be limited to %llu KiB a second or more, up to 4 TiB",
+		       (unsigned long long)(PACE_LIMIT_MIN / 1024));
+		return;
+	}
+	mirror_change(m, "by the operator");
+	m->volume->record.resync_limit_kib = (uint32_t)kib;
+	mirror_commit(m, limit_committed);
+}
+
 /* op->force: fail-closed. */
 void operation_policy(struct mirror *m, struct mirror_op *op)
 {

@@ -18,7 +18,7 @@
 /* One request that took very long for its own reasons may not decide. */
 #define OUTLIER 4u
 /* What a copy that was late may make up for, under a hand limit. */
-#define LATE_NS (10 * NS_PER_MS)
+#define LATE_NS (100 * NS_PER_MS)
 
 void pace_init(struct pace *p, uint64_t window_max, uint64_t chunk_max)
 {

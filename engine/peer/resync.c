@@ -45,10 +45,10 @@ static bool copying(const struct mirror *m)
 	       m->resync_status == LS_OK;
 }
 
-static uint64_t resync_limit(const struct mirror *m)
+/* The operator's, in bytes a second; 0 = none. */
+static uint64_t hand_limit(const struct mirror *m)
 {
-	(void)m;
-	return 0;
+	return KIB(m->volume->record.resync_limit_kib);
 }
 
 /* Does the chunk belong to the resync that runs, and not to one before a lost session? */
@@ -322,7 +322,7 @@ static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, u
 	u->turn = m->resync_turn;
 	u->busy = true;
 	e->units_busy++;
-	pace_begin(&e->pace, e->core.now_ns, length, resync_limit(m));
+	pace_begin(&e->pace, e->core.now_ns, length, hand_limit(m));
 	u->buf = copy_buffer(e, i);
 	u->sums = copy_sums(e, i);
 	u->offset = offset;
@@ -488,7 +488,7 @@ static void copy_more(struct mirror *m)
 
 		if (u)
 			bytes = pace_grant(&e->pace, e->core.now_ns, e->core.flying > 0,
-					   resync_limit(m));
+					   hand_limit(m));
 		/* A chunk that ends, or pace.wake_ns, leads here again. */
 		if (!bytes)
 			return;
@@ -555,6 +555,11 @@ static void finish(struct mirror *m)
 		send_synced(m);
 	else
 		mirror_call(m, FRAME_FLUSH, 0, flush_answered);
+}
+
+bool resync_active(const struct mirror *m)
+{
+	return active(m->engine) == m;
 }
 
 void resync_more(struct engine *e)

@@ -153,7 +153,7 @@ static void operation(struct node *n, struct input *in)
 
 	if (!job)
 		return;
-	switch (strcmp(name, "own") == 0 ? 0 : what % 9) {
+	switch (strcmp(name, "own") == 0 ? 0 : what % 10) {
 	case 0:
 		engine_volume_create(e, job, NULL, "more", VOLUME_BYTES, how & 1);
 		break;
@@ -177,6 +177,9 @@ static void operation(struct node *n, struct input *in)
 		break;
 	case 7:
 		engine_demote(e, job, name);
+		break;
+	case 9:
+		engine_set_resync_limit(e, job, name, (uint64_t)how << 16);
 		break;
 	default:
 		engine_set_policy(e, job, name, how & 1);

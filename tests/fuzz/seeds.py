@@ -91,11 +91,11 @@ write("frame", "completion", bytes(4) + bytes([1, 1, 0, 0x80]) + bytes(56))
 write("record", "super", b"\x00" + b"LOCKSTEP" + struct.pack("<II", 1, 512) + bytes(40) +
       struct.pack("<IIQI", 0, 1, 1 << 25, 512) + bytes(4) + bytes(8) + b"pool" + bytes(28))
 record = (b"volume".ljust(64, b"\x00") + bytes(16) + struct.pack("<IIQ", 1025, 512, 1 << 20) +
-          bytes([0, 1, 1, 0]) + struct.pack("<HBBIBB", 1, 0, 1, 3, 20, 0) + bytes(2) + struct.pack("<6Q", 5, 0, 0, 0, 0, 0))
+          bytes([0, 1, 1, 0]) + struct.pack("<HBBIBB", 1, 0, 1, 3, 20, 0) + bytes(2) + struct.pack("<6Q", 5, 0, 0, 0, 0, 0) + struct.pack("<II", 0, 0))
 record += struct.pack("<Q", 7) + b"b".ljust(32, b"\x00") + struct.pack("<II", 1, 0) + b"copy".ljust(64, b"\x00")
 record += struct.pack("<HHII", 0, 0, 0, 1)
-write("record", "table", b"\x01" + b"LSTABLE\x00" + struct.pack("<II", 2, 1) + bytes(48) + record)
-write("record", "table-2", b"\x01" + b"LSTABLE\x00" + struct.pack("<II", 2, 2) + bytes(48) + record + record)
+write("record", "table", b"\x01" + b"LSTABLE\x00" + struct.pack("<II", 3, 1) + bytes(48) + record)
+write("record", "table-2", b"\x01" + b"LSTABLE\x00" + struct.pack("<II", 3, 2) + bytes(48) + record + record)
 write("record", "map", b"\x02" + b"".join((bytes(11) + b"\x01" + bytes(4) + b"\xff" * 8 + bytes(488)) for _ in range(3)))
 
 # --- pool: a byte for the devices, then changes: how long and where, place, place in it, bytes ---
@@ -103,7 +103,7 @@ for how in range(16):
     write("pool", f"plain-{how:02}", bytes([how]))
 for at in (0, 8, 12, 16, 40, 56, 60, 64, 72, 88):
     write("pool", f"super-{at}", bytes([2, 3, 0]) + struct.pack("<H", at) + b"\x01\x00\x00\x01")
-for at in (0, 80, 84, 88, 96, 98, 100, 102, 103, 108, 112, 160, 164, 168):
+for at in (0, 80, 84, 88, 96, 98, 100, 102, 103, 108, 112, 160, 164, 168, 176):
     write("pool", f"record-{at}", bytes([2, 3, 1]) + struct.pack("<H", 64 + at) + b"\x02\x00\x00\x00" +
           bytes([3, 0x81]) + struct.pack("<H", 64 + at) + b"\x02\x00\x00\x00")
 write("pool", "paired", bytes([2, 1, 1]) + struct.pack("<H", 64 + 98) + b"\x01\x00" + bytes([0, 1]) +

@@ -75,6 +75,16 @@ static void set_policy(struct sim_node *node, struct sim_volume *v, bool closed)
 		engine_set_policy(node->engine, &job->job, v->name, closed);
 }
 
+/* Not so slow that the last resync takes longer than everything may take after the faults. */
+static void set_limit(struct sim_node *node, struct sim_volume *v)
+{
+	uint64_t limit = draw(node, 3) ? rng_spread(&node->world->rng, KIB(256), GIB(1)) : 0;
+	struct sim_job *job = sim_operator_begin(node, SIM_POLICY, v);
+
+	if (job)
+		engine_set_resync_limit(node->engine, &job->job, v->name, limit);
+}
+
 static void break_it(struct sim_node *node, struct sim_volume *v)
 {
 	struct sim_job *job = sim_operator_begin(node, SIM_BREAK, v);
@@ -122,7 +132,7 @@ static struct sim_volume *some_volume(struct sim_node *node)
 
 static void anything(struct sim_node *node, struct sim_volume *v)
 {
-	switch (draw(node, 9)) {
+	switch (draw(node, 10)) {
 	case 0:
 		break_it(node, v);
 		break;
@@ -140,6 +150,9 @@ static void anything(struct sim_node *node, struct sim_volume *v)
 		break;
 	case 5:
 		unpair(node, v);
+		break;
+	case 6:
+		set_limit(node, v);
 		break;
 	default:
 		sim_admin_pair(node, v);

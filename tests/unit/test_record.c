@@ -19,6 +19,7 @@ static struct volume_record sample(unsigned i)
 		.policy = i % 4 ? POLICY_FAIL_OPEN : POLICY_FAIL_CLOSED,
 		.association = i % 2 ? ASSOCIATION_BROKEN : ASSOCIATION_NONE,
 		.association_sequence = i,
+		.resync_limit_kib = 1000 * i,
 		.region_shift = 20,
 		.generations = {.current = i + 1,
 				.base = 2,

@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_KEEP = 1000, KEY_NO_WAIT, KEY_FORCE };
+enum { KEY_KEEP = 1000, KEY_NO_WAIT, KEY_FORCE, KEY_RATE };
 
 struct mirror_args {
 	const char *volume, *keep, *policy;
 	bool policy_wanted; /* the command takes one */
 	bool no_wait, force;
+	bool limit_wanted;
+	uint64_t limit; /* of a resync, bytes a second; 0 = none */
 };
 
 static error_t take_word(struct argp_state *state, struct mirror_args *a, char *arg)
@@ -69,7 +71,14 @@ static error_t parse_policy(int key, char *arg, struct argp_state *state)
 
 	if (key == ARGP_KEY_INIT)
 		a->policy_wanted = true;
-	if (key == ARGP_KEY_END && a->volume &&
+	if (key == KEY_RATE) {
+		a->limit_wanted = true;
+		a->limit = strcmp(arg, "unlimited") ? arg_bytes(state, "--resync-rate", arg) : 0;
+		if (!a->limit && strcmp(arg, "unlimited"))
+			argp_error(state, "--resync-rate 0 would never end; unlimited lifts it");
+		return 0;
+	}
+	if (key == ARGP_KEY_END && a->volume && (a->policy || !a->limit_wanted) &&
 	    (!a->policy || (strcmp(a->policy, "fail-open") && strcmp(a->policy, "fail-closed"))))
 		argp_error(state, "the policy is fail-open or fail-closed");
 	return parse_mirror(key, arg, state);
@@ -233,15 +242,33 @@ int cmd_expand(struct cli *cli, int argc, char **argv)
 
 int cmd_policy(struct cli *cli, int argc, char **argv)
 {
+	static const struct argp_option rows[] = {
+		{"resync-rate", KEY_RATE, "BYTES|unlimited", 0,
+		 "A resync of VOLUME from this node copies at most so many bytes a second (50M, "
+		 "...; "
+		 "default unlimited: what clients, devices and the wire leave it).  Say it at "
+		 "each node that may be the source",
+		 0},
+		{0},
+	};
 	static const struct cli_args args = {
-		no_rows, parse_policy, "VOLUME fail-open|fail-closed",
+		rows, parse_policy, "VOLUME [fail-open|fail-closed]",
 		"Says what VOLUME's primary does when its peer is lost: fail-open goes on alone, "
 		"fail-closed holds writes until the peer is back."};
 	struct mirror_args a = {0};
 	struct json_object *request;
+	int rc = 0;
 
 	cli_parse(cli, argc, argv, &args, &a);
-	request = request_for("policy", &a);
-	json_set_text(request, "policy", a.policy);
-	return short_job(cli, request);
+	if (a.policy) {
+		request = request_for("policy", &a);
+		json_set_text(request, "policy", a.policy);
+		rc = short_job(cli, request);
+	}
+	if (!rc && a.limit_wanted) {
+		request = request_for("resync-limit", &a);
+		json_set_u64(request, "bytes_per_second", a.limit);
+		rc = short_job(cli, request);
+	}
+	return rc;
 }

@@ -5,6 +5,7 @@
  */
 #include "tools/lockstep/control.h"
 #include "tools/lockstep/print.h"
+#include "tools/lockstep/progress.h"
 #include "tools/lockstep/show.h"
 
 #include <inttypes.h>
@@ -60,6 +61,24 @@ static bool paired(struct json_object *v)
 	return strcmp(json_get_text(v, "association", "none"), "none") != 0;
 }
 
+/* Below the table: what is being copied, and what an operator has limited. */
+static void show_copies(struct json_object *volumes)
+{
+	for (size_t i = 0; volumes && i < json_object_array_length(volumes); i++) {
+		struct json_object *v = json_object_array_get_idx(volumes, i);
+		uint64_t limit = json_get_u64(v, "resync_limit_bytes", 0);
+		char text[200], bytes[32];
+
+		if (!strcmp(json_get_text(v, "mirror", "?"), "copying"))
+			printf("%s: %s\n", json_get_text(v, "name", "?"),
+			       copy_progress(v, text, sizeof(text)));
+		if (limit)
+			printf("%s: a resync from here is limited to %s a second\n",
+			       json_get_text(v, "name", "?"),
+			       human_bytes(limit, bytes, sizeof(bytes)));
+	}
+}
+
 void show_mirrors(struct json_object *volumes)
 {
 	static const char *const columns[] = {"MIRROR",	     "POLICY",	   "ASSOCIATION",
@@ -95,6 +114,7 @@ void show_mirrors(struct json_object *volumes)
 		return;
 	putchar('\n');
 	table_print(t, "");
+	show_copies(volumes);
 }
 
 static void say_history(const char *who, const struct side *s)

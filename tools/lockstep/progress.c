@@ -13,26 +13,69 @@ struct progress {
 	bool shown;
 };
 
-/* "copying: 1 GiB of 4 GiB (25 %), 512.0 MB/s, 6 s left" */
-static void print_part(const char *word, struct json_object *v, const char *done_key,
-		       const char *total_key, const char *ns_key)
+/* "comparing: 1 GiB of 4 GiB (25 %), 512.0 MB/s, 6 s left" */
+static void print_verify(struct json_object *v)
 {
-	uint64_t done = json_get_u64(v, done_key, 0), total = json_get_u64(v, total_key, 0);
-	double seconds = (double)json_get_u64(v, ns_key, 0) / 1e9;
+	uint64_t done = json_get_u64(v, "verify_done_bytes", 0);
+	uint64_t total = json_get_u64(v, "verify_total_bytes", 0);
+	double seconds = (double)json_get_u64(v, "verify_ns", 0) / 1e9;
 	double rate = seconds > 0 ? (double)done / seconds : 0;
 	char a[32], b[32];
 
-	printf("%s: %s of %s (%.0f %%), %.1f MB/s, %.0f s left", word,
+	printf("comparing: %s of %s (%.0f %%), %.1f MB/s, %.0f s left",
 	       human_bytes(done, a, sizeof(a)), human_bytes(total, b, sizeof(b)),
 	       100.0 * (double)done / (double)total, rate / 1e6,
 	       rate > 0 ? (double)(total - done) / rate : 0);
+}
+
+/* What "copy_bound" says, in words. */
+static const char *bound_text(const char *bound)
+{
+	static const struct {
+		const char *bound, *text;
+	} all[] = {
+		{"clients", "; clients come first"},
+		{"limit", "; as fast as --resync-rate lets it"},
+		{"device", "; as fast as this node's devices"},
+		{"peer", "; as fast as the wire and the peer"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (!strcmp(bound, all[i].bound))
+			return all[i].text;
+	return "";
+}
+
+const char *copy_progress(struct json_object *v, char *out, size_t room)
+{
+	uint64_t done = json_get_u64(v, "copy_done_bytes", 0);
+	uint64_t total = json_get_u64(v, "copy_total_bytes", 0);
+	double rate = (double)json_get_u64(v, "copy_rate_bytes", 0);
+	const char *bound = json_get_text(v, "copy_bound", "");
+	char a[32], b[32], left[32] = "";
+
+	if (!total) {
+		snprintf(out, room, "copying: the peer is the source, and knows how far it is");
+		return out;
+	}
+	human_bytes(total, b, sizeof(b));
+	if (!strcmp(bound, "turn")) {
+		snprintf(out, room, "copying: %s, when the resync of another volume has ended", b);
+		return out;
+	}
+	if (rate > 0)
+		snprintf(left, sizeof(left), ", %.0f s left", (double)(total - done) / rate);
+	snprintf(out, room, "copying: %s of %s (%.0f %%), %.1f MB/s%s%s",
+		 human_bytes(done, a, sizeof(a)), b, 100.0 * (double)done / (double)total,
+		 rate / 1e6, left, bound_text(bound));
+	return out;
 }
 
 static void show_progress(void *ctx, struct json_object *v)
 {
 	const char *mirror = json_get_text(v, "mirror", "?");
 	struct progress *p = ctx;
-	char a[32];
+	char text[200], a[32];
 
 	if (p->json)
 		return;
@@ -40,15 +83,13 @@ static void show_progress(void *ctx, struct json_object *v)
 	if (p->tty)
 		fputs("\r\033[K", stdout);
 	if (json_get_u64(v, "verify_total_bytes", 0)) {
-		print_part("comparing", v, "verify_done_bytes", "verify_total_bytes", "verify_ns");
+		print_verify(v);
 		if (json_get_u64(v, "verify_different_bytes", 0))
 			printf("; %s differ so far",
 			       human_bytes(json_get_u64(v, "verify_different_bytes", 0), a,
 					   sizeof(a)));
-	} else if (!strcmp(mirror, "copying") && json_get_u64(v, "copy_total_bytes", 0)) {
-		print_part("copying", v, "copy_done_bytes", "copy_total_bytes", "copy_ns");
 	} else if (!strcmp(mirror, "copying")) {
-		printf("copying: the peer is the source, and knows how far it is");
+		fputs(copy_progress(v, text, sizeof(text)), stdout);
 	} else if (json_get_u64(v, "growing_bytes", 0)) {
 		printf("growing to %s",
 		       human_bytes(json_get_u64(v, "growing_bytes", 0), a, sizeof(a)));

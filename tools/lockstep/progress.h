@@ -4,9 +4,13 @@
 #define LS_TOOLS_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct cli;
 struct json_object;
+
+/* How far the copy of @volume is, at what rate, and what holds it back.  Returns @out. */
+const char *copy_progress(struct json_object *volume, char *out, size_t room);
 
 /*
  * Sends @request (consumed) and waits for its end.  With @no_wait only until it has begun;
