@@ -683,6 +683,16 @@ void mirror_kick(struct mirror *m)
 
 /* --- clearing rounds --- */
 
+/*
+ * In sync, or as the source of a resync: what was copied is equal, too, so that a resync that is
+ * interrupted goes on with what is left.
+ */
+static bool clears(const struct mirror *m)
+{
+	return m->volume->mirror == MIRROR_SYNCED ||
+	       (m->volume->mirror == MIRROR_COPYING && m->step == STEP_SOURCE);
+}
+
 static void round_part(struct mirror *m, bool ok)
 {
 	struct volume *v = m->volume;
@@ -690,7 +700,7 @@ static void round_part(struct mirror *m, bool ok)
 	m->round_failed |= !ok;
 	if (--m->round_open > 0)
 		return;
-	if (m->round_failed || v->mirror != MIRROR_SYNCED)
+	if (m->round_failed || !clears(m))
 		return;
 	if (intent_round_end(&v->map.intent))
 		map_write(v);
@@ -729,8 +739,8 @@ static void round_begin(struct mirror *m)
 	struct volume *v = m->volume;
 
 	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
-	if (m->round_open || v->mirror != MIRROR_SYNCED || !v->channels[0] ||
-	    v->map.intent.marked == 0)
+	if (m->round_open || !v->channels[0] ||
+	    v->map.intent.marked <= v->map.intent.dirty_regions)
 		return;
 	intent_round_begin(&v->map.intent);
 	m->round_failed = false;
@@ -778,7 +788,7 @@ void mirror_tick(struct engine *e)
 			mirror_stop(v, "a write of an earlier session ended late");
 			mirror_restart(m);
 		}
-		if (v->mirror == MIRROR_SYNCED && now >= m->round_at_ns)
+		if (clears(m) && now >= m->round_at_ns)
 			round_begin(m);
 	}
 	resync_run(e);

@@ -82,6 +82,8 @@ static void committed_admin(struct pool_commit *commit, enum ls_status status)
 	else
 		tell_changes(e, v, &p->before, "paired anew by the operator of the peer's node");
 	mirror_set(e, v, MIRROR_WAITING);
+	/* A page that was never written would say, after a restart, that all of it differs. */
+	map_reset(v);
 	channel_answer(p->serve, LS_OK, v->record.number, PAIR_OK);
 	free(p);
 }
