@@ -66,12 +66,15 @@ static uint64_t arrival_ns(struct sim_end *end)
 {
 	struct sim_wire *wire = end->wire;
 	struct sim_world *world = wire->world;
-	uint64_t delay = rng_spread(&world->rng, wire->delay_ns_min, wire->delay_ns_max);
+	uint64_t delay = rng_spread(&world->rng, wire->delay_ns_min, wire->delay_ns_max) +
+			 sim_spell_wire_ns(world);
+	uint64_t silent = sim_spell_silent_until_ns(world, end->side);
 
 	if (wire->broken)
 		return SIM_NEVER;
 	end->queue_due_ns =
-		max_u64(max_u64(end->queue_due_ns, wire->stalled_until_ns), world->now_ns + delay);
+		max_u64(max_u64(end->queue_due_ns, max_u64(wire->stalled_until_ns, silent)),
+			world->now_ns + delay);
 	return end->queue_due_ns;
 }
 
@@ -418,17 +421,37 @@ void sim_wire_kill(struct sim_wire *wire, unsigned side)
 	sim_wire_release(wire, side);
 }
 
+void sim_wire_delay(struct sim_wire *wire, unsigned side, uint64_t until_ns)
+{
+	struct sim_end *end = &wire->end[side];
+
+	LIST_FOR (node, &end->queue) {
+		struct sim_item *item = LIST_ENTRY(node, struct sim_item, node);
+
+		item->due_ns = max_u64(item->due_ns, until_ns);
+	}
+	end->queue_due_ns = max_u64(end->queue_due_ns, until_ns);
+}
+
+void sim_wire_hurry(struct sim_wire *wire, unsigned side, uint64_t due_ns_max)
+{
+	struct sim_end *end = &wire->end[side];
+
+	LIST_FOR (node, &end->queue) {
+		struct sim_item *item = LIST_ENTRY(node, struct sim_item, node);
+
+		if (item->due_ns != SIM_NEVER)
+			item->due_ns = min_u64(item->due_ns, due_ns_max);
+	}
+	end->queue_due_ns = min_u64(end->queue_due_ns, due_ns_max);
+	wire->stalled_until_ns = min_u64(wire->stalled_until_ns, due_ns_max);
+}
+
 void sim_wire_stall(struct sim_wire *wire, uint64_t until_ns)
 {
 	wire->stalled_until_ns = max_u64(wire->stalled_until_ns, until_ns);
-	for (unsigned i = 0; i < 2; i++) {
-		LIST_FOR (node, &wire->end[i].queue) {
-			struct sim_item *item = LIST_ENTRY(node, struct sim_item, node);
-
-			item->due_ns = max_u64(item->due_ns, until_ns);
-		}
-		wire->end[i].queue_due_ns = max_u64(wire->end[i].queue_due_ns, until_ns);
-	}
+	sim_wire_delay(wire, 0, until_ns);
+	sim_wire_delay(wire, 1, until_ns);
 }
 
 uint64_t sim_wire_due_ns(const struct sim_wire *wire, unsigned side)

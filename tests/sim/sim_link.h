@@ -91,6 +91,9 @@ void sim_wire_break(struct sim_wire *wire, const char *reason);
 void sim_wire_kill(struct sim_wire *wire, unsigned side);
 /* Nothing arrives before @until_ns. */
 void sim_wire_stall(struct sim_wire *wire, uint64_t until_ns);
+/* Nothing that @side says arrives before @until_ns; and it does arrive by @due_ns_max. */
+void sim_wire_delay(struct sim_wire *wire, unsigned side, uint64_t until_ns);
+void sim_wire_hurry(struct sim_wire *wire, unsigned side, uint64_t due_ns_max);
 /* When @side has something to poll; UINT64_MAX = not before somebody acts. */
 uint64_t sim_wire_due_ns(const struct sim_wire *wire, unsigned side);
 /* A payload of @side that the NIC may still read from this memory. */

@@ -60,7 +60,7 @@ static void answer_dial(struct sim_node *node, struct sim_dial *dial)
 	struct sim_wire *wire;
 
 	dial->used = false;
-	if (fails || peer->stopped || !peer->engine ||
+	if (fails || sim_spell_dial_fails(world) || peer->stopped || !peer->engine ||
 	    strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
 		SIM_NOTE(world, node->number, "dial fails");
 		engine_dial_failed(node->engine, dial->cookie, "simulated: nobody answers");
@@ -146,6 +146,7 @@ void sim_net_fault(struct sim_world *world)
 	struct sim_wire *wire;
 
 	sim_crash_fault(world);
+	sim_spell_fault(world);
 	wire = some_wire(world);
 	if (wire && rng_chance(&world->rng, faults->link_loss)) {
 		SIM_NOTE(world, -1, "wire %u breaks", wire->number);

@@ -30,6 +30,11 @@ static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
 	faults->link_loss = maybe(rng, 2500);
 	faults->link_stall = maybe(rng, 600);
 	faults->pause = maybe(rng, 600);
+	faults->partition = maybe(rng, 500);
+	faults->one_way = maybe(rng, 500);
+	faults->slow_link = maybe(rng, 500);
+	faults->slow_disk = maybe(rng, 500);
+	faults->storm = maybe(rng, 300);
 	faults->kill = maybe(rng, 800);
 	faults->power_cut = maybe(rng, 800);
 	faults->rot = maybe(rng, 6000);

@@ -107,11 +107,12 @@ static void check_contract(const struct sim_store *store, const struct store_op 
 		sim_fail(world, "store", "the buffer is not inside its region");
 }
 
-static uint64_t latency_ns(struct sim_world *world)
+static uint64_t latency_ns(struct sim_world *world, unsigned node)
 {
 	if (world->phase == SIM_LOAD && rng_chance(&world->rng, world->profile.faults.disk_stall))
 		return rng_spread(&world->rng, MS(1), MS(60000));
-	return rng_spread(&world->rng, US(5), world->profile.store_ns_max);
+	return rng_spread(&world->rng, US(5), world->profile.store_ns_max) +
+	       sim_spell_disk_ns(world, node);
 }
 
 /* Pages of @op that are bad, and if @mend none of them afterwards. */
@@ -190,7 +191,7 @@ static void submit(struct store *base, struct store_op *op)
 	flight->op = op;
 	flight->seq = world->seq++;
 	flight->fate = fate(store, op);
-	flight->due_ns = world->now_ns + latency_ns(world);
+	flight->due_ns = world->now_ns + latency_ns(world, store->node);
 	if (blocks && rng_below(&world->rng, 2))
 		flight->early_bytes =
 			rng_below(&world->rng, blocks + 1) * base->geometry.block_bytes;

@@ -265,6 +265,7 @@ static void disturb(struct sim_world *world)
 
 	if (world->phase != SIM_LOAD)
 		return;
+	sim_spell_step(world);
 	if (world->steps >= world->fault_step) {
 		world->fault_step = world->steps + rng_between(rng, 1, world->profile.fault_gap);
 		sim_net_fault(world);
@@ -304,6 +305,8 @@ static void enter(struct sim_world *world, enum sim_phase phase)
 	static const char *const names[] = {"load", "calm", "heal", "stop"};
 
 	world->phase = phase;
+	if (phase != SIM_LOAD)
+		sim_spells_end(world);
 	SIM_NOTE(world, -1, "phase: %s", SIM_STR(names[phase]));
 	for (unsigned i = 0; i < SIM_NODES; i++) {
 		struct sim_node *node = &world->node[i];

@@ -58,6 +58,8 @@ struct sim_faults {
 	uint32_t link_loss; /* these three: of each time that a fault is due */
 	uint32_t link_stall;
 	uint32_t pause; /* a node does not run for a while */
+	/* Of each time that a fault is due, too; sim_spell.c. */
+	uint32_t partition, one_way, slow_link, slow_disk, storm;
 	uint32_t kill, power_cut; /* of a node, or of both */
 	uint32_t rot; /* of each death: metadata of which there is a second copy, or a safe side */
 	bool wrong_key; /* the nodes do not share the key */
@@ -222,6 +224,12 @@ struct sim_echo {
 	uint8_t bytes[256];
 };
 
+/* What lasts until when; sim_spell.c. */
+struct sim_spells {
+	uint64_t silent_until_ns[SIM_NODES]; /* what this node says does not arrive */
+	uint64_t slow_link_until_ns, slow_disk_until_ns[SIM_NODES], storm_until_ns;
+};
+
 enum sim_phase { SIM_LOAD, SIM_CALM, SIM_HEAL, SIM_STOP };
 
 struct sim_totals {
@@ -240,6 +248,7 @@ struct sim_world {
 	uint64_t fault_step, admin_step; /* when the next is due */
 	unsigned heal_budget;
 	enum sim_phase phase;
+	struct sim_spells spells;
 	struct sim_node node[SIM_NODES];
 	struct list wires;
 	unsigned wire_count;
@@ -301,6 +310,17 @@ uint64_t sim_net_due_ns(const struct sim_node *node);
 /* Is there a wire that is not broken? */
 bool sim_net_linked(const struct sim_world *world);
 void sim_net_fault(struct sim_world *world);
+
+/* sim_spell.c: faults that last for a while. */
+void sim_spell_fault(struct sim_world *world); /* perhaps one begins */
+void sim_spell_step(struct sim_world *world); /* what they do at each step */
+void sim_spells_end(struct sim_world *world);
+/* How much longer a disk's operation takes, and a message on any wire. */
+uint64_t sim_spell_disk_ns(struct sim_world *world, unsigned node);
+uint64_t sim_spell_wire_ns(struct sim_world *world);
+/* Nothing that @side says arrives before. */
+uint64_t sim_spell_silent_until_ns(const struct sim_world *world, unsigned side);
+bool sim_spell_dial_fails(const struct sim_world *world);
 
 /* sim_client.c: the load. */
 void sim_client_run(struct sim_node *node);
