@@ -206,6 +206,40 @@ def bad_wire(world):
     world.set_wire("mended")
 
 
+def bad_areas(world, node, operations):
+    """A few places of the node's volumes, of 4 KiB to 1 MiB."""
+    areas = []
+    for _ in range(world.rng.randint(1, 6)):
+        extent = world.rng.choice(world.rng.choice(world.volumes).extents(node))
+        length = 4096 << world.rng.randint(0, 8)
+        offset = extent["offset"] + world.rng.randrange(0, extent["length"], 4096)
+        areas.append((world.rng.choice(operations), offset, length))
+    return areas
+
+
+def bad_blocks(world):
+    """A disk cannot read or write some blocks, for a while."""
+    node = world.rng.choice(NODES)
+    operations = world.rng.choice((("read",), ("write", "zeroes"), ("read", "write", "zeroes")))
+    world.spoil(node, bad_areas(world, node, operations))
+    world.count("disk with bad blocks")
+    hold(world)
+    if world.rng.random() < 0.5:
+        world.spoil(node, [])
+
+
+def dead_disk(world):
+    """Nothing can be written to a disk any more, the metadata neither."""
+    node = world.rng.choice(NODES)
+    everything = 1 << 40
+    words = world.rng.choice((("write", "zeroes", "flush"), ("flush",),
+                              ("read", "write", "zeroes", "flush")))
+    world.spoil(node, [(word, 0, everything) for word in words])
+    world.count("disk dead for a while")
+    hold(world)
+    world.spoil(node, [])
+
+
 def switch_over(world):
     """In peace: demoted here, promoted there."""
     free = [v for v in world.volumes if not v.fork]
@@ -251,6 +285,7 @@ def expand(world):
 COMMON = (crash, crash, crash_both, crash_in_turn, kill_clients, crash_with_clients, pause,
           partition, partition, flap, takeover, takeover, switch_over, break_and_resume, expand)
 
+NATIVE = COMMON + (bad_blocks, bad_blocks, dead_disk)
 LAB = (power_cut, power_cut, power_cut_both, crash, crash_both, crash_in_turn, kill_clients,
        crash_with_clients, pause, partition, partition, flap, flap, takeover, takeover, switch_over,
        break_and_resume, expand, bad_wire)

@@ -23,7 +23,7 @@ class Native:
     # Of World.settle(): all of it, the load beside it, from one look to the next.
     settle_limit_s, patience_s, look_s = 120, 6, 0.2
     peer_timeout_s = PEER_TIMEOUT_MS / 1000
-    faults = faults.COMMON
+    faults = faults.NATIVE
     rates = (0, 500, 1000, 3000)  # of a writer, requests a second; 0: no limit
     # For how long a fault lasts, and the load runs between two, at most.
     longest_s = 1.0
@@ -47,6 +47,7 @@ class Native:
             self.start(node)
             self.lockstep(node, "pool", "create", "pool-" + node, self._dir(node) + "/disk",
                           "--size", "192M")
+            self._make_breakable(node)
         key = self.work + "/key"
         self.lockstep("a", "key", "create", key)
         for node in NODES:
@@ -55,6 +56,23 @@ class Native:
             self.relay[node].target = (host, int(port))
             self.lockstep(node, "peer", "add", peer, "--address", self.relay[node].address,
                           "--key-file", key)
+
+    def _make_breakable(self, node):
+        """Puts the store that fails what a file says (nvme/fault.h) before the node's disk."""
+        self.kill(node)
+        state, disk = self._dir(node) + "/state/node.json", self._dir(node) + "/disk"
+        open(self._dir(node) + "/bad", "w").close()
+        with open(state) as f:
+            text = f.read()
+        with open(state, "w") as f:
+            f.write(text.replace('"%s"' % disk, '"fail:%s/bad:%s"' % (self._dir(node), disk)))
+        self.start(node)
+
+    def spoil(self, node, areas):
+        """(operation, offset, length) on the node's disk that fail from now on."""
+        with open(self._dir(node) + "/bad", "r+") as f:
+            f.truncate()
+            f.write("".join("%s %d %d\n" % area for area in areas))
 
     def down(self):
         for daemon in self.daemon.values():
@@ -177,7 +195,7 @@ class Native:
     def raw(self, node, volume, sink):
         """The volume's bytes, past its engine."""
         for extent in volume["extents"]:
-            path = volume["devices"][extent["device"]].removeprefix("file:")
+            path = volume["devices"][extent["device"]].rsplit(":", 1)[-1]
             with open(path, "rb") as f:
                 f.seek(extent["offset"])
                 sink.write(f.read(extent["length"]))

@@ -50,6 +50,10 @@ class Volume:
         self.totals = {}
         self.disk_faults = False
 
+    def extents(self, node):
+        """Where it is on the node's disk, as last seen."""
+        return self.world.status[node][self.name]["extents"]
+
     # --- writers
 
     def start_writer(self, node=None):
@@ -154,6 +158,7 @@ class Volume:
             raise Broken("%s: %d requests failed, and no device did" % (self.name, found["failed"]))
         for one in raw.values():
             os.unlink(one)
+        self.disk_faults = False
         return found
 
     def _judge(self, round_dir, content):

@@ -25,6 +25,7 @@ class World:
         self.rng = None  # of the round
         self.status = {}
         self.paused, self.wire = set(), "mended"
+        self.spoilt = set()  # nodes whose disk fails
         # Lost power, and were not in sync since: what they hold may lack what was not flushed.
         self.dubious = set()
         self.volumes = [Volume(self, i + 1, home, policy)
@@ -60,6 +61,15 @@ class World:
         self.cluster.wire(how)
         self.wire = how
 
+    def spoil(self, node, areas):
+        self.cluster.spoil(node, areas)
+        if areas:
+            self.spoilt.add(node)
+            for v in self.volumes:
+                v.disk_faults = True
+        else:
+            self.spoilt.discard(node)
+
     def up(self, node):
         return self.cluster.runs(node) and node not in self.paused
 
@@ -72,6 +82,8 @@ class World:
 
     def mend(self):
         self.set_wire("mended")
+        for node in list(self.spoilt):
+            self.spoil(node, [])
         for node in NODES:
             if node in self.paused:
                 self.go_on(node)
