@@ -273,6 +273,14 @@ def break_and_resume(world):
     hold(world)
 
 
+def verify(world):
+    """Compares beside I/O; what goes wrong meanwhile must end it, and find no difference."""
+    v = world.rng.choice(world.volumes)
+    if not v.fork and world.up(v.primary) and \
+            world.cluster.ask(v.primary, command="verify", volume=v.name, wait=False)[0]:
+        world.count("verify begun")
+
+
 def expand(world):
     v = world.rng.choice(world.volumes)
     if v.fork or not world.up(v.primary) or v.bytes >= (world.cluster.volume_mib + 8) << 20:
@@ -283,9 +291,10 @@ def expand(world):
 
 
 COMMON = (crash, crash, crash_both, crash_in_turn, kill_clients, crash_with_clients, pause,
-          partition, partition, flap, takeover, takeover, switch_over, break_and_resume, expand)
-
+          partition, partition, flap, takeover, takeover, switch_over, break_and_resume, expand,
+          verify)
 NATIVE = COMMON + (bad_blocks, bad_blocks, dead_disk)
-LAB = (power_cut, power_cut, power_cut_both, crash, crash_both, crash_in_turn, kill_clients,
-       crash_with_clients, pause, partition, partition, flap, flap, takeover, takeover, switch_over,
-       break_and_resume, expand, bad_wire)
+# The lab's rounds are long: each begins with one of these.
+LAB_FIRST = (power_cut, power_cut, power_cut_both, takeover, flap)
+LAB = (crash, crash_both, crash_in_turn, kill_clients, crash_with_clients, pause, partition, flap,
+       takeover, switch_over, break_and_resume, expand, verify, bad_wire)

@@ -34,7 +34,7 @@ class Lab:
     settle_limit_s, patience_s, look_s = 300, 10, 1
     peer_timeout_s = PEER_TIMEOUT_MS / 1000
     longest_s = 2.0
-    faults = faults.LAB
+    first_faults, faults = faults.LAB_FIRST, faults.LAB
     rates = (50, 200, 500)
     wire_faults = ("cut",)
     takeovers = ("killed", "paused", "cut off", "without power", "without power")
@@ -175,7 +175,7 @@ class Lab:
     def ask(self, node, limit_s=120, command="", volume="", keep=None, size=None,
             wait=True):
         """(answer, "") or (None, why not)."""
-        words = [command, volume]
+        words = ["verify", volume, "--stop"] if command == "verify-stop" else [command, volume]
         if keep:
             words += ["--keep", keep]
         if not wait:
@@ -183,7 +183,7 @@ class Lab:
         if size:
             words.append(str(size))
         status, said = self._do(node, "lockstep", str(limit_s), *words, limit_s=limit_s + 60)
-        return (said, "") if status == 0 else (None, said or "status %d" % status)
+        return (json.loads(said), "") if status == 0 else (None, said or "status %d" % status)
 
     def lockstep(self, node, *words):
         self._must(node, "lockstep", "120", *words)

@@ -23,7 +23,7 @@ class Native:
     # Of World.settle(): all of it, the load beside it, from one look to the next.
     settle_limit_s, patience_s, look_s = 120, 6, 0.2
     peer_timeout_s = PEER_TIMEOUT_MS / 1000
-    faults = faults.NATIVE
+    first_faults, faults = (), faults.NATIVE
     rates = (0, 500, 1000, 3000)  # of a writer, requests a second; 0: no limit
     # For how long a fault lasts, and the load runs between two, at most.
     longest_s = 1.0

@@ -141,6 +141,8 @@ class Volume:
     def check(self, round_dir):
         """Legs equal, every acknowledged byte there; the engine reads what the devices hold."""
         world, cluster = self.world, self.world.cluster
+        if world.rng.random() < 0.3:
+            self._verify()
         seen = cluster.digest(self.primary, self.name)
         raw = {}
         for node in ("a", "b"):
@@ -160,6 +162,15 @@ class Volume:
             os.unlink(one)
         self.disk_faults = False
         return found
+
+    def _verify(self):
+        cluster = self.world.cluster
+        # One that a fault began may still run.
+        cluster.ask(self.primary, command="verify-stop", volume=self.name)
+        answer, why = cluster.ask(self.primary, command="verify", volume=self.name)
+        if not answer or answer["different_bytes"]:
+            raise Broken("%s: verify says: %s" % (self.name, why or answer))
+        self.world.count("verified")
 
     def _judge(self, round_dir, content):
         history, baseline = round_dir + "/" + self.name + ".history", content + ".baseline"
