@@ -138,7 +138,7 @@ def promote(world, v, node):
 
 def takeover(world):
     """The other side is promoted while the primary is dead, asleep or cut off."""
-    free = [v for v in world.volumes if not v.fork and world.up(v.primary) and
+    free = [v for v in world.volumes if not v.fork and not v.broken and world.up(v.primary) and
             world.up(other(v.primary))]
     if not free or world.wire != "mended":
         return
@@ -242,7 +242,7 @@ def dead_disk(world):
 
 def switch_over(world):
     """In peace: demoted here, promoted there."""
-    free = [v for v in world.volumes if not v.fork]
+    free = [v for v in world.volumes if not v.fork and not v.broken]
     if not free or not all(world.up(node) for node in NODES) or world.wire != "mended":
         return
     v = world.rng.choice(free)
@@ -264,12 +264,23 @@ def switch_over(world):
 
 
 def break_and_resume(world):
-    v = world.rng.choice(world.volumes)
-    node = world.rng.choice(NODES)
-    if v.fork or not world.up(node):
+    """The peer keeps a copy of this moment; sometimes that is used, and then both have writes."""
+    free = [v for v in world.volumes if not v.fork and not v.broken]
+    if not free or not all(world.up(node) for node in NODES):
         return
+    v = world.rng.choice(free)
+    node, new = world.rng.choice(NODES), other(v.primary)
+    # The copy is that of the break: what the primary takes later, the peer has no more.
+    v.open_fork(reachable=True)
     if world.cluster.ask(node, command="break", volume=v.name)[0]:
         world.count("broken")
+        v.broken = True
+    if v.broken and world.rng.random() < 0.5 and \
+            world.cluster.ask(new, command="promote", volume=v.name)[0]:
+        world.count("broken copy promoted")
+        v.start_writer(new)
+    else:
+        v.join_fork(v.primary, False)
     hold(world)
 
 

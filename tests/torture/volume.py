@@ -47,8 +47,10 @@ class Volume:
         self.baseline = None
         self.lines = []
         self.fork = None
-        self.totals = {}
-        self.disk_faults = False
+        self.broken = False  # by the operator, in this round
+        # A device failed in this round; or a primary was revoked with requests in flight, which
+        # may have been done or not.
+        self.may_fail = False
 
     def extents(self, node):
         """Where it is on the node's disk, as last seen."""
@@ -113,6 +115,7 @@ class Volume:
     def open_fork(self, reachable):
         writer = self.writer.get(self.primary)
         self.fork = Fork(self.primary, reachable)
+        self.may_fail = True
         if writer:
             # Its later records are on its side of the fork.
             length = writer.recorded()
@@ -156,11 +159,11 @@ class Volume:
         if found["digest"] != seen:
             raise Broken("%s: the engine reads other bytes (%s) than the devices hold (%s)" %
                          (self.name, seen, found["digest"]))
-        if found["failed"] and not self.disk_faults:
-            raise Broken("%s: %d requests failed, and no device did" % (self.name, found["failed"]))
+        if found["failed"] and not self.may_fail:
+            raise Broken("%s: %d requests failed without a reason" % (self.name, found["failed"]))
         for one in raw.values():
             os.unlink(one)
-        self.disk_faults = False
+        self.may_fail = self.broken = False
         return found
 
     def _verify(self):

@@ -66,7 +66,7 @@ class World:
         if areas:
             self.spoilt.add(node)
             for v in self.volumes:
-                v.disk_faults = True
+                v.may_fail = True
         else:
             self.spoilt.discard(node)
 
