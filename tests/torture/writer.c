@@ -431,6 +431,9 @@ int main(int argc, char **argv)
 	struct sigaction action = {.sa_handler = on_term};
 
 	argp_parse(&args, argc, argv, 0, NULL, NULL);
+	/* With SA_RESTART, so that the library never sees it: the next tick comes soon. */
+	action.sa_flags = SA_RESTART;
+	sigaction(SIGTERM, &action, NULL);
 	w.prng = w.seed ^ w.number << 20 ^ w.volume_id;
 	if (w.digest) {
 		open_volume();
@@ -442,9 +445,6 @@ int main(int argc, char **argv)
 	if (w.ledger < 0)
 		quit(1, "%s: %s", w.ledger_path, strerror(errno));
 	open_volume();
-	/* With SA_RESTART, so that the library never sees it: the next tick comes soon. */
-	action.sa_flags = SA_RESTART;
-	sigaction(SIGTERM, &action, NULL);
 	run();
 	printf("{\"checked\": %" PRIu64 ", \"reconnects\": %" PRIu64 "}\n", w.checked,
 	       ls_reconnects(w.connection));
