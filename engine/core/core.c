@@ -531,7 +531,9 @@ static void piece_ready(struct piece *p)
 {
 	struct volume *v = p->volume;
 
-	if (p->state == PIECE_HELD || !p->ranged || !volume_tracks(v)) {
+	/* One that was held may have come while an unpairing was recorded, which then failed. */
+	if (p->marked || !p->ranged || !volume_tracks(v) ||
+	    (p->state == PIECE_HELD && MUTANT(HELD_UNMARKED))) {
 		piece_decide(p);
 		return;
 	}
