@@ -67,4 +67,19 @@ on a resume vol
 same synced "$(volume_field a vol mirror)" "the mirror, when the device is back"
 legs_equal vol
 "$ops" "$at_a" vol read:5M:1M:6 write:6M:4K:9
+
+# ... and when it stays away, its node is stopped and the other one takes over; it follows later.
+bad a "read 0 1000000000000" "write 0 1000000000000" "zeroes 0 1000000000000" "flush 0 0"
+refuses any "the local device failed" "$ops" "$at_a" vol write:6M:4K:10
+mark b
+crash a
+await_log b "session up -> down"
+on b promote vol
+"$ops" "$(socket_of b)" vol read:5M:1M:6 read:0:8K:6 write:7M:64K:11 flush
+well a
+mark b
+start a
+await_log b "volume 'vol': .*-> synced"
+legs_equal vol vol b a
+"$ops" "$(socket_of b)" vol read:7M:64K:11
 passed
