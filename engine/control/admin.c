@@ -113,10 +113,14 @@ static void map_read(struct leg *leg)
 	const struct core *core = &op->engine->core;
 
 	core_administer(core, true);
-	/* A page that cannot be read is a page of which nothing is whole: all dirty. */
-	if (leg->status != LS_OK)
-		memset(v->map.page, 0, MAP_PAGE_BYTES);
-	intent_decode(&v->map.intent, v->record.number, v->map.page);
+	/*
+	 * A page that cannot be read: all dirty, and none of it durable, for the next time it may
+	 * be readable again, and say less.
+	 */
+	if (leg->status == LS_OK)
+		intent_decode(&v->map.intent, v->record.number, v->map.page);
+	else
+		intent_dirty_all(&v->map.intent);
 	read_next_map(op);
 	core_administer(core, false);
 }
