@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const char *const kind_names[] = {
-	"pool create", "pool open", "volume create", "volume delete", "pair",	"break",
-	"resume",      "unpair",    "promote",	     "demote",	      "policy", "expand"};
+	"pool create", "pool open", "volume create", "volume delete", "pair",	"break", "resume",
+	"unpair",      "promote",   "demote",	     "policy",	      "expand", "verify"};
 
 static uint64_t draw(struct sim_node *node, uint64_t n)
 {
@@ -133,6 +133,8 @@ static void job_done(struct job *base)
 		created(job, ok);
 	else if (job->kind == SIM_VOLUME_DELETE)
 		deleted(job, ok);
+	else if (job->kind == SIM_VERIFY)
+		sim_verify_done(job, ok);
 	else if (job->kind != SIM_PAIR)
 		sim_operator_done(job, ok);
 	else if (ok)

@@ -217,6 +217,9 @@ static uint64_t sum_up(const struct lane *lanes, unsigned jobs, struct sim_total
 		totals->splits += t->splits;
 		totals->alone += t->alone;
 		totals->fetched += t->fetched;
+		totals->verifies += t->verifies;
+		totals->rots += t->rots;
+		totals->blamed += t->blamed;
 	}
 	return done;
 }
@@ -233,10 +236,11 @@ static void print_totals(const struct lane *lanes, unsigned jobs, double seconds
 	       " half sessions, %" PRIu64 " mirrors compared, %" PRIu64 " faults, %" PRIu64
 	       " crashes\n%" PRIu64 " operations on mirrors, %" PRIu64 " promotions, %" PRIu64
 	       " split brains resolved, %" PRIu64 " writes acknowledged alone, %" PRIu64
-	       " bad blocks read from the peer\n",
+	       " bad blocks read from the peer, %" PRIu64 " verifies, %" PRIu64
+	       " rotten blocks found (of %" PRIu64 " places it was known which side)\n",
 	       t.requests, t.acked_writes, t.mirrored_writes, t.reads_checked, t.pairs, t.sessions,
 	       t.legs_compared, t.faults, t.crashes, t.operations, t.promotions, t.splits, t.alone,
-	       t.fetched);
+	       t.fetched, t.verifies, t.rots, t.blamed);
 }
 
 /* Waits for all lanes; stops the others as soon as one has failed.  Returns the failed one. */

@@ -196,7 +196,9 @@ void sim_operator_run(struct sim_node *node)
 	if (!v || !rng_chance(&node->world->rng, node->world->profile.operators))
 		return;
 	check_primaries(node->world);
-	if (draw(node, 3))
+	if (v->status.mirror == MIRROR_SYNCED ? !draw(node, 3) : !draw(node, 12))
+		sim_verify_run(node, v);
+	else if (draw(node, 3))
 		sensible(node, v);
 	else
 		anything(node, v);

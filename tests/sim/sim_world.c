@@ -471,6 +471,13 @@ static void heal(struct sim_world *world)
 	/* A ping may be under way; it will be answered. */
 	run_until(world, credits_back, "the return of all credits");
 	check_legs(world);
+	if (sim_verify_rot(world)) {
+		run_until(world, all_ended, "the end of a verify");
+		sim_verify_found(world);
+		settle(world, MS(50));
+		run_until(world, credits_back, "the return of all credits");
+		check_legs(world);
+	}
 	check_idle(world);
 }
 

@@ -164,6 +164,7 @@ enum sim_job_kind {
 	SIM_DEMOTE,
 	SIM_POLICY,
 	SIM_EXPAND,
+	SIM_VERIFY,
 };
 
 struct sim_job {
@@ -237,6 +238,7 @@ struct sim_totals {
 	uint64_t legs_compared, faults, crashes;
 	uint64_t operations, promotions, splits, alone; /* alone: writes */
 	uint64_t fetched; /* reads that the peer has done */
+	uint64_t verifies, rots, blamed; /* blamed: rotten places of which somebody was */
 };
 
 struct sim_world {
@@ -349,6 +351,14 @@ struct sim_volume *sim_volume_new(struct sim_node *node, const char *name);
 bool sim_orphan(const struct sim_world *world, unsigned node, const struct volume_status *status);
 /* Frees what is dead and unused. */
 void sim_volume_sweep(struct sim_node *node);
+
+/* sim_verify.c: comparisons of both replicas. */
+void sim_verify_run(struct sim_node *node, struct sim_volume *volume);
+void sim_verify_done(struct sim_job *job, bool ok);
+/* All is well: lets bits of a mirror rot and starts a verify; false: there is no mirror. */
+bool sim_verify_rot(struct sim_world *world);
+/* It has ended: was all found, and nothing else?  Takes the rot away. */
+void sim_verify_found(struct sim_world *world);
 
 /* sim_operator.c: the operations on mirrors. */
 void sim_operator_run(struct sim_node *node);
