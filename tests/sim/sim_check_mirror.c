@@ -385,7 +385,8 @@ void check_listed(struct sim_world *world, const struct sim_volume *volume)
 	uint32_t block_bytes = a->block_bytes, regions = 0;
 	uint64_t last = UINT64_MAX;
 
-	if (!twin || !answers(twin) || !a->generations.base ||
+	/* Unpaired at the other side, its writes since then are in no map. */
+	if (!twin || !answers(twin) || b->association == ASSOCIATION_NONE || !a->generations.base ||
 	    a->generations.base != b->generations.base || a->size_bytes != b->size_bytes ||
 	    volume->requests_open || twin->requests_open)
 		return;
