@@ -137,8 +137,10 @@ static void write_back(struct fetch_unit *u)
 		unit_end(u, LS_OK);
 		return;
 	}
+	/* FUA: what is rewritten may have been durable already, and stays so (I4). */
 	u->leg = (struct leg){
 		.code = LEG_WRITE,
+		.fua = true,
 		.offset = f->offset,
 		.length = f->length,
 		.buf = u->buf,
