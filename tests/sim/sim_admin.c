@@ -92,6 +92,7 @@ static void opened(struct sim_job *job, bool ok)
 		if (v->used && v->alive && !v->wild && draw(node, 8))
 			sim_client_open(node, v);
 	}
+	sim_client_again(node);
 }
 
 static void deleted(struct sim_job *job, bool ok)

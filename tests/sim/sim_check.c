@@ -65,7 +65,8 @@ static void end_history(struct sim_request *request, bool counted)
 {
 	struct sim_volume *volume = request->volume, *twin;
 	enum ls_status status = request->request.status;
-	bool refused = status != LS_OK && status < LS_LOCAL_IO;
+	/* Asked for again after a restart, it may have been begun the first time. */
+	bool refused = status != LS_OK && status < LS_LOCAL_IO && !request->again;
 
 	if (!volume || request->hostile || !changes(request))
 		return;
@@ -121,8 +122,7 @@ void check_power_cut(struct sim_node *node)
 		sim_disk_settle(&node->disks[i]);
 }
 
-/* I5: what belongs to the client again is in nobody else's hands. */
-static void check_buffer(const struct sim_request *request)
+void check_buffer(const struct sim_request *request)
 {
 	struct sim_world *world = request->world;
 	const struct sim_node *node = &world->node[request->node];

@@ -13,6 +13,8 @@
 /* Requests of clients. */
 void check_submitted(struct sim_request *request);
 void check_done(struct sim_request *request);
+/* I5: what belongs to the client again is in nobody else's hands. */
+void check_buffer(const struct sim_request *request);
 /* Its node died: the request's outcome is told to nobody. */
 void check_forgotten(struct sim_request *request);
 /* Acknowledged writes that were not flushed may be gone from this node's disks. */

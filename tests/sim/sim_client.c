@@ -44,23 +44,36 @@ static void *buffer_of(struct sim_node *node, const struct sim_request *request)
 	return (uint8_t *)node->arena.base + (uint64_t)request->page_first * SIM_PAGE_BYTES;
 }
 
+/* The client has it back. */
+static void finish(struct sim_node *node, struct sim_request *request)
+{
+	request->open = request->parked = false;
+	node->requests_open--;
+	if (request->page_count)
+		memset(node->pages + request->page_first, 0, request->page_count);
+	if (request->volume)
+		request->volume->requests_open--;
+}
+
 static void ended(struct request *base)
 {
 	struct sim_request *request = CONTAINER_OF(base, struct sim_request, request);
 	struct sim_world *world = request->world;
 	struct sim_node *node = &world->node[request->node];
 
+	if (base->status == LS_SHUTDOWN && node->restarting) {
+		SIM_NOTE(world, node->number, "request %x waits for the restart", request->id);
+		check_buffer(request);
+		request->parked = true;
+		return;
+	}
 	check_done(request);
 	if (request->must_succeed && base->status != LS_OK)
 		sim_fail(world, "heal", "request %llx failed with status %u, but nothing is wrong",
 			 (unsigned long long)request->id, base->status);
-	request->open = false;
-	node->requests_open--;
-	if (request->page_count)
-		memset(node->pages + request->page_first, 0, request->page_count);
+	finish(node, request);
 	if (!request->volume)
 		return;
-	request->volume->requests_open--;
 	if (base->status == LS_NO_PEER || base->status == LS_PEER_LOST)
 		request->volume->lost_seq = world->seq;
 }
@@ -166,6 +179,54 @@ static void remember(struct sim_request *request, const struct ls_volume_info *i
 	request->waited = mirror == MIRROR_WAITING && volume->shared_generation &&
 			  volume->shared_generation == request->generation;
 	request->must_succeed = request->world->phase == SIM_HEAL && info->primary;
+}
+
+/* The same request once more, to another engine. */
+static void again(struct sim_node *node, struct sim_request *request)
+{
+	struct request *r = &request->request;
+	struct sim_volume *volume = request->volume;
+	struct ls_volume_info info;
+
+	*r = (struct request){
+		.volume = volume ? volume->handle : NULL,
+		.op = r->op,
+		.flags = r->flags,
+		.offset = r->offset,
+		.length = r->length,
+		.buf = r->buf,
+		.region = r->region,
+		.done = ended,
+	};
+	memset(request->leg, 0, sizeof(request->leg));
+	request->parked = request->touched = false;
+	request->again = true;
+	if (volume && !request->hostile) {
+		engine_volume_info(volume->handle, &info);
+		remember(request, &info);
+	}
+	SIM_NOTE(node->world, node->number, "request %x is asked for again", request->id);
+	engine_submit(node->engine, r);
+}
+
+void sim_client_again(struct sim_node *node)
+{
+	for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
+		struct sim_request *request = &node->requests[i];
+		struct sim_volume *volume = request->volume;
+
+		if (!request->open || !request->parked)
+			continue;
+		if (volume && volume->alive && !node->stopping)
+			sim_client_open(node, volume);
+		if (!node->stopping && (!volume || volume->handle)) {
+			again(node, request);
+			continue;
+		}
+		/* Nobody is told how it ended. */
+		check_forgotten(request);
+		finish(node, request);
+	}
 }
 
 bool sim_client_write(struct sim_node *node, struct sim_volume *volume, uint64_t first_block,

@@ -45,7 +45,7 @@ static void crash_jobs(struct sim_node *node)
 	}
 }
 
-static void crash_links(struct sim_node *node)
+void sim_crash_links(struct sim_node *node)
 {
 	memset(node->dials, 0, sizeof(node->dials));
 	memset(node->openings, 0, sizeof(node->openings));
@@ -97,14 +97,14 @@ void sim_crash(struct sim_node *node, bool power)
 		if (node->stores[i])
 			sim_store_crash(node->stores[i], power);
 	rot(node);
-	crash_links(node);
+	sim_crash_links(node);
 	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++)
 		node->volumes[i].handle = NULL;
 	sim_heap_drop(&node->heap);
 	free(node->copy.base);
 	node->copy.base = NULL;
 	node->engine = NULL;
-	node->opened = false;
+	node->opened = node->restarting = false;
 	node->paused_until_ns = 0;
 	node->back_at_ns = world->now_ns + rng_spread(&world->rng, US(100), MS(20000));
 	node->wake_ns = node->back_at_ns;

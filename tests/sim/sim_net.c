@@ -146,6 +146,7 @@ void sim_net_fault(struct sim_world *world)
 	struct sim_wire *wire;
 
 	sim_crash_fault(world);
+	sim_restart_fault(world);
 	sim_spell_fault(world);
 	wire = some_wire(world);
 	if (wire && rng_chance(&world->rng, faults->link_loss)) {

@@ -37,6 +37,7 @@ static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
 	faults->storm = maybe(rng, 300);
 	faults->kill = maybe(rng, 800);
 	faults->power_cut = maybe(rng, 800);
+	faults->restart = maybe(rng, 500);
 	faults->rot = maybe(rng, 6000);
 	faults->wrong_key = !rng_below(rng, 40);
 }
@@ -153,6 +154,12 @@ static const struct {
 	{FAULT(kill)},
 	{FAULT(power_cut)},
 	{FAULT(rot)},
+	{FAULT(restart)},
+	{FAULT(partition)},
+	{FAULT(one_way)},
+	{FAULT(slow_link)},
+	{FAULT(slow_disk)},
+	{FAULT(storm)},
 };
 
 _Static_assert(ARRAY_SIZE(parts) <= 32, "a bit for each in sim_plan.without");

@@ -243,7 +243,7 @@ static void pass(struct sim_node *node)
 		sim_client_run(node);
 		node->client_ns = next_client_ns(world);
 	}
-	if (node->admin_due) {
+	if (node->admin_due && !node->restarting) {
 		node->admin_due = false;
 		sim_admin_run(node);
 		sim_operator_run(node);
@@ -255,6 +255,7 @@ static void pass(struct sim_node *node)
 	engine_poll(node->engine, 1 + (unsigned)rng_below(&world->rng, 32));
 	at_once = maybe_engine_flush(node);
 	schedule(node, at_once);
+	sim_restart_run(node);
 }
 
 /* Faults and administrators come by the step, not by the clock: idle time is cheap. */
@@ -497,6 +498,8 @@ static void stop_node(struct sim_world *world, struct sim_node *node)
 	sim_heap_enter(&node->heap);
 	engine_tick(node->engine, world->now_ns);
 	node->stopping = true;
+	node->restarting = false;
+	sim_client_again(node);
 	engine_stop(node->engine);
 	sim_wake(world, node->number, world->now_ns);
 }

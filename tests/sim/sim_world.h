@@ -61,6 +61,7 @@ struct sim_faults {
 	/* Of each time that a fault is due, too; sim_spell.c. */
 	uint32_t partition, one_way, slow_link, slow_disk, storm;
 	uint32_t kill, power_cut; /* of a node, or of both */
+	uint32_t restart; /* in good order, under load */
 	uint32_t rot; /* of each death: metadata of which there is a second copy, or a safe side */
 	bool wrong_key; /* the nodes do not share the key */
 };
@@ -141,6 +142,7 @@ struct sim_request {
 	bool synced; /* the replicas counted as equal by then */
 	uint64_t generation; /* the volume's current one at submission */
 	bool must_succeed; /* nothing is wrong any more */
+	bool parked, again; /* until after a restart; it was asked for before one */
 	bool touched; /* something of it reached a store or a link */
 	bool sent; /* to the peer */
 	unsigned node, index;
@@ -201,6 +203,7 @@ struct sim_node {
 	uint64_t address;
 	unsigned number;
 	bool has_pool, stopping, stopped;
+	bool restarting; /* its engine is stopping, to be followed by another */
 	bool opened; /* its volumes are there: false between a crash and the pool's opening */
 	struct list heap; /* what its engine has allocated */
 	bool open_again;
@@ -372,6 +375,15 @@ void sim_operator_mend(struct sim_world *world);
 /* sim_crash.c: a node dies; pass() starts it again at node->back_at_ns. */
 void sim_crash(struct sim_node *node, bool power);
 void sim_crash_fault(struct sim_world *world);
+/* Nobody will open its links, or answer its dials, any more. */
+void sim_crash_links(struct sim_node *node);
+
+/* sim_restart.c: perhaps one begins; what is due of it at the end of a pass. */
+void sim_restart_fault(struct sim_world *world);
+void sim_restart_run(struct sim_node *node);
+/* sim_client.c: what was not answered before the restart is asked for again. */
+void sim_client_again(struct sim_node *node);
+
 /* After the restart. */
 void sim_admin_open(struct sim_node *node);
 
