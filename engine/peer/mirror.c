@@ -423,6 +423,11 @@ static void begin_answered(struct mirror *m, const struct frame *f)
 		enter(v, state_without_peer(v));
 		return;
 	}
+	/* A write was acknowledged alone meanwhile: the target must know that it lacks it. */
+	if (!m->begin_dirty && v->map.intent.dirty_regions) {
+		mirror_restart(m);
+		return;
+	}
 	m->step = STEP_SOURCE;
 	m->wish = WISH_NONE;
 	v->channels[0] = &m->peer->channel;
@@ -433,13 +438,12 @@ static void begin_answered(struct mirror *m, const struct frame *f)
 
 static void send_begin(struct mirror *m)
 {
-	struct volume *v = m->volume;
-
 	if (!mirror_buffer(m))
 		return;
 	memset(m->buffer, 0, BEGIN_BODY_BYTES);
-	generations_encode(&v->record.generations, m->buffer);
-	m->buffer[64] = v->map.intent.dirty_regions > 0;
+	generations_encode(&m->volume->record.generations, m->buffer);
+	m->begin_dirty = m->volume->map.intent.dirty_regions > 0;
+	m->buffer[64] = m->begin_dirty;
 	m->buffer[65] = m->decision.overridden;
 	mirror_call(m, FRAME_BEGIN, BEGIN_BODY_BYTES, begin_answered);
 }
@@ -739,8 +743,7 @@ static void round_begin(struct mirror *m)
 	struct volume *v = m->volume;
 
 	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
-	if (m->round_open || !v->channels[0] ||
-	    v->map.intent.marked <= v->map.intent.dirty_regions)
+	if (m->round_open || !v->channels[0] || v->map.intent.marked <= v->map.intent.dirty_regions)
 		return;
 	intent_round_begin(&v->map.intent);
 	m->round_failed = false;
