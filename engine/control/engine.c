@@ -14,6 +14,7 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define PEER_TIMEOUT_DEFAULT_MS 10000u
 #define REQUEST_TIMEOUT_DEFAULT_MS 30000u
+#define MAP_KEEP_DEFAULT GIB(4)
 #define CLEAR_DEFAULT_MS 1000u
 /* Chunks of resyncs, a page of checksums for each, bodies of control requests, fetches. */
 #define FETCH_MEMORY_AT                                                                            \
@@ -55,6 +56,8 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	pace_init(&e->pace, COPY_UNITS * PIECE_BYTES_MAX, PIECE_BYTES_MAX);
 	e->core.readable = mirror_readable;
 	e->settings.clear_ns = (config->clear_ms ? config->clear_ms : CLEAR_DEFAULT_MS) * NS_PER_MS;
+	e->settings.map_keep_bytes =
+		config->map_keep_bytes ? config->map_keep_bytes : MAP_KEEP_DEFAULT;
 	e->settings.region_shift =
 		config->region_shift ? config->region_shift : INTENT_SHIFT_DEFAULT;
 	e->core.own_address = config->node_address;

@@ -35,6 +35,12 @@ struct engine_config {
 	/* log2 of the smallest region of a new volume's write-intent map, 16..40; 0 = 20 (1 MiB) */
 	uint8_t region_shift;
 	uint32_t clear_ms; /* pause between clearing rounds of the write-intent map; 0 = 1000 */
+	/*
+	 * Bytes of a volume that its map may name while clients write; beyond that whatever is
+	 * quiet is cleared, and all of it when they rest.  After a crash as much has to be
+	 * compared.  0 = 4 GiB
+	 */
+	uint64_t map_keep_bytes;
 	bool payload_crc; /* check CRC32C of payloads on the wire; true by default */
 	uint32_t pieces; /* room for parts of requests that are under way; 0 = CORE_PIECES */
 	uint32_t slot_count; /* the most own slots that a link will have; 0 = LINK_SLOTS_MAX */

@@ -685,82 +685,6 @@ void mirror_kick(struct mirror *m)
 	}
 }
 
-/* --- clearing rounds --- */
-
-/*
- * In sync, or as the source of a resync: what was copied is equal, too, so that a resync that is
- * interrupted goes on with what is left.
- */
-static bool clears(const struct mirror *m)
-{
-	return m->volume->mirror == MIRROR_SYNCED ||
-	       (m->volume->mirror == MIRROR_COPYING && m->step == STEP_SOURCE);
-}
-
-static void round_part(struct mirror *m, bool ok)
-{
-	struct volume *v = m->volume;
-
-	m->round_failed |= !ok;
-	if (--m->round_open > 0)
-		return;
-	if (m->round_failed || !clears(m))
-		return;
-	if (intent_round_end(&v->map.intent))
-		map_write(v);
-}
-
-static void round_flushed(struct leg *leg)
-{
-	round_part(CONTAINER_OF(leg, struct mirror, flush_leg), leg->status == LS_OK);
-}
-
-static void round_answered(struct call *call, const struct frame *f)
-{
-	round_part(CONTAINER_OF(call, struct mirror, flush_call), f->status == LS_OK);
-}
-
-static void round_lost(struct call *call, bool sent)
-{
-	(void)sent;
-	round_part(CONTAINER_OF(call, struct mirror, flush_call), false);
-}
-
-static void round_send(struct call *call)
-{
-	struct mirror *m = CONTAINER_OF(call, struct mirror, flush_call);
-	struct frame f = {
-		.command = FRAME_FLUSH,
-		.volume = m->volume->record.replicas[0].volume_number,
-	};
-
-	channel_send(call->channel, call, &f, NULL, 0, NULL);
-}
-
-/* Both replicas flush, then what was quiet meanwhile is equal for certain (I3, I4). */
-static void round_begin(struct mirror *m)
-{
-	struct volume *v = m->volume;
-
-	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
-	if (m->round_open || !v->channels[0] || v->map.intent.marked <= v->map.intent.dirty_regions)
-		return;
-	intent_round_begin(&v->map.intent);
-	m->round_failed = false;
-	m->round_open = 2;
-	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
-	leg_start(&m->flush_leg, &v->record, v->pool->stores);
-	if (MUTANT(ROUND_NO_FLUSH)) {
-		round_part(m, true);
-		return;
-	}
-	m->flush_call.credit = round_send;
-	m->flush_call.answered = round_answered;
-	m->flush_call.lost = round_lost;
-	if (channel_credit(v->channels[0], &m->flush_call, true))
-		round_send(&m->flush_call);
-}
-
 void mirror_tick(struct engine *e)
 {
 	uint64_t now = e->core.now_ns;
@@ -791,8 +715,7 @@ void mirror_tick(struct engine *e)
 			mirror_stop(v, "a write of an earlier session ended late");
 			mirror_restart(m);
 		}
-		if (clears(m) && now >= m->round_at_ns)
-			round_begin(m);
+		round_run(m);
 	}
 	resync_run(e);
 	verify_more(e);

@@ -236,6 +236,7 @@ struct mirror {
 	unsigned round_open;
 	bool round_failed;
 	uint64_t round_at_ns;
+	uint64_t round_changes; /* requests of clients that had ended when it was last looked at */
 };
 
 /* One chunk of a resync on its way: range, local read, check, remote writes. */
@@ -279,6 +280,7 @@ struct verify_unit {
 
 struct engine_settings {
 	uint64_t clear_ns; /* between two clearing rounds of a map */
+	uint64_t map_keep_bytes; /* see struct engine_config */
 	uint8_t region_shift;
 	uint64_t peer_timeout_ns, request_timeout_ns;
 	uint32_t slot_count;
@@ -416,6 +418,9 @@ void generations_encode(const struct generations *generations, uint8_t *bytes);
 #define STATE_BODY_BYTES 128u
 #define BEGIN_BODY_BYTES 80u
 #define GENERATIONS_BYTES 64u
+
+/* rounds.c: clears regions of the map, when it is time. */
+void round_run(struct mirror *mirror);
 
 /* resync.c */
 void resync_start(struct mirror *mirror);

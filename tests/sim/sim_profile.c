@@ -83,6 +83,8 @@ static void draw_profile(struct sim_rng *rng, struct sim_profile *p)
 		p->block_bytes[1] = p->block_bytes[0];
 	p->crc = rng_below(rng, 10) != 0;
 	p->clear_ms = (uint32_t)rng_spread(rng, 1, 2000);
+	/* Half of the worlds clear whatever is quiet. */
+	p->map_keep_bytes = rng_below(rng, 2) ? 1 : rng_spread(rng, KIB(64), MIB(16));
 	p->region_shift = (uint8_t)rng_spread(rng, 16, 20);
 	p->abrupt = !rng_below(rng, 5);
 	/* The engine looks at its timers every 100 ms: a shorter peer timeout makes no sense. */

@@ -106,6 +106,7 @@ static void engine_begin(struct sim_node *node, bool again)
 		.payload_crc = profile->crc,
 		.region_shift = profile->region_shift,
 		.clear_ms = profile->clear_ms,
+		.map_keep_bytes = profile->map_keep_bytes,
 		.pieces = profile->pieces[node->number],
 		.slot_count = profile->slot_count[node->number],
 	};

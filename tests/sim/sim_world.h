@@ -75,6 +75,7 @@ struct sim_profile {
 	bool crc;
 	uint8_t region_shift;
 	uint32_t clear_ms;
+	uint64_t map_keep_bytes;
 	bool faultless;
 	bool abrupt; /* an engine stops in the middle */
 	uint32_t peer_timeout_ms, request_timeout_ms;

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Clearing rounds of a volume's write-intent map: what was written long enough ago is equal on both
+ * replicas, once both are flushed, and its regions need not be compared after a crash.
+ */
+#include "engine/peer/node.h"
+
+#include "engine/base/mutant.h"
+
+/*
+ * In sync, or as the source of a resync: what was copied is equal, too, so that a resync that is
+ * interrupted goes on with what is left.
+ */
+static bool clears(const struct mirror *m)
+{
+	return m->volume->mirror == MIRROR_SYNCED ||
+	       (m->volume->mirror == MIRROR_COPYING && m->step == STEP_SOURCE);
+}
+
+static void round_part(struct mirror *m, bool ok)
+{
+	struct volume *v = m->volume;
+
+	m->round_failed |= !ok;
+	if (--m->round_open > 0)
+		return;
+	if (m->round_failed || !clears(m))
+		return;
+	if (intent_round_end(&v->map.intent))
+		map_write(v);
+}
+
+static void round_flushed(struct leg *leg)
+{
+	round_part(CONTAINER_OF(leg, struct mirror, flush_leg), leg->status == LS_OK);
+}
+
+static void round_answered(struct call *call, const struct frame *f)
+{
+	round_part(CONTAINER_OF(call, struct mirror, flush_call), f->status == LS_OK);
+}
+
+static void round_lost(struct call *call, bool sent)
+{
+	(void)sent;
+	round_part(CONTAINER_OF(call, struct mirror, flush_call), false);
+}
+
+static void round_send(struct call *call)
+{
+	struct mirror *m = CONTAINER_OF(call, struct mirror, flush_call);
+	struct frame f = {
+		.command = FRAME_FLUSH,
+		.volume = m->volume->record.replicas[0].volume_number,
+	};
+
+	channel_send(call->channel, call, &f, NULL, 0, NULL);
+}
+
+/*
+ * The next write to a region that was cleared has to wait for the map's page again.  So rounds wait
+ * until the clients rest, or so much is set that comparing it after a crash would take long.
+ */
+static bool round_due(struct mirror *m)
+{
+	const struct volume *v = m->volume;
+	const struct intent *map = &v->map.intent;
+	uint64_t changes = v->stats.writes + v->stats.discards;
+	bool rest = changes == m->round_changes && !v->changing;
+
+	m->round_changes = changes;
+	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
+	return rest || v->mirror != MIRROR_SYNCED ||
+	       (uint64_t)(map->marked - map->dirty_regions) << map->shift >
+		       m->engine->settings.map_keep_bytes;
+}
+
+/* Both replicas flush, then what was quiet meanwhile is equal for certain (I3, I4). */
+static void round_begin(struct mirror *m)
+{
+	struct volume *v = m->volume;
+
+	if (m->round_open || !v->channels[0] || v->map.intent.marked <= v->map.intent.dirty_regions)
+		return;
+	intent_round_begin(&v->map.intent);
+	m->round_failed = false;
+	m->round_open = 2;
+	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
+	leg_start(&m->flush_leg, &v->record, v->pool->stores);
+	if (MUTANT(ROUND_NO_FLUSH)) {
+		round_part(m, true);
+		return;
+	}
+	m->flush_call.credit = round_send;
+	m->flush_call.answered = round_answered;
+	m->flush_call.lost = round_lost;
+	if (channel_credit(v->channels[0], &m->flush_call, true))
+		round_send(&m->flush_call);
+}
+
+void round_run(struct mirror *m)
+{
+	if (clears(m) && m->engine->core.now_ns >= m->round_at_ns && round_due(m))
+		round_begin(m);
+}
