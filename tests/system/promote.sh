@@ -39,8 +39,9 @@ legs_equal vol
 
 # And back, in peace.  What b's map still has of its own writes is cleared, although it is no
 # primary any more.
+before=$(volume_field b vol map_writes)
 "$ops" "$at_b" vol write:0:8M:5
-(($(volume_field b vol regions_touched) > 0)) || fail "the write left nothing in the map of b"
+(($(volume_field b vol map_writes) > before)) || fail "the write was not noted in the map of b"
 on b demote vol
 on a promote vol
 same primary "$(volume_field a vol role)" "role at a"
