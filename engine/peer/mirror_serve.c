@@ -378,13 +378,20 @@ static void on_unpair(struct mirror *m, struct serve *s)
 	mirror_commit(m, unpaired);
 }
 
-/* Primary may become who asks, if this node is not, and is not about to be. */
+/*
+ * Primary may become who asks, if this node is not, and is not about to be.  After a leg that
+ * failed, this node may have gone alone beside a session that stays up: who asks does not know
+ * that it is stale (I1).
+ */
 static void on_promote(struct mirror *m, struct serve *s)
 {
+	const struct volume_record *r = &m->volume->record;
 	bool promoting = m->op && m->op->run == operation_promote;
 
-	if ((m->volume->record.role == VOLUME_PRIMARY || promoting) && !MUTANT(TWO_PRIMARIES))
+	if ((r->role == VOLUME_PRIMARY || promoting) && !MUTANT(TWO_PRIMARIES))
 		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
+	else if (generation_alone(&r->generations))
+		channel_answer(s, LS_BUSY, 0, 0);
 	else
 		channel_answer(s, LS_OK, 0, 0);
 }

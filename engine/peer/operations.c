@@ -367,6 +367,13 @@ static void promote_answered(struct mirror *m, const struct frame *f)
 		promote_alone(m);
 		return;
 	}
+	if (f && f->status == LS_BUSY) {
+		op_end(m, -EBUSY,
+		       "volume '%s' lacks writes that node '%s' has: promote it when a resync has "
+		       "brought them",
+		       v->record.name, peer_name(m));
+		return;
+	}
 	if (!f || f->status != LS_OK) {
 		op_end(m, f ? -EBUSY : -EPIPE,
 		       f ? "volume '%s' is primary at node '%s': demote it there first"

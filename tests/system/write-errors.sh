@@ -20,6 +20,11 @@ same alone "$(volume_field a vol mirror)" "the mirror after a write that failed 
 matches "write at byte 131072 failed on the peer's leg: the peer's device failed; a resync begins in 5 s" \
 	"$(volume_field a vol last_error)" "the reason"
 "$ops" "$at_a" vol write:4M:1M:3 write:12M:128K:4
+# b, which is connected all the while, still takes itself for equal: it must not become primary.
+on a demote vol
+refuses any "lacks writes that node 'a' has" on b promote vol
+same secondary "$(volume_field b vol role)" "the role of a stale replica"
+on a promote vol
 # The resync copies all but that, and says what is left; writes go to both meanwhile.
 await_log a "resync: 1 parts could not be copied, the first at byte 131072: the peer's device failed; tried again in 10 s"
 same copying "$(volume_field a vol mirror)" "the mirror of a volume that cannot be copied whole"
