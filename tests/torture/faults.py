@@ -145,24 +145,26 @@ def takeover(world):
     v = world.rng.choice(free)
     old, new = v.primary, other(v.primary)
     how = world.rng.choice(world.cluster.takeovers)
+    mark = v.mark()
     if how == "cut off":
-        v.open_fork(reachable=True)
+        v.open_fork(True, mark)
         world.set_wire("cut")
         world.count("link cut")
     elif how == "paused":
         world.pause(old)
         world.count("engine paused")
-        v.open_fork(reachable=False)
+        v.open_fork(False, mark)
     elif how == "without power":
-        v.open_fork(reachable=False)
+        v.open_fork(False, mark)
         lose_power(world, old)
     else:
         if how != "killed":
             v.kill_writer(old)
             world.count("client killed")
         kill_engine(world, old)
-        v.open_fork(reachable=False)
-    world.say("%s: %s is %s, %s is promoted" % (v.name, old, how, new))
+        v.open_fork(False, mark)
+    world.say("%s: %s is %s, %s%s is promoted" %
+              (v.name, old, how, new, "" if mark else ", perhaps behind,"))
     if promote(world, v, new):
         if new in world.dubious:
             v.note(new, "loss")
@@ -254,12 +256,18 @@ def switch_over(world):
     if not answer:
         world.say("%s is not demoted: %s" % (v.name, why))
         return
-    answer, why = world.cluster.ask(other(v.primary), command="promote", volume=v.name)
+    new = other(v.primary)
+    answer, why = world.cluster.ask(new, command="promote", volume=v.name)
+    if not answer and "lacks writes" in why and v.may_fail:
+        # A device failed meanwhile: only who went on alone has everything.
+        new = v.primary
+        answer, why = world.cluster.ask(new, command="promote", volume=v.name)
     if not answer:
         raise Broken("%s was demoted at %s, and cannot be promoted at %s: %s" %
-                     (v.name, v.primary, other(v.primary), why))
-    v.primary = other(v.primary)
-    world.count("switched over")
+                     (v.name, v.primary, new, why))
+    if new != v.primary:
+        world.count("switched over")
+    v.primary = new
     v.start_writer()
 
 
@@ -271,7 +279,7 @@ def break_and_resume(world):
     v = world.rng.choice(free)
     node, new = world.rng.choice(NODES), other(v.primary)
     # The copy is that of the break: what the primary takes later, the peer has no more.
-    v.open_fork(reachable=True)
+    v.open_fork(True, v.mark())
     if world.cluster.ask(node, command="break", volume=v.name)[0]:
         world.count("broken")
         v.broken = True

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Goal: torture-check accepts what a history allows, and nothing else.
+"""Goal: torture-check accepts what a history allows, and nothing else; a history is in doubt from where
+on the old primary may have been alone, and no earlier.
 
 usage: selftest.py TORTURE-CHECK
 """
@@ -9,6 +10,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+
+from volume import Volume, Writer
 
 SEED, VOLUME, BLOCKS = 5, 3, 4
 MASK = (1 << 64) - 1
@@ -108,6 +111,47 @@ def judge(program, folder, lines, content, baseline=None):
                           stdout=subprocess.DEVNULL).returncode
 
 
+class Primary:
+    """Of one volume, with one writer: 1 is acknowledged, it says how its mirror is, then 2 is."""
+
+    volume_mib = 1
+
+    def __init__(self, folder, says):
+        self.cluster, self.says = self, says
+        self.ledger = folder + "/primary"
+        self.volume = Volume(self, VOLUME, "a", "fail-open")
+        self.volume.writer["a"] = Writer("a", None, self.ledger)
+        self.volume.lines = ["main %s 0 -1" % self.ledger]
+        self.record(acked(1))
+
+    def volumes(self, node):
+        return {self.volume.name: {"mirror": self.says}}
+
+    def record(self, records):
+        with open(self.ledger, "wb") as f:
+            f.write(records)
+
+    def history(self, kept, was_split):
+        """b is promoted beside a, which is paused and says 3 when it wakes up."""
+        mark = self.volume.mark()
+        self.record(acked(1) + acked(2))
+        self.volume.open_fork(False, mark)
+        self.record(acked(1) + acked(2) + acked(3))
+        self.volume.join_fork(kept, was_split)
+        return self.volume.lines
+
+
+# What the old primary says of its mirror; who is kept; split?; what block 0 may hold; what not.
+FORKS = (
+    ("synced", "b", True, [1, 2], [0, 3]),
+    ("synced", "b", False, [3], [0, 1, 2]),
+    ("synced", "a", True, [3], [0, 1, 2]),
+    ("alone", "b", True, [0, 1, 2], [3]),
+    ("alone", "b", False, [3], [0, 1, 2]),
+    ("alone", "a", True, [3], [0, 1, 2]),
+)
+
+
 def content_of(first):
     return first + bytes(4096 * (BLOCKS - 1))
 
@@ -127,6 +171,12 @@ def main():
                 for version in versions:
                     expect("%s: holds %d" % (case.name, version), expected, case.lines,
                            content_of(block(0, version)))
+        for says, kept, was_split, good, bad in FORKS:
+            for version in good + bad:
+                expect("%s, then a fork, %s is kept, split %s: holds %d" %
+                       (says, kept, was_split, version), version not in good,
+                       Primary(folder, says).history(kept, was_split),
+                       content_of(block(0, version)))
         one = [("main", acked(1))]
         torn = block(0, 1)[:512] + bytes(3584)
         damaged = bytearray(block(0, 1))

@@ -19,15 +19,15 @@ class Writer:
     def __init__(self, node, process, ledger):
         self.node, self.process, self.ledger = node, process, ledger
 
-    def recorded(self):
-        return os.path.getsize(self.ledger) if os.path.exists(self.ledger) else 0
-
 
 class Fork:
     """The old primary's lines from the promotion on, and those of the new one."""
 
-    def __init__(self, old, reachable):
+    def __init__(self, old, reachable, unsure):
         self.old = old  # node
+        # Lines from before the fork that the peer need not have: the old primary had gone on
+        # alone already, or may have.
+        self.unsure = unsure
         # A partition: requests that the old primary took after the fork may have reached the peer.
         self.reachable = reachable
         self.lines = {old: [], other(old): []}
@@ -35,6 +35,15 @@ class Fork:
 
 def without_loss(lines):
     return [line for line in lines if line != "loss"]
+
+
+def doubted(lines):
+    """They may have been done; what was said of them does not count."""
+    return [line.replace("main ", "maybe ") for line in without_loss(lines)]
+
+
+def length_of(ledger):
+    return os.path.getsize(ledger) if os.path.exists(ledger) else 0
 
 
 class Volume:
@@ -112,30 +121,50 @@ class Volume:
 
     # --- forks
 
-    def open_fork(self, reachable):
+    def mark(self):
+        """
+        Before a fork: (ledger, length) of the primary's writer; all that is recorded up to there is
+        at both nodes.  None: it is not, the primary has gone on alone.
+        """
         writer = self.writer.get(self.primary)
-        self.fork = Fork(self.primary, reachable)
+        mark = (writer.ledger, length_of(writer.ledger)) if writer else ("", 0)
+        said = self.world.cluster.volumes(self.primary)[self.name]
+        return mark if said["mirror"] == "synced" else None
+
+    def open_fork(self, reachable, mark):
+        """@mark: from mark(), of just before; the primary may have gone on alone since then."""
+        sure, unsure, later = [], [], []
+        for line in self.lines:
+            word, *rest = line.split()
+            if not rest or rest[2] != "-1":
+                (sure if mark else unsure).append(line)
+                continue
+            ledger, begin, now = rest[0], int(rest[1]), length_of(rest[0])
+            if mark:
+                known = mark[1] if ledger == mark[0] else now
+                sure.append("%s %s %d %d" % (word, ledger, begin, known))
+                begin = known
+            if begin < now:
+                unsure.append("%s %s %d %d" % (word, ledger, begin, now))
+            # Later records are on its side of the fork.
+            later.append("%s %s %d -1" % (word, ledger, now))
+        self.lines = sure
+        self.fork = Fork(self.primary, reachable, unsure)
+        self.fork.lines[self.primary] = later
         self.may_fail = True
-        if writer:
-            # Its later records are on its side of the fork.
-            length = writer.recorded()
-            self.lines[self.lines.index("main %s 0 -1" % writer.ledger)] = \
-                "main %s 0 %d" % (writer.ledger, length)
-            self.fork.lines[self.primary].append("main %s %d -1" % (writer.ledger, length))
 
     def join_fork(self, kept, was_split):
         """The sides have met: @kept is primary."""
         fork, self.fork = self.fork, None
         old, new = fork.lines[fork.old], fork.lines[other(fork.old)]
-        if not was_split:
+        if kept == fork.old:
+            self.lines += fork.unsure + old
+        elif not was_split:
             # The old side went on no further: what it acknowledged must be there.
             # If that lost power, the new primary has what it forgot.
-            self.lines += old if kept == fork.old else without_loss(old) + ["barrier"] + new
-        elif kept == fork.old:
-            self.lines += old
+            self.lines += fork.unsure + without_loss(old) + ["barrier"] + new
         else:
-            if fork.reachable:
-                self.lines += [line.replace("main ", "maybe ") for line in without_loss(old)]
+            self.lines += doubted(fork.unsure + (old if fork.reachable else []))
             self.lines += ["barrier"] + new
         self.primary = kept
 
