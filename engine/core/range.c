@@ -20,6 +20,7 @@ void range_set_init(struct range_set *set)
 	for (unsigned i = 0; i < RANGE_BUCKETS; i++)
 		list_init(&set->buckets[i]);
 	list_init(&set->wide);
+	set->turns = 0;
 	set->count = 0;
 }
 
@@ -32,13 +33,13 @@ static uint32_t count_overlaps(struct list *head, const struct range *r)
 	return n;
 }
 
-/* Everything in @head that overlaps @r came later, or @r would not have been granted. */
+/* What came later waited for @r; what came before, if anything, @r waited for itself. */
 static void unblock(struct list *head, const struct range *r)
 {
 	LIST_FOR_SAFE (node, head) {
 		struct range *later = LIST_ENTRY(node, struct range, node);
 
-		if (!overlaps(later, r))
+		if (later->turn < r->turn || !overlaps(later, r))
 			continue;
 		assert(later->blockers > 0);
 		if (--later->blockers == 0)
@@ -51,6 +52,7 @@ bool range_acquire(struct range_set *set, struct range *r, uint64_t offset, uint
 	assert(length > 0 && offset + length > offset);
 	r->offset = offset;
 	r->end = offset + length;
+	r->turn = set->turns++;
 	r->wide = offset / RANGE_CHUNK_BYTES != (r->end - 1) / RANGE_CHUNK_BYTES;
 	r->blockers = count_overlaps(&set->wide, r);
 	if (r->wide) {
@@ -62,12 +64,12 @@ bool range_acquire(struct range_set *set, struct range *r, uint64_t offset, uint
 		list_add_tail(bucket_of(set, r), &r->node);
 	}
 	set->count++;
-	return r->blockers == 0;
+	return !range_waits(r);
 }
 
-void range_release(struct range_set *set, struct range *r)
+static void take_out(struct range_set *set, struct range *r)
 {
-	assert(r->blockers == 0 && set->count > 0);
+	assert(set->count > 0);
 	list_del(&r->node);
 	set->count--;
 	unblock(&set->wide, r);
@@ -77,4 +79,17 @@ void range_release(struct range_set *set, struct range *r)
 	}
 	for (unsigned i = 0; i < RANGE_BUCKETS; i++)
 		unblock(&set->buckets[i], r);
+}
+
+void range_release(struct range_set *set, struct range *r)
+{
+	assert(!range_waits(r));
+	take_out(set, r);
+}
+
+void range_abandon(struct range_set *set, struct range *r)
+{
+	assert(range_waits(r));
+	r->blockers = 0;
+	take_out(set, r);
 }

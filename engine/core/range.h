@@ -20,6 +20,7 @@
 struct range {
 	struct list node;
 	uint64_t offset, end; /* half open */
+	uint64_t turn; /* in the order of range_acquire() */
 	uint32_t blockers; /* earlier ranges that overlap this one and are not released */
 	bool wide;
 	/* Called by range_release() of the last blocker.  Must not call back into the set. */
@@ -29,6 +30,7 @@ struct range {
 struct range_set {
 	struct list buckets[RANGE_BUCKETS];
 	struct list wide;
+	uint64_t turns;
 	uint32_t count;
 };
 
@@ -38,5 +40,12 @@ void range_set_init(struct range_set *set);
 bool range_acquire(struct range_set *set, struct range *range, uint64_t offset, uint64_t length);
 /* Gives back a granted range. */
 void range_release(struct range_set *set, struct range *range);
+/* Does it wait for one that came before it? */
+static inline bool range_waits(const struct range *range)
+{
+	return range->blockers > 0;
+}
+/* A range that waits waits no more, and will not be granted. */
+void range_abandon(struct range_set *set, struct range *range);
 
 #endif

@@ -450,6 +450,8 @@ void verify_more(struct engine *engine);
 void verify_found(struct mirror *mirror, const struct verify_place *place);
 void verify_unit_start(struct mirror *mirror, struct verify_unit *unit, uint64_t offset,
 		       uint64_t length);
+/* Those that wait for their range; it may be as long as the peer is away. */
+void verify_units_abandon(struct mirror *mirror);
 
 /* expand.c */
 bool expand_pending(const struct volume *volume); /* begun, durably, and not ended */

@@ -524,12 +524,34 @@ void resync_start(struct mirror *m)
 	m->engine->next_tick_ns = 0;
 }
 
+/*
+ * From here on writes may be held until the peer is back: a chunk that waits for one would keep
+ * its unit, and the copies of other volumes, for so long.
+ */
+static void abandon_waiting(struct mirror *m)
+{
+	struct engine *e = m->engine;
+
+	for (unsigned i = 0; i < COPY_UNITS; i++) {
+		struct copy_unit *u = &e->units[i];
+
+		if (!u->busy || u->mirror != m || !range_waits(&u->range))
+			continue;
+		u->busy = false;
+		e->units_busy--;
+		pace_end(&e->pace, e->core.now_ns, u->length, 0, 0);
+		range_abandon(&m->volume->ranges, &u->range);
+		e->next_tick_ns = 0;
+	}
+}
+
 void resync_stop(struct mirror *m)
 {
 	m->finishing = false;
 	m->resync_again_ns = 0;
 	if (m->resync_status == LS_OK)
 		m->resync_status = LS_PEER_LOST;
+	abandon_waiting(m);
 	/* Chunks under way end by themselves; the last one takes it from the list. */
 	if (active(m->engine) != m || !m->engine->units_busy)
 		list_del(&m->resync_node);

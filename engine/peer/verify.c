@@ -161,6 +161,7 @@ void verify_stop(struct mirror *m, int code, const char *reason)
 
 	if (!x->job)
 		return;
+	verify_units_abandon(m);
 	end(m, code, reason,
 	    "volume '%s': verify stopped after %llu of %llu bytes (%llu differed): %s",
 	    m->volume->record.name, (unsigned long long)x->result->compared_bytes,

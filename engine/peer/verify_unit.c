@@ -431,3 +431,20 @@ void verify_unit_start(struct mirror *m, struct verify_unit *u, uint64_t offset,
 	if (range_acquire(&m->volume->ranges, &u->range, offset, length))
 		granted(&u->range);
 }
+
+void verify_units_abandon(struct mirror *m)
+{
+	struct engine *e = m->engine;
+
+	for (unsigned i = 0; i < COPY_UNITS; i++) {
+		struct verify_unit *u = &e->verify_units[i];
+
+		if (!u->busy || u->mirror != m || !range_waits(&u->range))
+			continue;
+		u->busy = false;
+		m->verify.units--;
+		pace_end(&e->pace, e->core.now_ns, u->length, 0, 0);
+		range_abandon(&m->volume->ranges, &u->range);
+		e->next_tick_ns = 0;
+	}
+}
