@@ -169,6 +169,11 @@ static void on_state(struct mirror *m, struct serve *s, const uint8_t *payload, 
 {
 	uint32_t turn, reply_to;
 
+	/* A target that was left behind, and this volume has another one now. */
+	if (length >= 4 && get_u32(payload) != m->volume->record.replicas[0].volume_number) {
+		channel_answer(s, LS_NO_VOLUME, 0, 0);
+		return;
+	}
 	if (!state_decode(m, payload, length, &turn, &reply_to)) {
 		channel_answer(s, LS_PROTOCOL, 0, 0);
 		return;

@@ -35,6 +35,17 @@ refuses 1 "theirs" on a pair second --peer b --target theirs
 on a pair second --peer b
 legs_equal second
 
+# A target that was left behind while its node was down is nobody's: its former source has another one.
+crash b
+on a unpair second
+start b
+on a pair second --peer b --target anew
+LIMIT=15 refuses 1 "node 'a' does not know this mirror" on b resume second
+same synced "$(volume_field a second mirror)" "the mirror at a"
+"$ops" "$(socket_of a)" second write:0:1M:4 flush
+legs_equal second anew
+on b volume delete second
+
 # A volume in a pair cannot be deleted by accident.
 refuses 1 "pair|mirror" on a volume delete vol
 passed
