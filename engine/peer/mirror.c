@@ -404,6 +404,7 @@ static void send_state(struct mirror *m)
 {
 	if (!mirror_buffer(m))
 		return;
+	m->told_dirty = m->volume->map.intent.dirty_regions;
 	mirror_call(m, FRAME_STATE, state_encode(m, m->buffer), state_answered);
 }
 
@@ -557,6 +558,14 @@ void mirror_decide(struct mirror *m)
 		mirror_kick(m);
 		break;
 	case VERDICT_TARGET:
+		/*
+		 * Written alone since STATE: the source would not copy it.  From here on writes are
+		 * held, so what is told now stays true.
+		 */
+		if (v->map.intent.dirty_regions != m->told_dirty) {
+			mirror_restart(m);
+			break;
+		}
 		leave_split(m);
 		m->step = STEP_EXPECT_BEGIN;
 		break;

@@ -179,6 +179,7 @@ struct mirror {
 	uint32_t map_bytes;
 	uint8_t map_shift;
 	struct decision decision;
+	uint32_t told_dirty; /* regions that our last STATE listed */
 	bool begin_dirty; /* BEGIN said that there is something to copy */
 	enum wish wish;
 	uint64_t retry_at_ns; /* of the exchange; 0 = only when something happens */

@@ -343,6 +343,18 @@ const struct steps_operation steps_operations[] = {
 		.sends = {F(STATE), RESYNC},
 		.stores = {TABLE | MAP | DATA, TABLE | MAP | DATA},
 	},
+	/* What the loser writes between its STATE and BEGIN is given up, too. */
+	{
+		.name = "resolve, loser writes",
+		.kind = SIM_RESUME,
+		.keep = ENGINE_KEEP_PEER,
+		.writer = 0,
+		.prepare = split_brain,
+		.done = pair_of_b,
+		.recorded = a_gave_up,
+		.sends = {F(STATE), RESYNC},
+		.stores = {TABLE | MAP | DATA, TABLE},
+	},
 	{
 		.name = "promote, connected",
 		.node = 1,
