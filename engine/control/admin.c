@@ -447,9 +447,10 @@ void engine_volume_delete(struct engine *e, struct job *job, const char *name)
 			 v->open_count == 1 ? "" : "s");
 		return;
 	}
-	if (volume_mirrors(v) || v->pairing) {
+	/* A peer in a session does not learn that it waits for a volume that is gone. */
+	if (volume_mirrors(v) || v->pairing || mirror_known(v)) {
 		job_done(job, -EBUSY,
-			 "volume '%s' is mirrored with node '%s', which is connected; unpair it "
+			 "volume '%s' is paired with node '%s', which is connected; unpair it "
 			 "first",
 			 name,
 			 v->record.replica_count ? v->record.replicas[0].node_name

@@ -365,12 +365,12 @@ static void state_answered(struct mirror *m, const struct frame *f)
 	if (m->step != STEP_STATE)
 		return;
 	if (f && f->status == LS_OK) {
-		m->told = true;
+		m->told = m->known = true;
 		mirror_decide(m);
 		return;
 	}
 	m->step = STEP_IDLE;
-	m->heard = false;
+	m->heard = m->known = false;
 	v->yields = false;
 	if (!f)
 		return;
@@ -608,8 +608,10 @@ void mirror_disconnect(struct engine *e, struct channel *channel, const char *re
 	unsigned at = 0;
 
 	while ((v = volume_next(e, &at)))
-		if (v->peering && v->peering->peer && &v->peering->peer->channel == channel)
+		if (v->peering && v->peering->peer && &v->peering->peer->channel == channel) {
+			v->peering->known = false;
 			mirror_stop(v, reason);
+		}
 }
 
 uint64_t mirror_backoff_ns(struct mirror *m)

@@ -179,6 +179,7 @@ static void on_state(struct mirror *m, struct serve *s, const uint8_t *payload, 
 		return;
 	}
 	channel_answer(s, LS_OK, 0, 0);
+	m->known = true;
 	if (mirror_leads(m))
 		heard_by_leader(m, reply_to);
 	else
@@ -415,6 +416,13 @@ bool mirror_readable(void *engine, const struct volume *v, uint64_t offset, uint
 	return v->mirror == MIRROR_COPYING && m->step == STEP_TARGET && !m->decision.everything &&
 	       !intent_dirty_in(&v->map.intent, offset, length) &&
 	       !intent_bits_in(m->map, m->map_bytes, m->map_shift, offset, length);
+}
+
+bool mirror_known(const struct volume *v)
+{
+	const struct mirror *m = v->peering;
+
+	return m && m->known && volume_tracks(v) && peer_up(m->peer);
 }
 
 static struct mirror *mirror_named(struct channel *c, const struct serve *s)

@@ -170,6 +170,7 @@ struct mirror {
 	struct peer *peer; /* NULL: the volume's peer is not known to this node */
 	enum mirror_step step;
 	bool told, heard; /* our STATE was answered; theirs is here */
+	bool known; /* the peer has said in this session that it has this mirror, too */
 	uint32_t turn, reply_to; /* of the exchange: as leader, as follower */
 	struct replica_state theirs;
 	enum association their_association;
@@ -386,6 +387,8 @@ void mirror_decide(struct mirror *mirror);
 /* How long to wait before what has failed is tried again. */
 uint64_t mirror_backoff_ns(struct mirror *mirror);
 void mirror_reason(struct volume *volume, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Does the peer, which is connected, count on this volume? */
+bool mirror_known(const struct volume *volume);
 /* core's hooks */
 void mirror_writes_held(void *engine, struct volume *volume);
 void mirror_leg_failed(void *engine, struct volume *volume, const char *reason);

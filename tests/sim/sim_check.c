@@ -474,10 +474,7 @@ void check_legs(struct sim_world *world)
 
 			if (!volume->used || !volume->mapped)
 				continue;
-			/* A target does not learn that its source was deleted. */
-			if (volume->status.mirror == MIRROR_SYNCED &&
-			    (volume->status.role == VOLUME_PRIMARY ||
-			     !sim_orphan(world, i, &volume->status)))
+			if (volume->status.mirror == MIRROR_SYNCED)
 				check_pair(world, volume);
 			if (volume->status.consistent)
 				check_at_rest(volume, "at rest:");

@@ -39,6 +39,8 @@ exec {told}<&-
 "$ops" "$at_a" vol read:0:8M:60
 same "$kept" "$(digest b vol)" "what b holds, after a went on"
 on a break vol # asked twice
+# While the other side can be told, it is.
+refuses 1 "unpair it first" on b volume delete vol
 
 # Both write on.
 refuses 1 'target of a mirror|secondary' "$ops" "$(socket_of b)" vol write:0:4K:9
