@@ -147,13 +147,23 @@ void check_buffer(const struct sim_request *request)
 	}
 }
 
-/* Nothing but the local device has failed since the read began: the peer has the block. */
+static bool in_sync(struct sim_volume *volume)
+{
+	const struct sim_node *node = volume->owner;
+
+	return node->engine && node->opened && check_mirror(volume) == MIRROR_SYNCED;
+}
+
+/*
+ * Nothing but the local device has failed since the read began: the peer has the block.  A peer
+ * that had left before, of which this node does not know yet, refuses to be read.
+ */
 static bool peer_could_help(const struct sim_request *request)
 {
 	struct sim_volume *volume = request->volume, *twin = check_twin(volume);
 
 	return request->synced && twin && volume->unsynced_seq < request->seq &&
-	       twin->unsynced_seq < request->seq && check_mirror(volume) == MIRROR_SYNCED &&
+	       twin->unsynced_seq < request->seq && in_sync(volume) && in_sync(twin) &&
 	       !volume->status.dirty_regions;
 }
 
