@@ -79,7 +79,7 @@ static void refused(struct pairing *p, enum pair_answer why)
 		[PAIR_BLOCKS] = {-EINVAL,
 				 "has devices with 4096-byte blocks, this volume has 512-byte "
 				 "ones"},
-		[PAIR_IN_USE] = {-EBUSY, "is stopping"},
+		[PAIR_IN_USE] = {-EBUSY, "is stopping, or records something else; ask again"},
 		[PAIR_BAD_REQUEST] = {-EPROTO, "does not understand the request"},
 		[PAIR_IO] = {-EIO, "could not write its volume table; see its log"},
 	};

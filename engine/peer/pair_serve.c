@@ -43,13 +43,11 @@ bool pair_body_decode(const uint8_t *bytes, uint32_t length, struct pair_body *b
 	       (b->block_bytes == 512 || b->block_bytes == 4096);
 }
 
-/* One request whose answer waits for the pool's table. */
+/* A volume that is created: the answer waits for the pool's table. */
 struct pending {
 	struct pool_commit commit;
 	struct serve *serve;
 	struct volume *volume;
-	struct volume_record before; /* unless it is created */
-	bool created;
 };
 
 static struct engine *engine_of(struct channel *c)
@@ -62,7 +60,15 @@ static void refuse(struct serve *s, enum pair_answer why)
 	channel_answer(s, LS_INVALID, 0, why);
 }
 
-static void committed_admin(struct pool_commit *commit, enum ls_status status)
+static void designated(struct engine *e, struct volume *v, struct serve *s)
+{
+	mirror_set(e, v, MIRROR_WAITING);
+	/* A page that was never written would say, after a restart, that all of it differs. */
+	map_reset(v);
+	channel_answer(s, LS_OK, v->record.number, PAIR_OK);
+}
+
+static void created_admin(struct pool_commit *commit, enum ls_status status)
 {
 	struct pending *p = CONTAINER_OF(commit, struct pending, commit);
 	struct engine *e = engine_of(p->serve->channel);
@@ -70,51 +76,39 @@ static void committed_admin(struct pool_commit *commit, enum ls_status status)
 
 	e->admin_open--;
 	if (status != LS_OK) {
-		if (p->created)
-			volume_unmake(e, v);
+		volume_unmake(e, v);
 		refuse(p->serve, PAIR_IO);
 		free(p);
 		return;
 	}
 	v->ready = true;
-	if (p->created)
-		tell_volume(e, v, "created", "it is the target of a mirror");
-	else
-		tell_changes(e, v, &p->before, "paired anew by the operator of the peer's node");
-	mirror_set(e, v, MIRROR_WAITING);
-	/* A page that was never written would say, after a restart, that all of it differs. */
-	map_reset(v);
-	channel_answer(p->serve, LS_OK, v->record.number, PAIR_OK);
+	tell_volume(e, v, "created", "it is the target of a mirror");
+	designated(e, v, p->serve);
 	free(p);
 }
 
-static void committed(struct pool_commit *commit, enum ls_status status)
+static void created(struct pool_commit *commit, enum ls_status status)
 {
 	const struct core *core =
 		CONTAINER_OF(commit, struct pending, commit)->serve->channel->core;
 
 	core_administer(core, true);
-	committed_admin(commit, status);
+	created_admin(commit, status);
 	core_administer(core, false);
 }
 
-static void commit(struct serve *s, struct volume *v, const struct volume_record *before)
+static void create(struct serve *s, struct volume *v)
 {
-	bool created = !before;
 	struct pending *p = calloc(1, sizeof(*p));
 
 	if (!p) {
-		if (created)
-			volume_unmake(engine_of(s->channel), v);
+		volume_unmake(engine_of(s->channel), v);
 		refuse(s, PAIR_IO);
 		return;
 	}
-	p->commit.done = committed;
+	p->commit.done = created;
 	p->serve = s;
 	p->volume = v;
-	p->created = created;
-	if (before)
-		p->before = *before;
 	engine_of(s->channel)->admin_open++;
 	pool_commit(v->pool, &p->commit);
 }
@@ -159,10 +153,41 @@ static void begin_empty(struct volume *v, const struct pair_body *b)
 	v->record.generations = (struct generations){.current = b->generation};
 }
 
+static void paired_anew(struct mirror *m, enum ls_status status)
+{
+	struct serve *s = m->serving;
+
+	m->serving = NULL;
+	if (status == LS_OK)
+		designated(m->engine, m->volume, s);
+	else
+		refuse(s, PAIR_IO);
+	mirror_kick(m);
+}
+
+/*
+ * Asked again: what it has is no copy of the source until SYNCED says so.  One commit at a time:
+ * promoted meanwhile, it would be a primary whose map is cleared.
+ */
+static void pair_anew(struct engine *e, struct serve *s, struct volume *v,
+		      const struct pair_body *b)
+{
+	struct mirror *m = mirror_get(e, v);
+
+	if (!m || m->committing) {
+		refuse(s, m ? PAIR_IN_USE : PAIR_IO);
+		return;
+	}
+	mirror_stop(v, "the source pairs again");
+	mirror_change(m, "paired anew by the operator of the peer's node");
+	m->serving = s;
+	begin_empty(v, b);
+	mirror_commit(m, paired_anew);
+}
+
 static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)
 {
 	struct engine *e = engine_of(c);
-	struct volume_record before;
 	struct pair_body b;
 	struct pool *pool;
 	struct volume *v;
@@ -177,11 +202,7 @@ static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, 
 		return;
 	}
 	if (v) {
-		/* Asked again: what it has is no copy of the source until SYNCED says so. */
-		mirror_stop(v, "the source pairs again");
-		before = v->record;
-		begin_empty(v, &b);
-		commit(s, v, &before);
+		pair_anew(e, s, v, &b);
 		return;
 	}
 	pool = pool_find(e, b.pool);
@@ -199,7 +220,7 @@ static void on_pair(struct channel *c, struct serve *s, const uint8_t *payload, 
 		return;
 	}
 	begin_empty(v, &b);
-	commit(s, v, NULL);
+	create(s, v);
 }
 
 void pair_serve(struct channel *c, struct serve *s, const uint8_t *payload, uint32_t length)
