@@ -48,7 +48,7 @@ bool intent_shift_fits(uint8_t shift, uint64_t bytes)
 int intent_init(struct intent *m, uint64_t volume_bytes, uint8_t shift)
 {
 	*m = (struct intent){.regions = (uint32_t)regions_of(volume_bytes, shift), .shift = shift};
-	m->durable = calloc(5 * (size_t)words(m), sizeof(*m->durable));
+	m->durable = calloc(6 * (size_t)words(m), sizeof(*m->durable));
 	m->writing = calloc(m->regions, sizeof(*m->writing));
 	if (!m->durable || !m->writing) {
 		intent_fini(m);
@@ -58,6 +58,7 @@ int intent_init(struct intent *m, uint64_t volume_bytes, uint8_t shift)
 	m->going = m->wanted + words(m);
 	m->dirty = m->going + words(m);
 	m->recent = m->dirty + words(m);
+	m->settled = m->recent + words(m);
 	return 0;
 }
 
@@ -72,6 +73,11 @@ void intent_fini(struct intent *m)
 static bool get(const uint64_t *bits, uint32_t i)
 {
 	return bits[i / 64] >> (i % 64) & 1;
+}
+
+static void unset(uint64_t *bits, uint32_t i)
+{
+	bits[i / 64] &= ~(UINT64_C(1) << (i % 64));
 }
 
 /* Returns whether it was clear. */
@@ -157,6 +163,7 @@ bool intent_begin(struct intent *m, uint64_t offset, uint64_t length)
 	for (uint32_t r = first_region(m, offset); r <= last; r++) {
 		m->writing[r]++;
 		set(m->recent, r);
+		unset(m->settled, r);
 		if (LIKELY(get(m->durable, r)))
 			continue;
 		durable = false;
@@ -178,6 +185,7 @@ void intent_end(struct intent *m, uint64_t offset, uint64_t length)
 static void make_dirty(struct intent *m, uint32_t region)
 {
 	m->dirty_regions += set(m->dirty, region);
+	unset(m->settled, region);
 	want(m, region);
 }
 
@@ -202,7 +210,7 @@ bool intent_dirty_in(const struct intent *m, uint64_t offset, uint64_t length)
 void intent_dirty_marked(struct intent *m)
 {
 	for (uint32_t w = 0; w < words(m); w++) {
-		m->dirty[w] |= m->durable[w];
+		m->dirty[w] |= m->durable[w] & ~m->settled[w];
 		m->dirty[w] |= m->going[w];
 	}
 	m->dirty_regions = 0;
@@ -270,7 +278,7 @@ void intent_clean(struct intent *m, uint32_t region)
 {
 	if (!get(m->dirty, region))
 		return;
-	m->dirty[region / 64] &= ~(UINT64_C(1) << (region % 64));
+	unset(m->dirty, region);
 	m->dirty_regions--;
 	/* What was just copied is not flushed yet: not a candidate of the round under way. */
 	set(m->recent, region);
@@ -278,7 +286,7 @@ void intent_clean(struct intent *m, uint32_t region)
 
 void intent_reset(struct intent *m)
 {
-	memset(m->durable, 0, 5 * (size_t)words(m) * sizeof(*m->durable));
+	memset(m->durable, 0, 6 * (size_t)words(m) * sizeof(*m->durable));
 	m->dirty_regions = m->marked = 0;
 	m->any_wanted = false;
 }
@@ -291,15 +299,20 @@ void intent_round_begin(struct intent *m)
 			set(m->recent, r);
 }
 
-uint32_t intent_round_end(struct intent *m)
+uint32_t intent_round_end(struct intent *m, bool clear)
 {
 	uint32_t cleared = 0;
 
 	for (uint32_t w = 0; w < words(m); w++) {
-		uint64_t clear = m->durable[w] & ~m->dirty[w] & ~m->recent[w];
+		uint64_t quiet = m->durable[w] & ~m->dirty[w] & ~m->recent[w];
 
-		m->durable[w] &= ~clear;
-		cleared += (uint32_t)__builtin_popcountll(clear);
+		if (!clear) {
+			m->settled[w] |= quiet;
+			continue;
+		}
+		m->durable[w] &= ~quiet;
+		m->settled[w] &= ~quiet;
+		cleared += (uint32_t)__builtin_popcountll(quiet);
 	}
 	m->marked -= cleared;
 	return cleared;

@@ -26,6 +26,7 @@ struct intent {
 	uint64_t *going; /* being set by the page that is written now */
 	uint64_t *dirty; /* to be resynced; always durable, or wanted, or going */
 	uint64_t *recent; /* written since the clearing round began */
+	uint64_t *settled; /* equal and flushed: not in doubt when the peer is lost */
 	uint16_t *writing; /* writes in flight */
 	uint32_t marked; /* durable regions */
 	uint32_t dirty_regions;
@@ -59,7 +60,7 @@ void intent_end(struct intent *intent, uint64_t offset, uint64_t length);
 /* The replicas differ, or will, in all regions of this range. */
 void intent_dirty(struct intent *intent, uint64_t offset, uint64_t length);
 bool intent_dirty_in(const struct intent *intent, uint64_t offset, uint64_t length);
-/* The peer may have lost whatever was not cleared: every set region becomes dirty. */
+/* The peer may lack what has not settled: every such region becomes dirty. */
 void intent_dirty_marked(struct intent *intent);
 void intent_dirty_all(struct intent *intent);
 /* The peer's map, as intent_export() made it, adds to ours; false when it makes no sense. */
@@ -76,10 +77,16 @@ void intent_clean(struct intent *intent, uint32_t region);
 /* Nothing may differ; the page is to be written. */
 void intent_reset(struct intent *intent);
 
-/* Clearing: what is set, not dirty and not written between begin and end is cleared. */
+/*
+ * A round, in which both replicas are flushed between begin and end: what is set, not dirty and not
+ * written meanwhile has settled.
+ */
 void intent_round_begin(struct intent *intent);
-/* Returns how many regions were cleared in memory; the page is to be written if any. */
-uint32_t intent_round_end(struct intent *intent);
+/*
+ * @clear: it goes from the map as well.  Returns how many regions did, in memory; the page is to be
+ * written if any.
+ */
+uint32_t intent_round_end(struct intent *intent, bool clear);
 
 /* The page that is to be written now; what is wanted is going from then on. */
 void intent_encode(struct intent *intent, uint32_t number, uint8_t *page);

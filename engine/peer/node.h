@@ -236,7 +236,7 @@ struct mirror {
 	struct leg flush_leg;
 	struct call flush_call;
 	unsigned round_open;
-	bool round_failed;
+	bool round_failed, round_clears;
 	uint64_t round_at_ns;
 	uint64_t round_changes; /* requests of clients that had ended when it was last looked at */
 };

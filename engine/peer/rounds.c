@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Clearing rounds of a volume's write-intent map: what was written long enough ago is equal on both
- * replicas, once both are flushed, and its regions need not be compared after a crash.
+ * replicas, once both are flushed.  It has settled: it is not compared when the peer is lost, and,
+ * when it is cleared as well, not after a crash of this node either.
  */
 #include "engine/peer/node.h"
 
@@ -26,7 +27,7 @@ static void round_part(struct mirror *m, bool ok)
 		return;
 	if (m->round_failed || !clears(m))
 		return;
-	if (intent_round_end(&v->map.intent))
+	if (intent_round_end(&v->map.intent, m->round_clears))
 		map_write(v);
 }
 
@@ -58,10 +59,11 @@ static void round_send(struct call *call)
 }
 
 /*
- * The next write to a region that was cleared has to wait for the map's page again.  So rounds wait
- * until the clients rest, or so much is set that comparing it after a crash would take long.
+ * Does the next round clear what has settled?  The next write to a region that was cleared has to
+ * wait for the map's page again.  So only when the clients rest, or so much is set that comparing
+ * it after a crash of this node would take long.
  */
-static bool round_due(struct mirror *m)
+static bool round_clears(struct mirror *m)
 {
 	const struct volume *v = m->volume;
 	const struct intent *map = &v->map.intent;
@@ -69,7 +71,6 @@ static bool round_due(struct mirror *m)
 	bool rest = changes == m->round_changes && !v->changing;
 
 	m->round_changes = changes;
-	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
 	return rest || v->mirror != MIRROR_SYNCED ||
 	       (uint64_t)(map->marked - map->dirty_regions) << map->shift >
 		       m->engine->settings.map_keep_bytes;
@@ -80,8 +81,10 @@ static void round_begin(struct mirror *m)
 {
 	struct volume *v = m->volume;
 
+	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
 	if (m->round_open || !v->channels[0] || v->map.intent.marked <= v->map.intent.dirty_regions)
 		return;
+	m->round_clears = round_clears(m);
 	intent_round_begin(&v->map.intent);
 	m->round_failed = false;
 	m->round_open = 2;
@@ -100,6 +103,6 @@ static void round_begin(struct mirror *m)
 
 void round_run(struct mirror *m)
 {
-	if (clears(m) && m->engine->core.now_ns >= m->round_at_ns && round_due(m))
+	if (clears(m) && m->engine->core.now_ns >= m->round_at_ns)
 		round_begin(m);
 }
