@@ -342,7 +342,10 @@ void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 		/* The operator's word, or what was decided: checked when it ends. */
 		v->yields |= heard->command == FRAME_PAIR;
 		v->partial = !v->status.consistent;
+		/* No more what its source is, but it still has what that resync brought. */
 		if (v->partial)
+			v->taken_start = 0;
+		if (v->partial && heard->command == FRAME_PAIR)
 			v->taken_generation = 0;
 		v->arrived = false;
 		v->begun_seq = sim_oldest_seq(world);
