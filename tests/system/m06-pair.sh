@@ -36,7 +36,9 @@ on a pair second --peer b
 legs_equal second
 
 # A target that was left behind while its node was down is nobody's: its former source has another one.
+mark a
 crash b
+await_log a "peer 'b': session up -> down"
 on a unpair second
 start b
 on a pair second --peer b --target anew
