@@ -167,3 +167,10 @@ uint64_t arg_number(struct argp_state *state, const char *what, const char *arg,
 			   (unsigned long long)min, (unsigned long long)max);
 	return value;
 }
+
+void arg_volume(struct argp_state *state, const char **volume, const char *arg)
+{
+	if (*volume)
+		argp_error(state, "one volume at a time: '%s' is too much", arg);
+	*volume = arg;
+}

@@ -68,6 +68,9 @@ uint64_t arg_bytes(struct argp_state *state, const char *what, const char *arg);
 uint64_t arg_number(struct argp_state *state, const char *what, const char *arg, uint64_t min,
 		    uint64_t max);
 
+/* The one volume that a command is about; a second one is a usage error. */
+void arg_volume(struct argp_state *state, const char **volume, const char *arg);
+
 /*
  * The daemon has another working directory: @path made absolute in @out.  The file may be
  * missing; a leading "file:" stays.

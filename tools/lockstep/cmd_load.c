@@ -72,9 +72,7 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 		l->reconnect_ms = (uint32_t)arg_number(state, "--reconnect", arg, 1, 86400) * 1000;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (l->volume)
-			argp_error(state, "one volume at a time: '%s' is too much", arg);
-		l->volume = arg;
+		arg_volume(state, &l->volume, arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!l->volume)

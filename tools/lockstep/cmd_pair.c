@@ -30,9 +30,7 @@ static error_t parse_pair(int key, char *arg, struct argp_state *state)
 		p->no_wait = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (p->volume)
-			argp_error(state, "one volume at a time: '%s' is too much", arg);
-		p->volume = arg;
+		arg_volume(state, &p->volume, arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!p->volume || !p->peer)

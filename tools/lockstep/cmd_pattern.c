@@ -82,9 +82,7 @@ static error_t parse_pattern(int key, char *arg, struct argp_state *state)
 			add_extent(state, p, part);
 		return 0;
 	case ARGP_KEY_ARG:
-		if (p->volume)
-			argp_error(state, "one volume at a time: '%s' is too much", arg);
-		p->volume = arg;
+		arg_volume(state, &p->volume, arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!p->volume == !p->extent_count)

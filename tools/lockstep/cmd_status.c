@@ -26,9 +26,7 @@ static error_t parse_status(int key, char *arg, struct argp_state *state)
 		s->explain = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (s->volume)
-			argp_error(state, "one volume at a time: '%s' is too much", arg);
-		s->volume = arg;
+		arg_volume(state, &s->volume, arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -35,9 +35,7 @@ static error_t parse_verify(int key, char *arg, struct argp_state *state)
 		a->stop = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (a->volume)
-			argp_error(state, "one volume at a time: '%s' is too much", arg);
-		a->volume = arg;
+		arg_volume(state, &a->volume, arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!a->volume)

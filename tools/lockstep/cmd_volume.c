@@ -31,9 +31,7 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 		c->no_zero = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (c->name)
-			argp_error(state, "one volume at a time: '%s' is too much", arg);
-		c->name = arg;
+		arg_volume(state, &c->name, arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!c->name || !c->size)
