@@ -1,69 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "verbs/address.h"
 
-#include "verbs/fabric.h"
+#include "engine/base/host_port.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-struct parts {
-	char host[256];
-	char port[8];
-};
-
-static int parts_refuse(const char *text, struct err *err)
-{
-	return err_set(err, -EINVAL,
-		       "'%s' is not an address: expected HOST:PORT, 10.0.0.1:%d or [fe80::1]:%d",
-		       text, FABRIC_DEFAULT_PORT, FABRIC_DEFAULT_PORT);
-}
-
-static int parts_parse(const char *text, struct parts *parts, struct err *err)
-{
-	const char *host = text, *end, *port = NULL;
-	size_t length;
-
-	if (text[0] == '[') {
-		host = text + 1;
-		end = strchr(host, ']');
-		if (!end || (end[1] && end[1] != ':'))
-			return parts_refuse(text, err);
-		if (end[1])
-			port = end + 2;
-	} else {
-		end = strchr(host, ':');
-		if (end)
-			port = end + 1;
-		else
-			end = host + strlen(host);
-	}
-	length = (size_t)(end - host);
-	if (length == 0 || length >= sizeof(parts->host))
-		return parts_refuse(text, err);
-	memcpy(parts->host, host, length);
-	parts->host[length] = '\0';
-	if (!port) {
-		snprintf(parts->port, sizeof(parts->port), "%d", FABRIC_DEFAULT_PORT);
-		return 0;
-	}
-	length = strlen(port);
-	if (length == 0 || length > 5 || strspn(port, "0123456789") != length ||
-	    strtoul(port, NULL, 10) > UINT16_MAX)
-		return parts_refuse(text, err);
-	memcpy(parts->port, port, length + 1);
-	return 0;
-}
 
 int address_check(const char *text, struct err *err)
 {
-	struct parts parts;
+	struct host_port parts;
 
-	return parts_parse(text, &parts, err);
+	return host_port_parse(text, &parts, err);
 }
 
 int address_resolve(const char *text, struct address_list *list, struct err *err)
@@ -74,8 +25,8 @@ int address_resolve(const char *text, struct address_list *list, struct err *err
 		.ai_flags = AI_NUMERICSERV,
 	};
 	struct addrinfo *found, *each;
-	struct parts parts;
-	int rc = parts_parse(text, &parts, err);
+	struct host_port parts;
+	int rc = host_port_parse(text, &parts, err);
 
 	if (rc < 0)
 		return rc;

@@ -7,14 +7,14 @@
  * URIs: "rdma://ADDRESS:PORT" and "tcp://ADDRESS:PORT".  ADDRESS is a numeric IPv4
  * address, a numeric IPv6 address in brackets, or a host name (looked up by a blocking call:
  * in fabric_create() by the caller, in fabric_dial() on the CM thread).  Without ":PORT" it
- * is FABRIC_DEFAULT_PORT; port 0 takes a free one, see fabric_port().
+ * is HOST_PORT_DEFAULT; port 0 takes a free one, see fabric_port().
  */
 #ifndef LS_VERBS_FABRIC_H
 #define LS_VERBS_FABRIC_H
 
+#include "engine/base/host_port.h"
 #include "verbs/link.h"
 
-#define FABRIC_DEFAULT_PORT 7610
 /* Longest payload room of a slot; header and slot must fit in one RDMA message. */
 #define FABRIC_SLOT_BYTES_MAX (4u << 20)
 

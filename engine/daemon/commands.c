@@ -57,6 +57,45 @@ static void command_ping(struct ctl_conn *conn, struct json_object *request)
 	ctl_answer(conn, answer);
 }
 
+static struct json_object *option_json(const struct daemon *d, enum option_id option)
+{
+	static const char *const sources[] = {
+		[OPTION_DEFAULT] = "default",
+		[OPTION_FILE] = "file",
+		[OPTION_COMMAND_LINE] = "command line",
+	};
+	const struct option_given *given = &d->options.given[option];
+	struct json_object *json = json_object_new_object();
+	const char *value = given->text;
+
+	/* A node keeps the name that it once had. */
+	if (option == OPTION_NODE)
+		value = d->state.node_name;
+	json_set_text(json, "option", option_table[option].name);
+	json_set_text(json, "value", value);
+	json_set_text(json, "source", sources[given->source]);
+	if (given->source == OPTION_FILE)
+		json_set_u64(json, "line", given->line);
+	if (option_table[option].standard)
+		json_set_text(json, "default", option_table[option].standard);
+	return json;
+}
+
+static void command_config(struct ctl_conn *conn, struct json_object *request)
+{
+	const struct daemon *d = ctl_daemon(conn);
+	struct json_object *answer = json_object_new_object();
+	struct json_object *options = json_object_new_array();
+
+	(void)request;
+	if (d->config_file[0])
+		json_set_text(answer, "file", d->config_file);
+	for (unsigned i = 0; i < OPTIONS; i++)
+		json_object_array_add(options, option_json(d, (enum option_id)i));
+	json_object_object_add(answer, "options", options);
+	ctl_answer(conn, answer);
+}
+
 static void command_shutdown(struct ctl_conn *conn, struct json_object *request)
 {
 	(void)request;
@@ -311,6 +350,7 @@ static const struct {
 	bool changes; /* an operator's operation: told as an event */
 } commands[] = {
 	{"ping", command_ping, true, false},
+	{"config", command_config, true, false},
 	{"status", command_status, false, false},
 	{"pool-create", command_pool_create, false, true},
 	{"pool-list", command_pool_list, false, false},

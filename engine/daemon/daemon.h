@@ -5,7 +5,7 @@
 
 #include "engine/daemon/events.h"
 #include "engine/daemon/machine.h"
-#include "engine/daemon/options.h"
+#include "engine/config/options.h"
 #include "engine/daemon/shard.h"
 #include "engine/daemon/state.h"
 #include "engine/daemon/topo.h"
@@ -29,6 +29,7 @@ struct pool_open {
 
 struct daemon {
 	struct options options;
+	char config_file[OPTION_TEXT_MAX + 1]; /* "" = none was read */
 	struct machine machine;
 	struct state state;
 	sd_event *event;

@@ -12,24 +12,6 @@
 static int log_max = LOG_LEVEL_INFO;
 static bool log_journal;
 
-int log_level_parse(const char *name)
-{
-	static const struct {
-		const char *name;
-		int level;
-	} levels[] = {
-		{"error", LOG_LEVEL_ERROR},
-		{"warning", LOG_LEVEL_WARNING},
-		{"info", LOG_LEVEL_INFO},
-		{"debug", LOG_LEVEL_DEBUG},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
-		if (!strcmp(name, levels[i].name))
-			return levels[i].level;
-	return -1;
-}
-
 void log_init(int level)
 {
 	log_max = level;

@@ -7,16 +7,8 @@
 #define LS_DAEMON_LOG_H
 
 #include "engine/base/defs.h"
+#include "engine/config/options.h"
 
-enum log_level {
-	LOG_LEVEL_ERROR = 3,
-	LOG_LEVEL_WARNING = 4,
-	LOG_LEVEL_INFO = 6,
-	LOG_LEVEL_DEBUG = 7
-};
-
-/* "error", "warning", "info", "debug"; returns the level or -1. */
-int log_level_parse(const char *name);
 /* Call once, before there are threads. */
 void log_init(int level);
 void log_line(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -4,6 +4,7 @@
  * for the threads.
  */
 #include "engine/base/crc32c.h"
+#include "engine/daemon/command_line.h"
 #include "engine/daemon/ctl.h"
 #include "engine/daemon/daemon.h"
 #include "engine/daemon/door.h"
@@ -206,12 +207,13 @@ static int open_sockets(struct life *l, struct err *err)
 
 static int open_state(struct daemon *d, struct err *err)
 {
-	struct options *o = &d->options;
+	const struct options *o = &d->options;
 	int rc = state_open(&d->state, o->state_dir, o->node_name, err);
 
 	if (rc)
 		return rc;
-	if (!o->node_given || !strcmp(o->node_name, d->state.node_name))
+	if (o->given[OPTION_NODE].source == OPTION_DEFAULT ||
+	    !strcmp(o->node_name, d->state.node_name))
 		return 0;
 	log_line(LOG_LEVEL_WARNING, "this node was called %s, and is %s from now on",
 		 d->state.node_name, o->node_name);
@@ -386,8 +388,10 @@ static void prepare(struct life *l, int argc, char **argv)
 	int rc;
 
 	l->sockets.control_fd = l->sockets.client_fd = -1;
-	options_parse(&d->options, argc, argv);
+	command_line_parse(&d->options, argc, argv, d->config_file);
 	log_init(d->options.log_level);
+	if (d->config_file[0])
+		log_line(LOG_LEVEL_INFO, "configuration: %s", d->config_file);
 	/* Before there are threads, which inherit the mask: signals come by signalfd. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);

@@ -30,7 +30,7 @@ void placement_polling(struct daemon *d)
 	d->hardware_threads = threads;
 	d->polling = d->options.polling;
 	if (d->polling != POLLING_AUTO) {
-		snprintf(d->polling_why, sizeof(d->polling_why), "asked for with --polling");
+		snprintf(d->polling_why, sizeof(d->polling_why), "asked for with option 'polling'");
 		return;
 	}
 	d->polling = threads < THREADS_TO_SPIN ? POLLING_EVENT : POLLING_ADAPTIVE;

@@ -10,7 +10,7 @@
 
 #include "engine/control/engine.h"
 #include "engine/daemon/mail.h"
-#include "engine/daemon/options.h"
+#include "engine/config/options.h"
 #include "nvme/store_queue.h"
 #include "verbs/fabric.h"
 

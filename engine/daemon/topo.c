@@ -2,7 +2,7 @@
 /* The only file that knows hwloc. */
 #include "engine/daemon/topo.h"
 #include "engine/base/defs.h"
-#include "engine/daemon/options.h"
+#include "engine/config/options.h"
 
 #include <errno.h>
 #include <hwloc.h>
@@ -240,7 +240,7 @@ static int choose_given(struct topo *t, int core, struct topo_pick *pick, struct
 	t->claimed = t->claim_fd < 0 ? -1 : core;
 	pick->core = core;
 	pick->numa_node = core_node(t, core);
-	snprintf(pick->why, sizeof(pick->why), "asked for with --core%s",
+	snprintf(pick->why, sizeof(pick->why), "asked for with option 'core'%s",
 		 t->claim_fd < 0 ? "; another lockstepd of this machine has it, too" : "");
 	return 0;
 }
@@ -285,7 +285,7 @@ int topo_choose(struct topo *t, const struct topo_wish *wish, struct topo_pick *
 
 	*pick = (struct topo_pick){.core = -1, .numa_node = NODE_UNKNOWN};
 	if (wish->core == CORE_NONE) {
-		snprintf(pick->why, sizeof(pick->why), "asked for with --core none");
+		snprintf(pick->why, sizeof(pick->why), "option 'core' is none");
 		return 0;
 	}
 	if (wish->core != CORE_CHOOSE)

@@ -21,7 +21,7 @@ where() { "${lockstep[@]}" --json volume list | "$here/../system/extents" "$1"; 
 case $verb in
 start)
 	mkdir -p $run
-	setsid "$LS_BUILD/engine/daemon/lockstepd" --node "$LAB_NODE" --state $run/state --run $run \
+	setsid "$LS_BUILD/engine/daemon/lockstepd" --config /dev/null --node "$LAB_NODE" --state $run/state --run $run \
 		--listen "rdma://$LAB_IP:7610" >$run/out 2>$run/log </dev/null &
 	echo $! >$run/pid
 	# tail ends with the daemon, so that a daemon that fails ends this at once.

@@ -9,7 +9,7 @@ limited() {
 	(
 		ulimit -l 64
 		exec timeout "$LS_LIMIT" setpriv --bounding-set=-ipc_lock,-sys_resource --inh-caps=-ipc_lock,-sys_resource \
-			"$lockstepd" --node a --state "$work/a/state" --run "$work/a/run" --listen "rdma://$LS_HOST:7610"
+			"$lockstepd" --config /dev/null --node a --state "$work/a/state" --run "$work/a/run" --listen "rdma://$LS_HOST:7610"
 	)
 }
 refuses any "memlock|locked memory|ulimit -l" limited

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 run() {
-	timeout "$LS_LIMIT" "$lockstepd" --node a --state "$work/a/state" --run "$work/a/run" --listen "$1"
+	timeout "$LS_LIMIT" "$lockstepd" --config /dev/null --node a --state "$work/a/state" --run "$work/a/run" --listen "$1"
 }
 
 if [[ -z $(ls /sys/class/infiniband 2>/dev/null) ]]; then

@@ -5,7 +5,7 @@
 
 start a
 again() { # STATE RUN
-	timeout "$LS_LIMIT" "$lockstepd" --node a2 --state "$1" --run "$2" --listen "tcp://127.0.0.1:0"
+	timeout "$LS_LIMIT" "$lockstepd" --config /dev/null --node a2 --state "$1" --run "$2" --listen "tcp://127.0.0.1:0"
 }
 refuses any "another lockstepd|in use" again "$work/b/state" "$work/a/run"
 refuses any "another lockstepd|in use" again "$work/a/state" "$work/b/run"

@@ -114,7 +114,8 @@ start() {
 	uri=${node_uri[$node]:-$(listen_uri "$node")} # a restarted one keeps its port
 	rm -f "$work/$node/out"
 	mkfifo "$work/$node/out"
-	"$lockstepd" --node "$node" --state "$work/$node/state" --run "$work/$node/run" \
+	# Not the configuration of this host.
+	"$lockstepd" --config /dev/null --node "$node" --state "$work/$node/state" --run "$work/$node/run" \
 		--listen "$uri" "$@" >"$work/$node/out" 2>>"$work/$node/log" &
 	node_pid[$node]=$!
 	exec {fd}<"$work/$node/out"

@@ -14,7 +14,7 @@ writer=$LS_BUILD/tests/torture/torture-writer
 mkdir -p $run
 
 engine_start() {
-	setsid "$LS_BUILD/engine/daemon/lockstepd" --node "$LAB_NODE" --state "$share/state-$LAB_NODE" --run $run \
+	setsid "$LS_BUILD/engine/daemon/lockstepd" --config /dev/null --node "$LAB_NODE" --state "$share/state-$LAB_NODE" --run $run \
 		--listen "rdma://$LAB_IP:7610" --peer-timeout-ms "$1" >$run/out 2>>"$share/log-$LAB_NODE" </dev/null &
 	echo $! >$run/pid
 	# tail ends with the daemon, so that a daemon that fails ends this at once.

@@ -90,7 +90,7 @@ class Native:
         folder = self._dir(node)
         with open(folder + "/log", "ab") as log:
             daemon = subprocess.Popen(
-                [self.build + "/engine/daemon/lockstepd", "--node", node,
+                [self.build + "/engine/daemon/lockstepd", "--config", "/dev/null", "--node", node,
                  "--state", folder + "/state", "--run", folder + "/run", "--polling", "adaptive",
                  "--listen", self.uri.get(node, "tcp://127.0.0.1:0"),
                  "--peer-timeout-ms", str(PEER_TIMEOUT_MS)],

@@ -4,6 +4,9 @@ foreach(module frame msgid range record crc32c intent decide event pace sumlog)
 	ls_test(unit-${module} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_${module}.c
 		USES peer core meta base LABELS unit)
 endforeach()
+ls_test(unit-config SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_config.c USES config base LABELS unit)
+target_compile_definitions(test_unit-config PRIVATE
+	LS_SAMPLE="${CMAKE_SOURCE_DIR}/engine/config/lockstepd.conf")
 # The handshake, with a hand on the wire; the engine and the link are those of the fuzz targets.
 ls_test(session-security
 	SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/session_security.c

@@ -6,6 +6,8 @@ The layers, each of which may use only what is to its right:
 
   tools, bench -> client | daemon -> control -> peer -> core -> meta -> link.h, store.h -> base
 
+and engine/config, which is used by the daemon and the tools.
+
 usage: layers.py [TOP]     prints one line for each fault, exit status 1 when there is any
        layers.py --self-test
 """
@@ -23,6 +25,7 @@ LAYERS = {
     "nvme/store.h": "interface",
     "verbs": "verbs",
     "nvme": "nvme",
+    "engine/config": "config",
     "engine/meta": "meta",
     "engine/core": "core",
     "engine/peer": "peer",
@@ -45,6 +48,7 @@ MAY_USE = {
     "interface": {"base", "api"},
     "verbs": {"base", "api", "interface"},
     "nvme": {"base", "api", "interface"},
+    "config": {"base", "api", "interface"},
     "meta": {"base", "api", "interface"},
     "core": {"base", "api", "interface", "meta"},
     "peer": {"base", "api", "interface", "meta", "core"},
@@ -52,7 +56,7 @@ MAY_USE = {
     "shm": {"base", "api", "layout"},
     "client": {"base", "api", "layout", "shm"},
     "daemon": EVERYTHING - {"client", "tools", "bench", "tests"},
-    "tools": {"base", "api", "client"},
+    "tools": {"base", "api", "client", "config"},
     "bench": EVERYTHING,
     "tests": EVERYTHING,
 }
@@ -162,6 +166,8 @@ def self_test():
         ("verbs/a.c", '#include "nvme/store_queue.h"', True),
         ("nvme/a.c", "#include <liburing.h>", False),
         ("tools/lockstep/a.c", '#include "engine/core/frame.h"', True),
+        ("tools/lockstep/a.c", '#include "engine/config/options.h"', False),
+        ("engine/core/a.c", '#include "engine/config/options.h"', True),
         ("tests/unit/a.c", '#include "engine/core/frame.h"', False),
         ("engine/core/a.c", '#include "frame.h"', True),
     )

@@ -41,6 +41,8 @@ int cmd_regions(struct cli *cli, int argc, char **argv);
 int cmd_events(struct cli *cli, int argc, char **argv);
 int cmd_shutdown(struct cli *cli, int argc, char **argv);
 int cmd_capture(struct cli *cli, int argc, char **argv);
+int cmd_config_check(struct cli *cli, int argc, char **argv);
+int cmd_config_show(struct cli *cli, int argc, char **argv);
 int cmd_key_create(struct cli *cli, int argc, char **argv);
 int cmd_bench(struct cli *cli, int argc, char **argv);
 int cmd_pattern_write(struct cli *cli, int argc, char **argv);

@@ -41,6 +41,8 @@ static const struct command {
 	{NULL, "load", cmd_load, "mixed random load that checks what it reads"},
 	{"pattern", "write", cmd_pattern_write, "fill a volume with bytes that follow from a seed"},
 	{"pattern", "check", cmd_pattern_check, "compare a volume, or a raw device, with them"},
+	{"config", "check", cmd_config_check, "look for mistakes in a configuration file"},
+	{"config", "show", cmd_config_show, "show every option of the daemon and who set it"},
 	{"key", "create", cmd_key_create, "make a file with a new random key"},
 	{NULL, "shutdown", cmd_shutdown, "stop the daemon"},
 };
