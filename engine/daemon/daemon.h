@@ -16,6 +16,7 @@
 
 struct control;
 struct door;
+struct watchdog;
 
 /* A pool of node.json and how it went. */
 struct pool_open {
@@ -46,6 +47,7 @@ struct daemon {
 	struct event_log *events;
 	struct control *control;
 	struct door *door;
+	struct watchdog *watchdog; /* NULL: nobody asks for one */
 	struct pool_open pools[ENGINE_POOLS_MAX];
 	unsigned pool_count;
 	/* NUMA nodes of all devices, for the choice of the core. */

@@ -47,6 +47,27 @@ void events_destroy(struct event_log *log)
 	free(log);
 }
 
+/*
+ * What the journal calls the kinds, for ever; lockstep.catalog explains each (`journalctl -x`).
+ */
+static const char *const message_ids[EVENT_KINDS] = {
+	[EVENT_MIRROR] = "c500c027857546e194387f6b01ffcc7e",
+	[EVENT_ROLE] = "df2fbfe3fa8048f18c19ac582669f6bb",
+	[EVENT_GENERATION] = "0f435e32713247a58ed4d057bd038daf",
+	[EVENT_ASSOCIATION] = "f2f69ca9588844e2b2fc870a62f6258c",
+	[EVENT_POLICY] = "f6a9929f81d14065a96731bfe3f5345f",
+	[EVENT_COPY] = "4d5a41436e6e4134952668450f45b179",
+	[EVENT_RESYNC] = "ef3d15b86bbe4e249c8acf6b9bbf4b8d",
+	[EVENT_VERIFY] = "7d3540514402485a8d766c3a25f5d50d",
+	[EVENT_VOLUME] = "544c7789e0954986a8923e18f348f90e",
+	[EVENT_ERROR] = "07acda8049cc494eb8211f597b657371",
+	[EVENT_SESSION] = "62be9348114842ccaff9ea9cff065dc8",
+	[EVENT_POOL] = "efd693e14a3949b88d5d7cafe08bdbd6",
+	[EVENT_OPERATION] = "5b9961ba4d1a4291b690a63d39f5df88",
+	[EVENT_CLIENT] = "158a1557bb0d484684a4371c3527a998",
+	[EVENT_NODE] = "87744ad3da0f4822bd8f7e677085ff44",
+};
+
 /* --- notes --- */
 
 static const char *some(const char *text)
@@ -136,7 +157,18 @@ static void keep(struct event_log *log, const struct event_note *note)
 	clock_gettime(CLOCK_REALTIME, &k->time);
 	k->note = *note;
 	note_text(note, text);
-	log_line(note->level, "%s", text);
+	log_with(note->level,
+		 &(struct log_fields){
+			 .message_id = message_ids[note->kind],
+			 .event = event_kind_name(note->kind),
+			 .volume = note->volume,
+			 .pool = note->pool,
+			 .peer = note->peer,
+			 .client = note->client,
+			 .from = note->from,
+			 .to = note->to,
+		 },
+		 text);
 	wake_all(log);
 }
 

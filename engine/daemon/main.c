@@ -9,6 +9,7 @@
 #include "engine/daemon/daemon.h"
 #include "engine/daemon/door.h"
 #include "engine/daemon/log.h"
+#include "engine/daemon/watchdog.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -326,7 +327,9 @@ static int start_events(struct life *l, struct err *err)
 		rc = sd_event_add_signal(d->event, NULL, SIGINT, on_signal, l);
 	if (rc < 0)
 		return err_set(err, rc, "cannot set up the control thread: %s", strerror(-rc));
-	rc = control_create(d, l->sockets.control_fd, &d->control, err);
+	rc = watchdog_start(d, err);
+	if (!rc)
+		rc = control_create(d, l->sockets.control_fd, &d->control, err);
 	return rc;
 }
 
@@ -359,6 +362,7 @@ static void finish(struct life *l)
 	shard_join(d->shard);
 	take_mail(l);
 	shard_drop_links(d->shard);
+	watchdog_stop(d);
 	door_destroy(d->door);
 	events_tell(d->events, &(struct engine_event){
 				       .kind = EVENT_NODE,

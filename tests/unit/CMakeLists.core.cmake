@@ -7,6 +7,11 @@ endforeach()
 ls_test(unit-config SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_config.c USES config base LABELS unit)
 target_compile_definitions(test_unit-config PRIVATE
 	LS_SAMPLE="${CMAKE_SOURCE_DIR}/engine/config/lockstepd.conf")
+ls_test(unit-log SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_log.c
+	USES daemon config control shm verbs nvme base LIBS PkgConfig::systemd LABELS unit)
+target_link_options(test_unit-log PRIVATE -Wl,--wrap=sd_journal_sendv)
+target_compile_definitions(test_unit-log PRIVATE
+	LS_CATALOG="${CMAKE_SOURCE_DIR}/engine/daemon/lockstep.catalog")
 # The handshake, with a hand on the wire; the engine and the link are those of the fuzz targets.
 ls_test(session-security
 	SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/session_security.c
