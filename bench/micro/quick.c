@@ -195,18 +195,16 @@ static const struct store_ops store_ops = {.submit = on_submit, .close = on_clos
 
 void quick_store_init(struct quick_store *s, uint64_t size_bytes)
 {
-	*s = (struct quick_store){
-		.store.ops = &store_ops,
-		.store.geometry = {
-			.size_bytes = size_bytes,
-			.block_bytes = 4096,
-			.io_max_bytes = 1u << 20,
-			.zeroes_max_bytes = 1u << 20,
-			.discard_max_bytes = 1u << 20,
-			.atomic_bytes = 4096,
-			.numa_node = -1,
-			.backend = "quick",
-		},
+	*s = (struct quick_store){.store.ops = &store_ops};
+	s->store.geometry = (struct store_geometry){
+		.size_bytes = size_bytes,
+		.block_bytes = 4096,
+		.io_max_bytes = 1u << 20,
+		.zeroes_max_bytes = 1u << 20,
+		.discard_max_bytes = 1u << 20,
+		.atomic_bytes = 4096,
+		.numa_node = -1,
+		.backend = "quick",
 	};
 	s->last = &s->first;
 }
