@@ -38,6 +38,14 @@ static void table(struct bench *b)
 	checksum(b, crc32c_table);
 }
 
+static void instruction(struct bench *b)
+{
+	if (crc32c_instruction_there())
+		checksum(b, crc32c_instruction);
+	else
+		bench_skip(b, "this CPU has no such instruction");
+}
+
 static void checksum64_isal(struct bench *b)
 {
 	size_t length = (size_t)b->arg;
@@ -85,6 +93,12 @@ void add_checksum_benches(void)
 	bench_add(&(struct bench_spec){
 		.name = "crc32c/table",
 		.run = table,
+		.args = lengths,
+		.args_count = 2,
+	});
+	bench_add(&(struct bench_spec){
+		.name = "crc32c/instruction",
+		.run = instruction,
 		.args = lengths,
 		.args_count = 2,
 	});

@@ -11,8 +11,10 @@ int main(int argc, char **argv)
 	add_checksum_benches();
 	add_ring_benches();
 	add_mirror_benches();
-	/* What it chooses depends on the machine: not where instructions are compared. */
+	/* What init chooses depends on the machine: not where instructions are compared. */
 	if (argc < 2 || strcmp(argv[1], "--count") != 0)
 		crc32c_init();
+	else if (crc32c_instruction_there())
+		crc32c_use(crc32c_instruction, crc32c_isal);
 	return bench_main(argc, argv);
 }

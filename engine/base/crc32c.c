@@ -4,7 +4,6 @@
 #include <isa-l/crc.h>
 #include <isa-l/crc64.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -109,17 +108,65 @@ uint32_t crc32c_isal(const void *bytes, size_t length)
 	return crc;
 }
 
-static uint32_t (*chosen)(const void *, size_t) = crc32c_table;
-
-static uint64_t time_ns(uint32_t (*f)(const void *, size_t))
+#ifdef __x86_64__
+__attribute__((target("sse4.2"))) uint32_t crc32c_instruction(const void *bytes, size_t length)
 {
-	static uint8_t sample[4096];
+	const uint8_t *p = bytes;
+	uint64_t c = 0xffffffffu, word;
+	uint32_t half;
+
+	for (; length >= 8; length -= 8, p += 8) {
+		memcpy(&word, p, 8);
+		c = __builtin_ia32_crc32di(c, word);
+	}
+	if (length >= 4) {
+		memcpy(&half, p, 4);
+		c = __builtin_ia32_crc32si((uint32_t)c, half);
+		length -= 4;
+		p += 4;
+	}
+	while (length--)
+		c = __builtin_ia32_crc32qi((uint32_t)c, *p++);
+	return ~(uint32_t)c;
+}
+
+bool crc32c_instruction_there(void)
+{
+	return __builtin_cpu_supports("sse4.2");
+}
+#else
+uint32_t crc32c_instruction(const void *bytes, size_t length)
+{
+	return crc32c_table(bytes, length);
+}
+
+bool crc32c_instruction_there(void)
+{
+	return false;
+}
+#endif
+
+static crc32c_fn *chosen_short = crc32c_table, *chosen_long = crc32c_table;
+
+void crc32c_use(crc32c_fn *for_short, crc32c_fn *for_long)
+{
+	chosen_short = for_short;
+	chosen_long = for_long;
+}
+
+#define SHORT_SAMPLE 60u
+#define LONG_SAMPLE 4096u
+
+/* Of @f with as many bytes as 64 long samples have, in pieces of @length. */
+static uint64_t time_ns(crc32c_fn *f, size_t length)
+{
+	static uint8_t sample[LONG_SAMPLE];
 	struct timespec a, b;
 	uint32_t sink = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &a);
-	for (int i = 0; i < 64; i++)
-		sink ^= f(sample, sizeof(sample));
+	for (size_t i = 0; i < 64 * LONG_SAMPLE / length; i++)
+		sink ^= f(sample, length);
 	/* Used, as far as the compiler can tell. */
 	__asm__ volatile("" : : "r"(sink));
 	clock_gettime(CLOCK_MONOTONIC, &b);
@@ -127,30 +174,42 @@ static uint64_t time_ns(uint32_t (*f)(const void *, size_t))
 	       (uint64_t)a.tv_nsec;
 }
 
+/* The first call pays for tables and dispatch; the best of three tells them apart. */
+static crc32c_fn *fastest(crc32c_fn *const *candidates, size_t count, size_t length)
+{
+	uint64_t best = UINT64_MAX;
+	crc32c_fn *chosen = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		candidates[i]("", 0);
+		for (int turn = 0; turn < 3; turn++) {
+			uint64_t ns = time_ns(candidates[i], length);
+
+			if (ns >= best)
+				continue;
+			best = ns;
+			chosen = candidates[i];
+		}
+	}
+	return chosen;
+}
+
 void crc32c_init(void)
 {
-	uint64_t best_table = UINT64_MAX, best_isal = UINT64_MAX;
+	static crc32c_fn *const all[] = {crc32c_table, crc32c_isal, crc32c_instruction};
+	size_t for_short = crc32c_instruction_there() ? 3 : 2;
 
-	/* The first call pays for tables and dispatch; the best of three tells them apart. */
-	crc32c_table("", 0);
-	crc32c_isal("", 0);
-	for (int i = 0; i < 3; i++) {
-		uint64_t t = time_ns(crc32c_table), s = time_ns(crc32c_isal);
-
-		best_table = t < best_table ? t : best_table;
-		best_isal = s < best_isal ? s : best_isal;
-	}
-	chosen = best_isal < best_table ? crc32c_isal : crc32c_table;
+	crc32c_use(fastest(all, for_short, SHORT_SAMPLE), fastest(all, 2, LONG_SAMPLE));
 }
 
 const char *crc32c_name(void)
 {
-	return chosen == crc32c_isal ? "isa-l" : "table";
+	return chosen_long == crc32c_isal ? "isa-l" : "table";
 }
 
 uint32_t crc32c(const void *bytes, size_t length)
 {
-	return chosen(bytes, length);
+	return length <= CRC32C_SHORT ? chosen_short(bytes, length) : chosen_long(bytes, length);
 }
 
 uint32_t crc32c_parts(const void *bytes, uint32_t *parts, unsigned count)
