@@ -216,6 +216,7 @@ struct mirror {
 	/* As a source. */
 	bool flushed; /* the target did, after the last chunk */
 	bool finishing; /* everything is copied: flush and SYNCED are under way */
+	uint64_t flush_turn; /* the resync for whose end the round under way was begun */
 	struct list resync_node; /* in engine.resyncs; the first is active */
 	bool source; /* of the resync that runs or ran last */
 	uint64_t copying_since_ns;
@@ -237,6 +238,7 @@ struct mirror {
 	struct call flush_call;
 	unsigned round_open;
 	bool round_failed, round_clears;
+	enum ls_status round_peer; /* how the peer's flush ended */
 	uint64_t round_at_ns;
 	uint64_t round_changes; /* requests of clients that had ended when it was last looked at */
 };
@@ -425,11 +427,15 @@ void generations_encode(const struct generations *generations, uint8_t *bytes);
 
 /* rounds.c: clears regions of the map, when it is time. */
 void round_run(struct mirror *mirror);
+/* None may be under way, and a peer is needed; resync_flushed() hears of its end. */
+void round_begin(struct mirror *mirror);
 
 /* resync.c */
 void resync_start(struct mirror *mirror);
 void resync_stop(struct mirror *mirror);
 void resync_run(struct engine *engine);
+/* A round has ended: perhaps the one that @mirror's resync ends with. */
+void resync_flushed(struct mirror *mirror);
 /* Is it this one's turn? */
 bool resync_active(const struct mirror *mirror);
 /* What could not be copied is tried again now, not when its time has come. */

@@ -404,14 +404,20 @@ static void offer(struct mirror *m)
 		mirror_commit(m, offer_committed);
 }
 
-static void flush_answered(struct mirror *m, const struct frame *f)
+/*
+ * This node's own flush may fail: what was copied is in the map for its next crash, then.  The
+ * target's may not.
+ */
+void resync_flushed(struct mirror *m)
 {
-	if (m->step != STEP_SOURCE)
+	if (!m->finishing)
 		return;
-	if (!f || f->status != LS_OK) {
+	m->engine->next_tick_ns = 0;
+	if (m->flush_turn != m->resync_turn || m->round_peer == LS_PEER_LOST)
+		return;
+	if (m->round_peer != LS_OK) {
 		m->finishing = false;
-		if (f)
-			resync_failed(m, "the target could not flush the resync");
+		resync_failed(m, "the target could not flush the resync");
 		return;
 	}
 	m->flushed = true;
@@ -571,12 +577,13 @@ static void finish(struct mirror *m)
 		offer(m);
 		return;
 	}
-	if (!mirror_buffer(m))
-		return;
-	if (m->flushed)
-		send_synced(m);
-	else
-		mirror_call(m, FRAME_FLUSH, 0, flush_answered);
+	if (m->flushed) {
+		if (mirror_buffer(m))
+			send_synced(m);
+	} else if (m->flush_turn != m->resync_turn && !m->round_open && v->channels[0]) {
+		m->flush_turn = m->resync_turn;
+		round_begin(m);
+	}
 }
 
 bool resync_active(const struct mirror *m)

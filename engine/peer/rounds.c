@@ -8,6 +8,8 @@
 
 #include "engine/base/mutant.h"
 
+#include <assert.h>
+
 /*
  * In sync, or as the source of a resync: what was copied is equal, too, so that a resync that is
  * interrupted goes on with what is left.
@@ -25,10 +27,9 @@ static void round_part(struct mirror *m, bool ok)
 	m->round_failed |= !ok;
 	if (--m->round_open > 0)
 		return;
-	if (m->round_failed || !clears(m))
-		return;
-	if (intent_round_end(&v->map.intent, m->round_clears))
+	if (!m->round_failed && clears(m) && intent_round_end(&v->map.intent, m->round_clears))
 		map_write(v);
+	resync_flushed(m);
 }
 
 static void round_flushed(struct leg *leg)
@@ -38,13 +39,19 @@ static void round_flushed(struct leg *leg)
 
 static void round_answered(struct call *call, const struct frame *f)
 {
-	round_part(CONTAINER_OF(call, struct mirror, flush_call), f->status == LS_OK);
+	struct mirror *m = CONTAINER_OF(call, struct mirror, flush_call);
+
+	m->round_peer = f->status;
+	round_part(m, f->status == LS_OK);
 }
 
 static void round_lost(struct call *call, bool sent)
 {
+	struct mirror *m = CONTAINER_OF(call, struct mirror, flush_call);
+
 	(void)sent;
-	round_part(CONTAINER_OF(call, struct mirror, flush_call), false);
+	m->round_peer = LS_PEER_LOST;
+	round_part(m, false);
 }
 
 static void round_send(struct call *call)
@@ -77,13 +84,12 @@ static bool round_clears(struct mirror *m)
 }
 
 /* Both replicas flush, then what was quiet meanwhile is equal for certain (I3, I4). */
-static void round_begin(struct mirror *m)
+void round_begin(struct mirror *m)
 {
 	struct volume *v = m->volume;
 
+	assert(!m->round_open && v->channels[0]);
 	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
-	if (m->round_open || !v->channels[0] || v->map.intent.marked <= v->map.intent.dirty_regions)
-		return;
 	m->round_clears = round_clears(m);
 	intent_round_begin(&v->map.intent);
 	m->round_failed = false;
@@ -91,6 +97,7 @@ static void round_begin(struct mirror *m)
 	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
 	leg_start(&m->flush_leg, &v->record, v->pool->stores);
 	if (MUTANT(ROUND_NO_FLUSH)) {
+		m->round_peer = LS_OK;
 		round_part(m, true);
 		return;
 	}
@@ -103,6 +110,10 @@ static void round_begin(struct mirror *m)
 
 void round_run(struct mirror *m)
 {
-	if (clears(m) && m->engine->core.now_ns >= m->round_at_ns)
+	const struct volume *v = m->volume;
+
+	if (m->round_open || !clears(m) || m->engine->core.now_ns < m->round_at_ns)
+		return;
+	if (v->channels[0] && v->map.intent.marked > v->map.intent.dirty_regions)
 		round_begin(m);
 }
