@@ -52,6 +52,7 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	list_init(&e->verifies);
 	e->core.writes_held = mirror_writes_held;
 	e->core.leg_failed = mirror_leg_failed;
+	e->core.write_failed_here = mend_write_failed;
 	e->core.piece_ended = resync_piece_ended;
 	pace_init(&e->pace, COPY_UNITS * PIECE_BYTES_MAX, PIECE_BYTES_MAX);
 	e->core.readable = mirror_readable;
@@ -143,7 +144,8 @@ static bool mirrors_idle(const struct engine *e)
 		if (v->map.busy)
 			return false;
 		if (m && (m->calling || m->committing || m->round_open || m->op ||
-			  !list_empty(&m->ops) || !list_empty(&m->jobs) || m->verify.units))
+			  !list_empty(&m->ops) || !list_empty(&m->jobs) || m->verify.units ||
+			  m->mend.busy))
 			return false;
 	}
 	return e->units_busy == 0;

@@ -173,6 +173,7 @@ struct volume_status {
 	struct generations generations;
 	struct generations peer_generations; /* as last heard; current 0 = never */
 	uint32_t dirty_regions; /* to be resynced */
+	uint32_t lacking_regions; /* to be fetched from the peer: the local device failed writes */
 	uint32_t peer_dirty_regions; /* of the peer's map, as last heard */
 	uint64_t map_writes, map_marks; /* page writes; client writes that waited for one */
 	uint64_t resync_sent_bytes; /* payload of the resync that runs, or ran last */

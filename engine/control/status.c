@@ -195,6 +195,7 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		.policy = r->policy,
 		.generations = r->generations,
 		.dirty_regions = v->map.intent.dirty_regions,
+		.lacking_regions = v->map.intent.lacking_regions,
 		.map_writes = v->map.writes,
 		.map_marks = v->map.marks,
 		.resync_sent_bytes = m ? m->resync_sent : 0,

@@ -244,10 +244,13 @@ void core_run(struct core *core)
 {
 	struct list *node;
 
-	while ((node = list_pop(&core->ready)))
-		piece_ready(LIST_ENTRY(node, struct piece, node));
-	fetch_run(core);
-	cut_all(core);
+	/* What ends here may let others go on; nothing else would wake the owner for them. */
+	do {
+		while ((node = list_pop(&core->ready)))
+			piece_ready(LIST_ENTRY(node, struct piece, node));
+		fetch_run(core);
+		cut_all(core);
+	} while (!list_empty(&core->ready) || fetch_waits(core));
 }
 
 /* --- pieces --- */
@@ -282,9 +285,10 @@ static void hold(struct piece *p)
 /* The replicas may differ here from now on. */
 static void note_divergence(struct piece *p)
 {
+	bool here = p->local_status != LS_OK && p->remote_status == LS_OK;
 	char text[200];
 
-	if (p->ranged)
+	if (p->ranged && !here)
 		intent_dirty(&p->volume->map.intent, p->offset, p->length);
 	if (p->remote_status == LS_PEER_LOST)
 		return; /* the session's end has been told */
@@ -292,7 +296,11 @@ static void note_divergence(struct piece *p)
 		 p->code == LEG_FLUSH ? "flush" : "write", (unsigned long long)p->offset,
 		 p->local_status != LS_OK ? "the local leg" : "the peer's leg",
 		 ls_status_text(worse(p->local_status, p->remote_status)));
-	p->core->leg_failed(p->core->engine, p->volume, text);
+	if (here)
+		p->core->write_failed_here(p->core->engine, p->volume, p->offset,
+					   p->ranged ? p->length : 0, text);
+	else
+		p->core->leg_failed(p->core->engine, p->volume, text);
 }
 
 /*

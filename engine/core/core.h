@@ -105,6 +105,12 @@ struct core {
 	void (*writes_held)(void *engine, struct volume *volume);
 	/* A leg failed though the session is up: the replicas differ where the map says. */
 	void (*leg_failed)(void *engine, struct volume *volume, const char *reason);
+	/*
+	 * The local leg of a write failed, and the peer's did not: from now on the local replica
+	 * lacks it.  @length 0: a flush; whatever is not durable may be lacking.
+	 */
+	void (*write_failed_here)(void *engine, struct volume *volume, uint64_t offset,
+				  uint64_t length, const char *reason);
 	/* A read or a write of a client has ended; it took its place at @since_ns. */
 	void (*piece_ended)(void *engine, bool mirrored, uint64_t since_ns);
 	/* Finds the volume that a frame names; the table belongs to the engine. */

@@ -264,6 +264,14 @@ void fetch_run(struct core *core)
 	}
 }
 
+bool fetch_waits(const struct core *core)
+{
+	for (unsigned i = 0; !list_empty(&core->fetches) && i < FETCH_UNITS; i++)
+		if (!core->fetch_units[i].fetch)
+			return true;
+	return false;
+}
+
 static void fetch_granted(struct range *range)
 {
 	struct fetch *f = CONTAINER_OF(range, struct fetch, range);

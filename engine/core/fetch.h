@@ -49,5 +49,7 @@ void fetch_fini(struct core *core);
 void fetch_start(struct core *core, struct fetch *fetch);
 /* Gives free units to who waits.  From core_run(). */
 void fetch_run(struct core *core);
+/* Could fetch_run() do something? */
+bool fetch_waits(const struct core *core);
 
 #endif

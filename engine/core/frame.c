@@ -131,6 +131,8 @@ const char *frame_command_name(uint8_t command)
 		return "read";
 	case FRAME_DATA:
 		return "data";
+	case FRAME_STALE:
+		return "stale";
 	case FRAME_HELLO:
 		return "hello";
 	case FRAME_CHALLENGE:

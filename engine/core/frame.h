@@ -60,7 +60,8 @@ enum frame_command {
 	FRAME_REJECT = 20,
 	/* The bytes that a READ asked for; offset: the READ's message identification. */
 	FRAME_DATA = 21,
-	FRAME_LAST = FRAME_DATA,
+	FRAME_STALE = 22, /* the initiator goes on without the target's replica */
+	FRAME_LAST = FRAME_STALE,
 };
 
 /* Only as messages, before the session is up. */

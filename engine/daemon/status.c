@@ -132,6 +132,7 @@ static void set_difference(struct json_object *json, const struct volume_status 
 	json_set_u64(json, "region_bytes", v->region_bytes);
 	json_set_u64(json, "dirty_regions", v->dirty_regions);
 	json_set_u64(json, "dirty_bytes", regions_bytes(v, v->dirty_regions));
+	json_set_u64(json, "lacking_regions", v->lacking_regions);
 	json_set_u64(json, "peer_dirty_regions", v->peer_dirty_regions);
 	json_set_u64(json, "peer_dirty_bytes", regions_bytes(v, v->peer_dirty_regions));
 	json_set_u64(json, "regions_touched", v->regions_touched);

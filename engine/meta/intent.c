@@ -48,7 +48,7 @@ bool intent_shift_fits(uint8_t shift, uint64_t bytes)
 int intent_init(struct intent *m, uint64_t volume_bytes, uint8_t shift)
 {
 	*m = (struct intent){.regions = (uint32_t)regions_of(volume_bytes, shift), .shift = shift};
-	m->durable = calloc(6 * (size_t)words(m), sizeof(*m->durable));
+	m->durable = calloc(7 * (size_t)words(m), sizeof(*m->durable));
 	m->writing = calloc(m->regions, sizeof(*m->writing));
 	if (!m->durable || !m->writing) {
 		intent_fini(m);
@@ -59,6 +59,7 @@ int intent_init(struct intent *m, uint64_t volume_bytes, uint8_t shift)
 	m->dirty = m->going + words(m);
 	m->recent = m->dirty + words(m);
 	m->settled = m->recent + words(m);
+	m->lacking = m->settled + words(m);
 	return 0;
 }
 
@@ -107,12 +108,14 @@ void intent_inherit(struct intent *m, const struct intent *from)
 	inherit(m->wanted, from->wanted, from->regions, merged);
 	inherit(m->going, from->going, from->regions, merged);
 	inherit(m->dirty, from->dirty, from->regions, merged);
+	inherit(m->lacking, from->lacking, from->regions, merged);
 	/* A clearing round that is under way must clear nothing. */
 	memset(m->recent, 0xff, words(m) * sizeof(*m->recent));
 	m->any_wanted = from->any_wanted;
 	for (uint32_t w = 0; w < words(m); w++) {
 		m->marked += (uint32_t)__builtin_popcountll(m->durable[w]);
 		m->dirty_regions += (uint32_t)__builtin_popcountll(m->dirty[w]);
+		m->lacking_regions += (uint32_t)__builtin_popcountll(m->lacking[w]);
 	}
 }
 
@@ -212,8 +215,9 @@ void intent_dirty_marked(struct intent *m)
 	for (uint32_t w = 0; w < words(m); w++) {
 		m->dirty[w] |= m->durable[w] & ~m->settled[w];
 		m->dirty[w] |= m->going[w];
+		m->lacking[w] = 0;
 	}
-	m->dirty_regions = 0;
+	m->dirty_regions = m->lacking_regions = 0;
 	for (uint32_t w = 0; w < words(m); w++)
 		m->dirty_regions += (uint32_t)__builtin_popcountll(m->dirty[w]);
 }
@@ -284,10 +288,47 @@ void intent_clean(struct intent *m, uint32_t region)
 	set(m->recent, region);
 }
 
+void intent_lack(struct intent *m, uint64_t offset, uint64_t length)
+{
+	uint32_t last = last_region(m, offset, length);
+
+	for (uint32_t r = first_region(m, offset); r <= last; r++) {
+		assert(m->writing[r] > 0 && get(m->durable, r));
+		unset(m->settled, r);
+		m->lacking_regions += set(m->lacking, r);
+	}
+}
+
+void intent_lack_marked(struct intent *m)
+{
+	m->lacking_regions = 0;
+	for (uint32_t w = 0; w < words(m); w++) {
+		m->lacking[w] |= m->durable[w] & ~m->settled[w];
+		m->lacking_regions += (uint32_t)__builtin_popcountll(m->lacking[w]);
+	}
+}
+
+uint32_t intent_next_lacking(const struct intent *m)
+{
+	for (uint32_t w = 0;; w++) {
+		assert(w < words(m));
+		if (m->lacking[w])
+			return w * 64 + (uint32_t)__builtin_ctzll(m->lacking[w]);
+	}
+}
+
+void intent_filled(struct intent *m, uint32_t region)
+{
+	assert(get(m->lacking, region));
+	unset(m->lacking, region);
+	m->lacking_regions--;
+	set(m->recent, region);
+}
+
 void intent_reset(struct intent *m)
 {
-	memset(m->durable, 0, 6 * (size_t)words(m) * sizeof(*m->durable));
-	m->dirty_regions = m->marked = 0;
+	memset(m->durable, 0, 7 * (size_t)words(m) * sizeof(*m->durable));
+	m->dirty_regions = m->lacking_regions = m->marked = 0;
 	m->any_wanted = false;
 }
 
@@ -304,7 +345,7 @@ uint32_t intent_round_end(struct intent *m, bool clear)
 	uint32_t cleared = 0;
 
 	for (uint32_t w = 0; w < words(m); w++) {
-		uint64_t quiet = m->durable[w] & ~m->dirty[w] & ~m->recent[w];
+		uint64_t quiet = m->durable[w] & ~m->dirty[w] & ~m->recent[w] & ~m->lacking[w];
 
 		if (!clear) {
 			m->settled[w] |= quiet;

@@ -27,9 +27,11 @@ struct intent {
 	uint64_t *dirty; /* to be resynced; always durable, or wanted, or going */
 	uint64_t *recent; /* written since the clearing round began */
 	uint64_t *settled; /* equal and flushed: not in doubt when the peer is lost */
+	uint64_t *lacking; /* the peer has what the local device failed to write; always durable */
 	uint16_t *writing; /* writes in flight */
 	uint32_t marked; /* durable regions */
 	uint32_t dirty_regions;
+	uint32_t lacking_regions;
 	bool any_wanted;
 };
 
@@ -72,6 +74,16 @@ bool intent_bits_in(const uint8_t *bits, uint32_t bytes, uint8_t shift, uint64_t
 uint32_t intent_export(const struct intent *intent, uint8_t *bits);
 /* The first dirty region at or behind @from; UINT32_MAX = none. */
 uint32_t intent_next_dirty(const struct intent *intent, uint32_t from);
+
+/* A write of this range, which has not ended yet, failed here, and the peer has it. */
+void intent_lack(struct intent *intent, uint64_t offset, uint64_t length);
+/* So may everything that has not settled have. */
+void intent_lack_marked(struct intent *intent);
+/* There must be one. */
+uint32_t intent_next_lacking(const struct intent *intent);
+/* The region has what the peer has, again. */
+void intent_filled(struct intent *intent, uint32_t region);
+
 /* This region is equal on both replicas.  It stays durable until a clearing round. */
 void intent_clean(struct intent *intent, uint32_t region);
 /* Nothing may differ; the page is to be written. */

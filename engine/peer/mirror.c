@@ -72,7 +72,7 @@ void mirror_free(struct volume *v)
 	if (!m)
 		return;
 	assert(!m->calling && !m->committing && list_empty(&m->ops) && list_empty(&m->jobs));
-	assert(!expand_busy(m) && !m->verify.job && !m->verify.units);
+	assert(!expand_busy(m) && !m->verify.job && !m->verify.units && !m->mend.busy);
 	free(m);
 	v->peering = NULL;
 }
@@ -322,7 +322,7 @@ static void alone_committed(struct mirror *m, enum ls_status status)
 	mirror_kick(m);
 }
 
-static void go_alone(struct mirror *m)
+static void alone_record(struct mirror *m)
 {
 	struct volume *v = m->volume;
 
@@ -345,6 +345,32 @@ static bool may_go_alone(const struct mirror *m)
 		return true;
 	return v->mirror == MIRROR_WAITING &&
 	       (v->record.policy == POLICY_FAIL_OPEN || MUTANT(CLOSED_GOES_ALONE));
+}
+
+/*
+ * The session may be lost meanwhile, or the peer unable to record it: that keeps nobody from
+ * writing.  A peer that is primary, or is being asked to become it, is something else.
+ */
+static void stale_answered(struct mirror *m, const struct frame *f)
+{
+	if (f && (f->status == LS_BUSY || f->status == LS_NOT_PRIMARY)) {
+		m->alone_at_ns = m->retry_at_ns = m->engine->core.now_ns + RETRY_NS / 10;
+		return;
+	}
+	if (may_go_alone(m))
+		alone_record(m);
+}
+
+/*
+ * A peer that is connected is told first, and calls itself incomplete: should this node be lost
+ * before the resync begins, nobody takes that replica for whole.
+ */
+static void go_alone(struct mirror *m)
+{
+	if (m->volume->mirror != MIRROR_WAITING || !peer_up(m->peer) || MUTANT(STALE_UNTOLD))
+		alone_record(m);
+	else if (mirror_buffer(m))
+		mirror_call(m, FRAME_STALE, 0, stale_answered);
 }
 
 void mirror_writes_held(void *engine, struct volume *v)
@@ -470,8 +496,13 @@ static void association_committed(struct mirror *m, enum ls_status status)
 static bool associations_agree(struct mirror *m)
 {
 	struct volume_record *r = &m->volume->record;
+	bool broken = r->association == ASSOCIATION_BROKEN;
+	bool theirs_broken = m->their_association == ASSOCIATION_BROKEN;
+	/* Equal numbers: both operators were at it while the nodes did not meet.  Broken wins. */
+	bool tie = m->their_sequence == r->association_sequence;
 
-	if (m->their_sequence > r->association_sequence && !MUTANT(BREAK_NOT_FOLLOWED)) {
+	if ((m->their_sequence > r->association_sequence || (tie && theirs_broken && !broken)) &&
+	    !MUTANT(BREAK_NOT_FOLLOWED)) {
 		m->step = STEP_IDLE;
 		mirror_change(m, "by the operator of node '%s'", m->peer->name);
 		r->association = m->their_association;
@@ -480,7 +511,7 @@ static bool associations_agree(struct mirror *m)
 		return false;
 	}
 	/* The peer follows, and sends its state again if there is something to do. */
-	if (m->their_sequence < r->association_sequence || r->association != ASSOCIATION_ACTIVE) {
+	if (m->their_sequence < r->association_sequence || broken) {
 		m->step = STEP_IDLE;
 		enter(m->volume, state_without_peer(m->volume));
 		return false;
@@ -592,6 +623,7 @@ void mirror_stop(struct volume *v, const char *reason)
 	resync_stop(m);
 	expand_stop(m);
 	verify_stop(m, -EPIPE, reason[0] ? reason : "the mirror was stopped");
+	mend_stop(m);
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
 		v->channels[i] = NULL;
 	if (mirrored && !MUTANT(FORGETS_IN_FLIGHT))
@@ -662,11 +694,17 @@ void mirror_connect(struct engine *e, struct peer *p)
 
 void mirror_synced(struct mirror *m)
 {
+	m->volume->mirror_reason[0] = '\0';
+	enter(m->volume, MIRROR_SYNCED);
+	mirror_is_synced(m);
+}
+
+void mirror_is_synced(struct mirror *m)
+{
 	struct volume *v = m->volume;
 	char text[300];
 
 	v->mirror_reason[0] = '\0';
-	enter(v, MIRROR_SYNCED);
 	snprintf(text, sizeof(text), "volume '%s' is mirrored with '%s' at node '%s' and in sync",
 		 v->record.name, v->record.replicas[0].volume_name,
 		 v->record.replicas[0].node_name);
@@ -727,6 +765,7 @@ void mirror_tick(struct engine *e)
 			mirror_restart(m);
 		}
 		round_run(m);
+		mend_run(m);
 	}
 	resync_run(e);
 	verify_more(e);

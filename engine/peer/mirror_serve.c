@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the peer asks of a mirror: STATE, BEGIN, SYNCED, BREAK, UNPAIR, PROMOTE; and the
- * bodies of these requests.  What changes the record is answered when it is durable.
+ * What the peer asks of a mirror: STATE, BEGIN, SYNCED, BREAK, UNPAIR, PROMOTE, STALE; and
+ * the bodies of these requests.  What changes the record is answered when it is durable.
  *
  * STATE body, then the dirty regions as bits:
  *
@@ -384,6 +384,37 @@ static void on_unpair(struct mirror *m, struct serve *s)
 	mirror_commit(m, unpaired);
 }
 
+static void stale(struct mirror *m, enum ls_status status)
+{
+	answer_commit(m, status);
+	mirror_kick(m);
+}
+
+/* The primary goes on without this replica: it is whole again after a resync. */
+static void on_stale(struct mirror *m, struct serve *s)
+{
+	struct volume_record *r = &m->volume->record;
+	bool promoting = m->op && m->op->run == operation_promote;
+
+	if (r->role == VOLUME_PRIMARY || promoting) {
+		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
+		return;
+	}
+	if (m->committing) {
+		channel_answer(s, LS_BUSY, 0, 0);
+		return;
+	}
+	mirror_stop(m->volume, "the primary goes on without this replica");
+	if (!r->consistent && !m->doubtful) {
+		channel_answer(s, LS_OK, 0, 0);
+		return;
+	}
+	mirror_change(m, "node '%s' goes on without this replica", m->peer->name);
+	m->serving = s;
+	r->consistent = false;
+	mirror_commit(m, stale);
+}
+
 /*
  * Primary may become who asks, if this node is not, and is not about to be.  After a leg that
  * failed, this node may have gone alone beside a session that stays up: who asks does not know
@@ -455,6 +486,9 @@ static void serve_mirror(struct mirror *m, struct serve *s, const uint8_t *paylo
 		break;
 	case FRAME_UNPAIR:
 		on_unpair(m, s);
+		break;
+	case FRAME_STALE:
+		on_stale(m, s);
 		break;
 	case FRAME_EXPAND:
 		expand_serve(m, s, payload, length);

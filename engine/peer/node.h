@@ -150,6 +150,16 @@ struct verify {
 	unsigned units; /* chunks under way */
 };
 
+/* Regions whose last write this node's device failed, on their way back from the peer; mend.c. */
+struct mend {
+	struct fetch fetch;
+	bool busy; /* the fetch is under way */
+	bool again; /* a write has failed since its region was begun */
+	uint32_t region;
+	uint64_t at, end; /* bytes: what is left of it; equal = none is begun */
+	uint64_t at_ns; /* not before */
+};
+
 #define CONTROL_BUFFERS 4u
 #define CONTROL_BUFFER_BYTES 8192u
 
@@ -187,7 +197,7 @@ struct mirror {
 	/* Of a leg, or of what a resync copies: what is tried again waits longer each time. */
 	unsigned failures;
 	uint64_t failed_at_ns;
-	uint64_t alone_at_ns; /* not to go alone before: the pool's table could not be written */
+	uint64_t alone_at_ns; /* not to go alone before: it could not be recorded */
 
 	/* One request to the peer at a time, and one commit. */
 	struct call call;
@@ -232,6 +242,7 @@ struct mirror {
 
 	struct expand expand;
 	struct verify verify;
+	struct mend mend;
 
 	/* Clearing rounds of the map. */
 	struct leg flush_leg;
@@ -414,6 +425,8 @@ bool mirror_busy(const struct mirror *mirror);
 bool mirror_served(const struct engine *engine, const struct volume *volume);
 /* Ends all jobs that wait for the volume to be in sync. */
 void mirror_jobs_done(struct mirror *mirror, int code, const char *text);
+/* Who waits for that is told. */
+void mirror_is_synced(struct mirror *mirror);
 void mirror_synced(struct mirror *mirror);
 
 /* mirror_serve.c: what the peer asks. */
@@ -462,6 +475,15 @@ void verify_unit_start(struct mirror *mirror, struct verify_unit *unit, uint64_t
 		       uint64_t length);
 /* Those that wait for their range; it may be as long as the peer is away. */
 void verify_units_abandon(struct mirror *mirror);
+
+/* mend.c */
+void mend_run(struct mirror *mirror);
+void mend_stop(struct mirror *mirror);
+/* Somebody says that the device is good again. */
+void mend_now(struct mirror *mirror);
+/* core.write_failed_here */
+void mend_write_failed(void *engine, struct volume *volume, uint64_t offset, uint64_t length,
+		       const char *reason);
 
 /* expand.c */
 bool expand_pending(const struct volume *volume); /* begun, durably, and not ended */

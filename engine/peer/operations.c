@@ -207,6 +207,11 @@ void operation_resume(struct mirror *m, struct mirror_op *op)
 
 	if (!paired(m))
 		return;
+	if (v->mirror == MIRROR_SYNCED && v->map.intent.lacking_regions) {
+		list_add_tail(&m->jobs, &op_take(m)->node);
+		mend_now(m);
+		return;
+	}
 	if (v->mirror == MIRROR_SYNCED) {
 		op_end(m, 0, "volume '%s' is in sync with node '%s' already", r->name,
 		       r->replicas[0].node_name);
@@ -396,9 +401,10 @@ void operation_promote(struct mirror *m, struct mirror_op *op)
 	}
 	if (!v->record.consistent && !op->force && !MUTANT(PROMOTE_INCOMPLETE)) {
 		op_end(m, -EUCLEAN,
-		       "volume '%s' is in the middle of a resync and no consistent copy; wait for "
-		       "its source, or accept what it has with --force",
-		       v->record.name);
+		       "volume '%s' is no consistent copy: a resync into it has not ended, or node "
+		       "'%s' has gone on without it. Wait for the resync, or accept what it has "
+		       "with --force",
+		       v->record.name, peer_name(m));
 		return;
 	}
 	if (v->mirror == MIRROR_COPYING) {
@@ -445,16 +451,22 @@ void operation_demote(struct mirror *m, struct mirror_op *op)
 		op_end(m, -EBUSY, "volume '%s' is growing; wait for that first", v->record.name);
 		return;
 	}
-	if (v->open_count > 0 || v->ranges.count > m->engine->units_busy + m->verify.units) {
+	if (v->open_count > 0 ||
+	    v->ranges.count > m->engine->units_busy + m->verify.units + m->mend.busy) {
 		op_end(m, -EBUSY, "volume '%s' is in use by %u client%s", v->record.name,
 		       v->open_count, v->open_count == 1 ? "" : "s");
 		return;
 	}
 	/* Its last chunk may be writing to the peer, whose primary may be another one then. */
 	verify_stop(m, -ECANCELED, "the volume is being demoted");
-	if (m->verify.units) {
+	if (m->verify.units || m->mend.busy) {
 		op_later(m);
 		return;
+	}
+	/* The next primary must know that the replicas differ here: they tell each other. */
+	if (v->map.intent.lacking_regions) {
+		mirror_stop(v, "what this node's device lacks is compared");
+		m->retry_at_ns = m->engine->core.now_ns + 1;
 	}
 	mirror_change(m, "demoted by the operator");
 	v->record.role = VOLUME_SECONDARY;

@@ -53,6 +53,8 @@ void check_legs(struct sim_world *world);
 void check_nothing_left(struct sim_world *world);
 
 /* sim_check_mirror.c: what each replica must hold. */
+/* Its mirror's state has changed. */
+void check_goes_on(struct sim_volume *volume, const char *from, const char *to);
 /* The volume of this name at the other node: its other half, if they are paired. */
 struct sim_volume *check_twin(const struct sim_volume *volume);
 /* The same, if it is known what it may hold. */

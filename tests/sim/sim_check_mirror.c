@@ -313,6 +313,71 @@ static void synced(struct sim_world *world, struct sim_volume *target)
 	take_history(target, source);
 }
 
+/* --- going on alone --- */
+
+/* The wire of the session that this node takes for up; 0 = none. */
+static unsigned session_wire(const struct sim_node *node)
+{
+	LIST_FOR (entry, &node->world->wires) {
+		const struct sim_wire *wire = LIST_ENTRY(entry, struct sim_wire, node);
+		const struct sim_end *end = &wire->end[node->number];
+
+		if (end->granted && !end->shut && !end->downed)
+			return wire->number;
+	}
+	return 0;
+}
+
+/* A primary whose writes all count at the peer, too. */
+static bool has_company(const struct sim_volume *v)
+{
+	/* Too long for the stack. */
+	static struct volume_status status;
+
+	return v->mapped && engine_volume_status(v->owner->engine, v->status_index, &status) &&
+	       strcmp(status.name, v->name) == 0 && status.role == VOLUME_PRIMARY &&
+	       !status.generations.base;
+}
+
+/*
+ * I6: who goes on alone beside a session that is up all the while has told the peer, so that
+ * nobody takes that replica for whole.
+ */
+void check_goes_on(struct sim_volume *v, const char *from, const char *to)
+{
+	const struct sim_volume *twin = check_twin(v);
+
+	/* Who was split or broken may have gone on alone before, in a generation without base. */
+	if (strcmp(to, "waiting") == 0)
+		v->waits_wire =
+			strcmp(from, "synced") == 0 && has_company(v) ? session_wire(v->owner) : 0;
+	if (strcmp(from, "waiting") != 0)
+		return;
+	if (strcmp(to, "alone") == 0 && v->waits_wire && v->waits_wire == session_wire(v->owner) &&
+	    twin && twin->status.association == ASSOCIATION_ACTIVE &&
+	    twin->stale_wire != v->waits_wire)
+		sim_fail(v->owner->world, "I6",
+			 "%s at %c goes on alone, and the peer, which is connected, was not told",
+			 v->name, 'A' + v->node);
+	v->waits_wire = 0;
+}
+
+static void called_stale(struct sim_end *end, const struct sim_frame *heard,
+			 const struct sim_frame *answer)
+{
+	struct sim_node *node = &end->wire->world->node[end->side];
+	struct sim_volume *v = check_by_number(node, heard->volume);
+
+	if (!v)
+		return;
+	v->stale_wire = end->wire->number;
+	check_map(node);
+	if (answer->status == LS_OK && v->status.consistent)
+		sim_fail(node->world, "I6",
+			 "%s at %c is called stale, and still calls itself whole", v->name,
+			 'A' + v->node);
+}
+
 void check_mirror_landed(struct sim_end *end, const struct sim_frame *frame)
 {
 	struct sim_volume *v;
@@ -331,6 +396,10 @@ void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 	struct sim_node *node = &world->node[end->side];
 	struct sim_volume *v;
 
+	if (heard->command == FRAME_STALE) {
+		called_stale(end, heard, answer);
+		return;
+	}
 	if (answer->status != LS_OK || heard->command < FRAME_PAIR ||
 	    heard->command == FRAME_CHECK || heard->command >= FRAME_READ)
 		return;

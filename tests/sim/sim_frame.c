@@ -47,5 +47,7 @@ const char *sim_frame_command(uint8_t command)
 
 	if (command == FRAME_DATA)
 		return "data";
+	if (command == FRAME_STALE)
+		return "stale";
 	return command < ARRAY_SIZE(names) ? names[command] : "handshake";
 }

@@ -82,6 +82,8 @@ static void env_event(void *ctx, const struct engine_event *event)
 	v = event->kind == EVENT_MIRROR ? sim_volume_find(node, event->volume) : NULL;
 	if (v && strcmp(event->from, "synced") == 0)
 		v->unsynced_seq = node->world->seq++;
+	if (v)
+		check_goes_on(v, event->from, event->to);
 }
 
 static struct region *env_copy_buffers(void *ctx, size_t bytes)
@@ -361,7 +363,8 @@ static const struct volume_status *unsynced(const struct sim_world *world, unsig
 		for (unsigned i = 0; engine && engine_volume_status(engine, i, &status); i++) {
 			*node = n;
 			if (status.association == ASSOCIATION_ACTIVE &&
-			    status.mirror != MIRROR_SYNCED && !sim_orphan(world, n, &status))
+			    (status.mirror != MIRROR_SYNCED || status.lacking_regions) &&
+			    !sim_orphan(world, n, &status))
 				return &status;
 		}
 	}

@@ -124,6 +124,8 @@ struct sim_volume {
 	bool ahead; /* and the peer's replica was a complete one */
 	uint64_t shared_generation; /* of both, when they were last known to be equal */
 	uint64_t unsynced_seq; /* when its mirror last ceased to be in sync */
+	/* The wire beside which it waits as a primary; on which it was called stale; 0 = none. */
+	unsigned waits_wire, stale_wire;
 	uint64_t operated_seq; /* when an operator's command last began or ended */
 	/* From the engine; see check_map(). */
 	bool mapped;

@@ -20,9 +20,10 @@ same alone "$(volume_field a vol mirror)" "the mirror after a write that failed 
 matches "write at byte 131072 failed on the peer's leg: the peer's device failed; a resync begins in 5 s" \
 	"$(volume_field a vol last_error)" "the reason"
 "$ops" "$at_a" vol write:4M:1M:3 write:12M:128K:4
-# b, which is connected all the while, still takes itself for equal: it must not become primary.
+# b was told before the first write was acknowledged alone: it is no whole copy, whatever becomes of a.
+same false "$(volume_field b vol consistent)" "b calls itself consistent"
 on a demote vol
-refuses any "lacks writes that node 'a' has" on b promote vol
+refuses any "node 'a' has gone on without it" on b promote vol
 same secondary "$(volume_field b vol role)" "the role of a stale replica"
 on a promote vol
 # The resync copies all but that, and says what is left; writes go to both meanwhile.
@@ -54,14 +55,41 @@ on a resume vol
 legs_equal vol
 "$ops" "$at_a" vol read:0:8K:6 read:8K:4K:7 read:12K:52K:6
 
-# The primary's device fails a write: the client is told, and nothing else is lost.
+# The primary's device fails a write: the client is told; the good replica does not fall behind, and
+# what is lacking here is fetched from it.
 bad a "write $(at a 65536) 4096"
-mark a
 refuses any "write:64K:4K:8: .*the local device failed" "$ops" "$at_a" vol write:64K:4K:8
-matches "failed on the local leg: the local device failed" "$(volume_field a vol last_error)" "the reason"
+matches "failed on the local leg: the local device failed; what this node's device lacks is fetched from the peer in [0-9]* s" \
+	"$(volume_field a vol last_error)" "the reason"
+same synced "$(volume_field a vol mirror)" "the mirror after a write that failed here"
+same 1 "$(volume_field a vol lacking_regions)" "regions that are lacking"
+"$ops" "$at_a" vol write:1M:64K:8 flush
+refuses any "byte 0 could not be mended: the local device failed" on a resume vol
 well a
+mark a
 on a resume vol
+await_log a "leg mended: it has what the peer has, again"
+same 0 "$(volume_field a vol lacking_regions)" "regions that are lacking after that"
 legs_equal vol
+"$ops" "$at_a" vol read:64K:4K:8 read:1M:64K:8
+
+# The same by itself; and who hands over meanwhile says where they differ.
+bad a "write $(at a 65536) 4096"
+refuses any "the local device failed" "$ops" "$at_a" vol write:64K:4K:9
+well a
+mark a
+await_log a "leg mended: it has what the peer has, again"
+legs_equal vol
+bad a "write $(at a 65536) 4096"
+refuses any "the local device failed" "$ops" "$at_a" vol write:64K:4K:10
+well a
+mark a
+on a demote vol
+await_log a "volume 'vol': .*-> synced"
+on b promote vol
+legs_equal vol vol b a
+on b demote vol
+on a promote vol
 
 # The primary's device is gone: reads are the peer's; writes fail, and say so.
 bad a "read 0 1000000000000" "write 0 1000000000000" "zeroes 0 1000000000000" "flush 0 0"

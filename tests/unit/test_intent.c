@@ -118,6 +118,50 @@ static void what_has_settled_is_not_in_doubt(void **state)
 	intent_fini(&m);
 }
 
+static void what_is_lacking_stays_in_doubt(void **state)
+{
+	uint8_t page[4096];
+	struct intent m;
+
+	(void)state;
+	make(&m);
+	/* 0: settled before the flush that fails.  1, 2: not.  3: a write that fails later. */
+	for (unsigned i = 0; i < 3; i++)
+		intent_begin(&m, i * REGION, 512);
+	write_page(&m, page);
+	intent_end(&m, 0, 512);
+	intent_round_begin(&m);
+	for (unsigned i = 1; i < 3; i++)
+		intent_end(&m, i * REGION, 512);
+	intent_round_end(&m, false);
+	intent_begin(&m, REGION, 512);
+	intent_end(&m, REGION, 512);
+	intent_begin(&m, 2 * REGION, 512);
+	intent_lack_marked(&m);
+	assert_int_equal(m.lacking_regions, 2);
+	intent_end(&m, 2 * REGION, 512);
+	intent_begin(&m, 3 * REGION, 512);
+	write_page(&m, page);
+	intent_lack(&m, 3 * REGION, 512);
+	intent_end(&m, 3 * REGION, 512);
+	assert_int_equal(m.lacking_regions, 3);
+	assert_int_equal(intent_next_lacking(&m), 1);
+	/* No round settles or clears it. */
+	intent_round_begin(&m);
+	intent_round_end(&m, true);
+	for (unsigned i = 1; i < 4; i++)
+		assert_true(intent_durable(&m, i * REGION, 512));
+	intent_filled(&m, 1);
+	assert_int_equal(intent_next_lacking(&m), 2);
+	/* The peer is lost: what was filled is not flushed, the rest is lacking. */
+	intent_dirty_marked(&m);
+	assert_int_equal(m.lacking_regions, 0);
+	assert_false(intent_dirty_in(&m, 0, 512));
+	for (unsigned i = 1; i < 4; i++)
+		assert_true(intent_dirty_in(&m, i * REGION, 512));
+	intent_fini(&m);
+}
+
 static void comes_back_from_its_page(void **state)
 {
 	uint8_t page[4096], bits[INTENT_REGIONS_MAX / 8];
@@ -260,6 +304,7 @@ int main(void)
 		cmocka_unit_test(a_page_that_failed_is_wanted_again),
 		cmocka_unit_test(a_round_clears_what_was_quiet),
 		cmocka_unit_test(what_has_settled_is_not_in_doubt),
+		cmocka_unit_test(what_is_lacking_stays_in_doubt),
 		cmocka_unit_test(comes_back_from_its_page),
 		cmocka_unit_test(a_bad_sector_is_all_dirty),
 		cmocka_unit_test(a_lost_session_makes_all_that_is_set_dirty),

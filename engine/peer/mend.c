@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Mending: writes that this node's device failed and the peer's took.
+ *
+ * The client has been told that its write failed; either bytes may be there.  But the peer has
+ * them, and a device that fails writes is no reason to leave the good replica behind: the mirror
+ * stays in sync, the regions are lacking here, and after a while they are fetched from the peer
+ * (core/fetch.c reads and writes back).  They stay set in the write-intent map until then, so a
+ * crash or a lost peer finds them in doubt, as any write in flight.
+ *
+ * A flush that failed may have lost whatever had not settled: all of that is lacking.
+ */
+#include "engine/peer/node.h"
+
+#include "engine/base/mutant.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+
+static void mend_next(struct mirror *m);
+
+static bool lacks(const struct mirror *m)
+{
+	return m->volume->mirror == MIRROR_SYNCED && m->volume->map.intent.lacking_regions > 0;
+}
+
+static void later(struct mirror *m, const char *what)
+{
+	uint64_t wait = mirror_backoff_ns(m);
+
+	m->mend.at_ns = m->engine->core.now_ns + wait;
+	mirror_reason(m->volume,
+		      "%s; what this node's device lacks is fetched from the peer in %llu s", what,
+		      (unsigned long long)(wait / NS_PER_S));
+	tell_error(m->engine, m->volume, "leg", "%s", m->volume->mirror_reason);
+	mirror_jobs_done(m, -EIO, m->volume->mirror_reason);
+}
+
+static void all_mended(struct mirror *m)
+{
+	core_event(&m->engine->core, &(struct engine_event){
+					     .kind = EVENT_ERROR,
+					     .level = 5,
+					     .volume = m->volume->record.name,
+					     .what = "leg mended",
+					     .reason = "it has what the peer has, again",
+				     });
+	mirror_is_synced(m);
+}
+
+static void region_mended(struct mirror *m)
+{
+	struct intent *map = &m->volume->map.intent;
+
+	/* Another write has failed in it meanwhile: once more. */
+	if (!m->mend.again)
+		intent_filled(map, m->mend.region);
+	if (!map->lacking_regions)
+		all_mended(m);
+}
+
+static void went_on(struct mirror *m, const struct fetch *fetch, enum ls_status status)
+{
+	char text[120];
+
+	/* Stopped meanwhile: the regions are dirty now, and a resync's. */
+	if (!lacks(m))
+		return;
+	if (status != LS_OK || !fetch->written_back) {
+		snprintf(text, sizeof(text), "byte %llu could not be mended: %s",
+			 (unsigned long long)fetch->offset,
+			 ls_status_text(status != LS_OK ? status : LS_LOCAL_IO));
+		mend_stop(m);
+		later(m, text);
+		return;
+	}
+	m->mend.at += fetch->length;
+	if (m->mend.at == m->mend.end)
+		region_mended(m);
+	mend_next(m);
+}
+
+static void fetched(struct fetch *fetch, enum ls_status status)
+{
+	struct mirror *m = CONTAINER_OF(fetch, struct mirror, mend.fetch);
+
+	core_administer(&m->engine->core, true);
+	m->mend.busy = false;
+	m->engine->next_tick_ns = 0;
+	went_on(m, fetch, status);
+	core_administer(&m->engine->core, false);
+}
+
+/* One chunk of the region that is being mended, or of the next one that lacks something. */
+static void mend_next(struct mirror *m)
+{
+	struct mend *x = &m->mend;
+	struct volume *v = m->volume;
+	struct intent *map = &v->map.intent;
+	uint64_t border;
+
+	if (!lacks(m))
+		return;
+	if (x->at == x->end) {
+		x->region = intent_next_lacking(map);
+		x->at = (uint64_t)x->region << map->shift;
+		x->end = min_u64(x->at + intent_region_bytes(map), v->size_bytes);
+		x->again = false;
+	}
+	border = FETCH_BYTES_MAX - x->at % FETCH_BYTES_MAX;
+	x->busy = true;
+	x->fetch = (struct fetch){
+		.volume = v,
+		.offset = x->at,
+		.length = min_u64(border, x->end - x->at),
+		.silent = true,
+		.done = fetched,
+	};
+	fetch_start(&m->engine->core, &x->fetch);
+}
+
+void mend_run(struct mirror *m)
+{
+	if (lacks(m) && !m->mend.busy && m->volume->record.role == VOLUME_PRIMARY &&
+	    m->engine->core.now_ns >= m->mend.at_ns)
+		mend_next(m);
+}
+
+void mend_now(struct mirror *m)
+{
+	m->failures = 0;
+	m->mend.at_ns = 0;
+	m->engine->next_tick_ns = 0;
+}
+
+void mend_stop(struct mirror *m)
+{
+	m->mend.at = m->mend.end = 0;
+}
+
+void mend_write_failed(void *engine, struct volume *v, uint64_t offset, uint64_t length,
+		       const char *reason)
+{
+	struct mirror *m = v->peering;
+	struct intent *map = &v->map.intent;
+	bool first = !map->lacking_regions;
+
+	/* A peer that is not whole is no help.  A resync begins anew, and copies this as well. */
+	if (v->mirror != MIRROR_SYNCED) {
+		if (length)
+			intent_dirty(map, offset, length);
+		mirror_leg_failed(engine, v, reason);
+		return;
+	}
+	m->mend.again = true;
+	if (MUTANT(LACK_FORGOTTEN))
+		return;
+	if (length)
+		intent_lack(map, offset, length);
+	else
+		intent_lack_marked(map);
+	if (first)
+		later(m, reason);
+}
