@@ -16,7 +16,7 @@ static uint64_t draw(struct sim_node *node, uint64_t n)
 
 struct sim_volume *sim_volume_find(struct sim_node *node, const char *name)
 {
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
 		if (v->used && v->alive && !strcmp(v->name, name))
@@ -27,7 +27,7 @@ struct sim_volume *sim_volume_find(struct sim_node *node, const char *name)
 
 void sim_volume_sweep(struct sim_node *node)
 {
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
 		if (!v->used || v->alive || v->requests_open || v->jobs_open || v->handle)
@@ -48,6 +48,7 @@ struct sim_volume *sim_volume_new(struct sim_node *node, const char *name)
 			continue;
 		memset(v, 0, sizeof(*v));
 		v->used = v->alive = true;
+		node->volume_count = (unsigned)max_u64(node->volume_count, i + 1);
 		v->owner = node;
 		v->node = node->number;
 		v->uid = ++node->world->uids;
@@ -84,7 +85,7 @@ static void opened(struct sim_job *job, bool ok)
 	}
 	node->opened = true;
 	check_map(node);
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
 		if (v->used && v->alive && v->mapped)
@@ -261,7 +262,7 @@ static struct sim_volume *some_volume(struct sim_node *node, bool lost)
 	struct sim_volume *pick = NULL;
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
 		/* Its own, not one that the peer made here. */
@@ -276,7 +277,7 @@ static unsigned count_own(struct sim_node *node)
 {
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		const struct sim_volume *v = &node->volumes[i];
 
 		count += v->used && v->alive && v->name[0] == (char)('a' + node->number);

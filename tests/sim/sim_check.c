@@ -243,21 +243,30 @@ static void check_legs_done(const struct sim_request *request)
 	}
 }
 
+/* Is one of the sectors volatile that was written before @before? */
+SIM_WIDE static bool may_be_lost(const struct sim_disk *disk, const struct extent_status *extent,
+				 uint64_t before)
+{
+	const uint32_t *seq = disk->written_seq + extent->offset / SIM_SECTOR_BYTES;
+	uint32_t flushed = (uint32_t)disk->flushed_seq, end = (uint32_t)before, bad = 0;
+
+	for (uint64_t i = 0; i < extent->length / SIM_SECTOR_BYTES; i++)
+		bad |= (seq[i] > flushed) & (seq[i] < end);
+	return bad;
+}
+
 /* I4: nothing that was complete before the flush began may be volatile still. */
 static void check_flushed(const struct sim_request *request, const struct sim_volume *volume)
 {
 	for (unsigned e = 0; e < volume->status.extent_count; e++) {
 		const struct extent_status *extent = &volume->status.extents[e];
 		const struct sim_disk *disk = &volume->owner->disks[extent->device];
-		const uint64_t *seq = disk->written_seq + extent->offset / SIM_SECTOR_BYTES;
 
-		for (uint64_t i = 0; i < extent->length / SIM_SECTOR_BYTES; i++) {
-			if (seq[i] && seq[i] < request->seq && seq[i] > disk->flushed_seq)
-				sim_fail(request->world, "I4",
-					 "flush %" PRIx64 " was acknowledged, but sector %" PRIu64
-					 " of extent %u of %s at %c may be lost",
-					 request->id, i, e, volume->name, 'A' + volume->node);
-		}
+		if (may_be_lost(disk, extent, request->seq))
+			sim_fail(request->world, "I4",
+				 "flush %" PRIx64 " was acknowledged, but a sector of extent %u of "
+				 "%s at %c may be lost",
+				 request->id, e, volume->name, 'A' + volume->node);
 	}
 }
 
@@ -464,13 +473,12 @@ static void check_pair(struct sim_world *world, const struct sim_volume *volume)
 	if (!other || other->status.size_bytes < volume->status.size_bytes)
 		sim_fail(world, "legs", "%s at %c is in sync with nothing", volume->name,
 			 'A' + volume->node);
-	for (uint64_t b = 0; b < volume->status.size_bytes / block_bytes; b++) {
-		if (check_same(volume, other, b * block_bytes, block_bytes))
-			continue;
-		if (!volume->history.heads || !history_discarded(&volume->history, b))
+	for (uint64_t at = 0; (at = check_differs(volume, other, at)) < volume->status.size_bytes;
+	     at += block_bytes)
+		if (!volume->history.heads ||
+		    !history_discarded(&volume->history, at / block_bytes))
 			sim_fail(world, "legs", "block %" PRIu64 " of %s differs between A and B",
-				 b, volume->name);
-	}
+				 at / block_bytes, volume->name);
 	world->totals.legs_compared++;
 }
 

@@ -101,9 +101,11 @@ struct sim_volume *check_locate(struct sim_node *node, unsigned device, uint64_t
 /* Where a volume's block is on which disk; NULL when the volume is not that long. */
 const struct sim_disk *check_block(const struct sim_volume *volume, uint64_t offset,
 				   uint64_t *disk_offset);
-/* Do two volumes hold the same in this block?  Not if one of them is too short. */
+/* Do two volumes hold the same in these bytes of a unit?  Not if one of them is too short. */
 bool check_same(const struct sim_volume *a, const struct sim_volume *b, uint64_t offset,
-		uint32_t block_bytes);
+		uint64_t bytes);
+/* The first block from @from on in which they differ; the end of @a if there is none. */
+uint64_t check_differs(const struct sim_volume *a, const struct sim_volume *b, uint64_t from);
 struct sim_volume *check_by_number(struct sim_node *node, uint32_t number);
 /* The other half of a mirror, or NULL. */
 struct sim_volume *check_partner(struct sim_world *world, const struct sim_volume *volume);

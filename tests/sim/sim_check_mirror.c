@@ -248,17 +248,14 @@ static void check_equal(struct sim_world *world, const struct sim_volume *source
 
 	if (target->status.size_bytes < source->status.size_bytes)
 		sim_fail(world, "legs", "%s is shorter at the target", source->name);
-	for (uint64_t b = 0; b < source->status.size_bytes / block_bytes; b++) {
-		uint64_t offset = b * block_bytes;
-
-		if (!check_same(source, target, offset, block_bytes) &&
-		    !written_now(world, source, b) && !under_way(source, offset, block_bytes) &&
-		    !under_way(target, offset, block_bytes))
+	for (uint64_t at = 0; (at = check_differs(source, target, at)) < source->status.size_bytes;
+	     at += block_bytes)
+		if (!written_now(world, source, at / block_bytes) &&
+		    !under_way(source, at, block_bytes) && !under_way(target, at, block_bytes))
 			sim_fail(world, "I6",
 				 "%s at %c takes the generation of its source, but block %" PRIu64
 				 " differs",
-				 target->name, 'A' + target->node, b);
-	}
+				 target->name, 'A' + target->node, at / block_bytes);
 	world->totals.legs_compared++;
 }
 
@@ -462,11 +459,10 @@ void check_listed(struct sim_world *world, const struct sim_volume *volume)
 	    a->generations.base != b->generations.base || a->size_bytes != b->size_bytes ||
 	    volume->requests_open || twin->requests_open)
 		return;
-	for (uint64_t at = 0; at < a->size_bytes; at += block_bytes) {
-		if (at / a->region_bytes == last || check_same(volume, twin, at, block_bytes))
-			continue;
+	for (uint64_t at = 0; (at = check_differs(volume, twin, at)) < a->size_bytes;
+	     at += block_bytes) {
+		regions += at / a->region_bytes != last;
 		last = at / a->region_bytes;
-		regions++;
 	}
 	if (regions > a->dirty_regions + b->dirty_regions)
 		sim_fail(world, "I7", "%s differs in %u regions, but the sides list only %u and %u",

@@ -25,15 +25,18 @@ static struct sim_request *free_request(struct sim_node *node)
 /* @count pages that hang together; false when the arena has none. */
 static bool take_pages(struct sim_node *node, struct sim_request *request, unsigned count)
 {
-	unsigned total = (unsigned)ARRAY_SIZE(node->pages), run = 0;
+	unsigned total = (unsigned)ARRAY_SIZE(node->pages), first = 0;
 
-	for (unsigned i = 0; i < total; i++) {
-		run = node->pages[i] ? 0 : run + 1;
-		if (run < count)
+	while (first + count <= total) {
+		const uint8_t *taken = memrchr(node->pages + first, 1, count);
+
+		if (taken) {
+			first = (unsigned)(taken - node->pages) + 1;
 			continue;
-		request->page_first = i + 1 - count;
+		}
+		request->page_first = first;
 		request->page_count = count;
-		memset(node->pages + request->page_first, 1, count);
+		memset(node->pages + first, 1, count);
 		return true;
 	}
 	return false;
@@ -370,7 +373,7 @@ static struct sim_volume *some_volume(struct sim_node *node, bool open)
 	struct sim_volume *pick = NULL;
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
 		if (v->used && v->alive && (v->handle || !open) && draw(node, ++count) == 0)

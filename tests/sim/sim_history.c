@@ -3,18 +3,25 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define NEVER UINT64_MAX
+/* Small, because there is one for each block of each volume: sequence numbers have 32 bits here. */
+#define NEVER UINT32_MAX
+#define INDEX_BITS 29u
+#define INDEX_MASK ((1u << INDEX_BITS) - 1)
+/* In place of a value: a head that is no entry. */
+#define NONE 7u
 
-struct entry {
+/* Nearly all blocks have one or two: the first is the head itself, the others are in the pool. */
+struct history_entry {
 	uint64_t id;
-	uint64_t opened, ended, dead;
-	uint32_t next; /* 0 = last */
-	enum sim_value value;
+	uint32_t opened, ended, dead;
+	uint32_t next : INDEX_BITS; /* 0 = last */
+	uint32_t value : 3; /* enum sim_value */
 };
 
 struct history_pool {
-	struct entry *entries; /* 0 is not used */
+	struct history_entry *entries; /* 0 is not used */
 	uint32_t count, room, free;
 };
 
@@ -24,7 +31,7 @@ struct history_pool *history_pool_create(void)
 
 	assert(pool);
 	pool->count = 1;
-	pool->room = 65536;
+	pool->room = 4096;
 	pool->entries = malloc(pool->room * sizeof(*pool->entries));
 	assert(pool->entries);
 	return pool;
@@ -36,7 +43,13 @@ void history_pool_destroy(struct history_pool *pool)
 	free(pool);
 }
 
-static uint32_t entry_get(struct history_pool *pool)
+static uint32_t number(uint64_t seq)
+{
+	assert(seq < NEVER);
+	return (uint32_t)seq;
+}
+
+static uint32_t pool_get(struct history_pool *pool)
 {
 	uint32_t index = pool->free;
 
@@ -46,45 +59,70 @@ static uint32_t entry_get(struct history_pool *pool)
 	}
 	if (pool->count == pool->room) {
 		pool->room *= 2;
+		assert(pool->room <= 1u << INDEX_BITS);
 		pool->entries = realloc(pool->entries, pool->room * sizeof(*pool->entries));
 		assert(pool->entries);
 	}
 	return pool->count++;
 }
 
-static void entry_put(struct history_pool *pool, uint32_t index)
+static void pool_put(struct history_pool *pool, uint32_t index)
 {
 	pool->entries[index].next = pool->free;
 	pool->free = index;
 }
 
-static void entry_add(struct history *h, uint64_t block, struct entry entry)
+/* The entries of a block one by one, from its head on; NULL behind the last. */
+static struct history_entry *first(const struct history *h, uint64_t block)
 {
-	uint32_t index = entry_get(h->pool);
+	return h->heads[block].value == NONE ? NULL : &h->heads[block];
+}
 
-	entry.next = h->heads[block];
-	h->pool->entries[index] = entry;
-	h->heads[block] = index;
+static struct history_entry *next(const struct history *h, const struct history_entry *entry)
+{
+	return entry->next ? &h->pool->entries[entry->next] : NULL;
+}
+
+static void entry_add(struct history *h, uint64_t block, struct history_entry entry)
+{
+	struct history_entry *head = &h->heads[block];
+
+	entry.next = 0;
+	if (head->value != NONE) {
+		uint32_t index = pool_get(h->pool);
+
+		h->pool->entries[index] = *head;
+		entry.next = index & INDEX_MASK;
+	}
+	*head = entry;
+}
+
+static void heads_create(struct history *h, struct history_pool *pool, uint64_t block_count)
+{
+	h->pool = pool;
+	h->block_count = block_count;
+	h->heads = malloc(block_count * sizeof(*h->heads));
+	assert(h->heads);
 }
 
 void history_init(struct history *h, struct history_pool *pool, uint64_t block_count,
 		  enum sim_value initial)
 {
-	h->pool = pool;
-	h->block_count = block_count;
-	h->heads = calloc(block_count, sizeof(*h->heads));
-	assert(h->heads);
+	heads_create(h, pool, block_count);
 	for (uint64_t i = 0; i < block_count; i++)
-		entry_add(h, i, (struct entry){.value = initial, .dead = NEVER});
+		h->heads[i] = (struct history_entry){.value = initial & 7u, .dead = NEVER};
 }
 
+/* Those behind the head, which is forgotten or written over then. */
 static void clear(struct history *h, uint64_t block)
 {
-	while (h->heads[block]) {
-		uint32_t index = h->heads[block];
+	uint32_t index = h->heads[block].next;
 
-		h->heads[block] = h->pool->entries[index].next;
-		entry_put(h->pool, index);
+	while (index) {
+		uint32_t behind = h->pool->entries[index].next;
+
+		pool_put(h->pool, index);
+		index = behind;
 	}
 }
 
@@ -97,48 +135,64 @@ void history_fini(struct history *h)
 	h->block_count = 0;
 }
 
+static bool goes(const struct history_entry *entry, uint64_t id, uint64_t oldest)
+{
+	return entry->id == id || entry->dead < oldest;
+}
+
 /* Takes entries out of @block's list: those of @id, or those that died before @oldest. */
 static void sweep(struct history *h, uint64_t block, uint64_t id, uint64_t oldest)
 {
-	struct entry *entries = h->pool->entries;
-	uint32_t *link = &h->heads[block];
+	struct history_entry *head = &h->heads[block], *before = head;
 
-	while (*link) {
-		uint32_t index = *link;
+	while (before->next) {
+		uint32_t index = before->next;
+		struct history_entry *entry = &h->pool->entries[index];
 
-		if (entries[index].id == id || entries[index].dead < oldest) {
-			*link = entries[index].next;
-			entry_put(h->pool, index);
+		if (goes(entry, id, oldest)) {
+			before->next = entry->next;
+			pool_put(h->pool, index);
 		} else {
-			link = &entries[index].next;
+			before = entry;
 		}
+	}
+	if (!goes(head, id, oldest))
+		return;
+	if (head->next) {
+		uint32_t index = head->next;
+
+		*head = h->pool->entries[index];
+		pool_put(h->pool, index);
+	} else {
+		*head = (struct history_entry){.value = NONE};
 	}
 }
 
 void history_open(struct history *h, uint64_t block, uint64_t id, enum sim_value value,
 		  uint64_t seq, uint64_t oldest)
 {
-	sweep(h, block, NEVER, oldest);
+	sweep(h, block, UINT64_MAX, oldest);
 	entry_add(h, block,
-		  (struct entry){
-			  .id = id, .opened = seq, .ended = NEVER, .dead = NEVER, .value = value});
+		  (struct history_entry){.id = id,
+					 .opened = number(seq),
+					 .ended = NEVER,
+					 .dead = NEVER,
+					 .value = value & 7u});
 }
 
 void history_end(struct history *h, uint64_t block, uint64_t id, bool acked, uint64_t seq)
 {
-	struct entry *entries = h->pool->entries;
-	uint64_t opened = 0;
+	uint32_t opened = 0;
 
-	for (uint32_t i = h->heads[block]; i; i = entries[i].next) {
-		if (entries[i].id != id)
+	for (struct history_entry *e = first(h, block); e; e = next(h, e)) {
+		if (e->id != id)
 			continue;
-		entries[i].ended = seq;
-		opened = entries[i].opened;
+		e->ended = number(seq);
+		opened = e->opened;
 	}
-	for (uint32_t i = acked ? h->heads[block] : 0; i; i = entries[i].next) {
-		if (entries[i].ended < opened && entries[i].dead == NEVER)
-			entries[i].dead = seq;
-	}
+	for (struct history_entry *e = acked ? first(h, block) : NULL; e; e = next(h, e))
+		if (e->ended < opened && e->dead == NEVER)
+			e->dead = number(seq);
 }
 
 void history_forget(struct history *h, uint64_t block, uint64_t id)
@@ -149,32 +203,46 @@ void history_forget(struct history *h, uint64_t block, uint64_t id)
 void history_set(struct history *h, uint64_t block, uint64_t id, enum sim_value value, uint64_t seq)
 {
 	clear(h, block);
-	entry_add(h, block,
-		  (struct entry){
-			  .id = id, .opened = seq, .ended = seq, .dead = NEVER, .value = value});
+	h->heads[block] = (struct history_entry){.id = id,
+						 .opened = number(seq),
+						 .ended = number(seq),
+						 .dead = NEVER,
+						 .value = value & 7u};
+}
+
+/* What is behind the head of @block becomes a copy of its own, in another order. */
+static void copy_rest(struct history *h, uint64_t block)
+{
+	struct history_entry *head = &h->heads[block];
+	uint32_t from = head->next;
+
+	head->next = 0;
+	while (from) {
+		uint32_t index = pool_get(h->pool);
+		struct history_entry *entry = &h->pool->entries[index];
+
+		*entry = h->pool->entries[from];
+		from = entry->next;
+		entry->next = head->next;
+		head->next = index & INDEX_MASK;
+	}
 }
 
 void history_copy(struct history *to, const struct history *from)
 {
 	if (to->heads)
 		history_fini(to);
-	to->pool = from->pool;
-	to->block_count = from->block_count;
-	to->heads = calloc(to->block_count, sizeof(*to->heads));
-	assert(to->heads);
-	for (uint64_t b = 0; b < from->block_count; b++)
-		for (uint32_t i = from->heads[b]; i; i = from->pool->entries[i].next)
-			entry_add(to, b, from->pool->entries[i]);
+	heads_create(to, from->pool, from->block_count);
+	memcpy(to->heads, from->heads, from->block_count * sizeof(*to->heads));
+	for (uint64_t b = 0; b < to->block_count; b++)
+		if (to->heads[b].next)
+			copy_rest(to, b);
 }
 
 bool history_allows(const struct history *h, uint64_t block, enum sim_value value, uint64_t id,
 		    uint64_t since)
 {
-	const struct entry *entries = h->pool->entries;
-
-	for (uint32_t i = h->heads[block]; i; i = entries[i].next) {
-		const struct entry *e = &entries[i];
-
+	for (const struct history_entry *e = first(h, block); e; e = next(h, e)) {
 		if (e->dead < since)
 			continue;
 		if (e->value == SIM_ANY || e->value == SIM_DISCARD)
@@ -187,21 +255,17 @@ bool history_allows(const struct history *h, uint64_t block, enum sim_value valu
 
 bool history_unsettled(const struct history *h, uint64_t block, uint64_t since)
 {
-	const struct entry *entries = h->pool->entries;
 	unsigned alive = 0;
 
-	for (uint32_t i = h->heads[block]; i; i = entries[i].next)
-		alive += entries[i].dead >= since;
+	for (const struct history_entry *e = first(h, block); e; e = next(h, e))
+		alive += e->dead >= since;
 	return alive > 1;
 }
 
 bool history_discarded(const struct history *h, uint64_t block)
 {
-	const struct entry *entries = h->pool->entries;
-
-	for (uint32_t i = h->heads[block]; i; i = entries[i].next) {
-		if (entries[i].value == SIM_DISCARD && entries[i].dead == NEVER)
+	for (const struct history_entry *e = first(h, block); e; e = next(h, e))
+		if (e->value == SIM_DISCARD && e->dead == NEVER)
 			return true;
-	}
 	return false;
 }

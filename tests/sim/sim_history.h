@@ -23,10 +23,11 @@ enum sim_value {
 };
 
 struct history_pool;
+struct history_entry;
 
 struct history {
 	struct history_pool *pool;
-	uint32_t *heads; /* first entry of each block */
+	struct history_entry *heads; /* first entry of each block */
 	uint64_t block_count;
 };
 

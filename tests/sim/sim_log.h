@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#define SIM_LOG_RING 256u
+#define SIM_LOG_RING 64u
 #define SIM_LOG_ARGS 8u
 
 struct sim_event {

@@ -4,39 +4,50 @@
  * operation failed, or when something is not found in it; between those it cannot have
  * changed.
  */
+#include "engine/meta/record.h"
 #include "tests/sim/sim_check.h"
 
 #include <string.h>
 
+/* The volume that the engine says is its @index-th; mostly it was so the last time. */
+static struct sim_volume *named(struct sim_node *node, const char *name, unsigned index)
+{
+	struct sim_volume *v = index < SIM_VOLUMES_MAX ? node->mapped[index] : NULL;
+
+	return v && v->used && v->alive && !strcmp(v->name, name) ? v
+								  : sim_volume_find(node, name);
+}
+
 static void take_status(struct sim_node *node, const struct volume_status *status, unsigned index)
 {
-	struct sim_volume *v = sim_volume_find(node, status->name);
+	struct sim_volume *v = named(node, status->name, index);
 
-	if (!v) {
-		/* The peer's pair request made it. */
+	/* The peer's pair request made it. */
+	if (!v)
 		v = sim_volume_new(node, status->name);
-		if (!v)
-			sim_fail(node->world, "sim",
-				 "more volumes than the simulator has room for");
-	}
+	if (!v || index == SIM_VOLUMES_MAX)
+		sim_fail(node->world, "sim", "more volumes than the simulator has room for");
 	v->status = *status;
 	v->mapped = true;
 	v->status_index = index;
+	node->mapped[index] = v;
 	check_seen(v);
 }
 
 void check_map(struct sim_node *node)
 {
 	struct volume_status status;
+	unsigned count = 0;
 
 	node->map_stale = false;
 	if (!node->engine || !node->opened)
 		return;
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++)
+	for (unsigned i = 0; i < node->volume_count; i++)
 		node->volumes[i].mapped = false;
-	for (unsigned i = 0; engine_volume_status(node->engine, i, &status); i++)
-		take_status(node, &status, i);
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (; engine_volume_status(node->engine, count, &status); count++)
+		take_status(node, &status, count);
+	node->mapped_count = count;
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
 		if (v->used && v->alive && !v->mapped && !v->jobs_open && !v->handle)
@@ -59,8 +70,8 @@ enum mirror_state check_mirror(struct sim_volume *volume)
 static struct sim_volume *locate(struct sim_node *node, unsigned device, uint64_t offset,
 				 uint64_t *volume_offset)
 {
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
-		struct sim_volume *v = &node->volumes[i];
+	for (unsigned i = 0; i < node->mapped_count; i++) {
+		struct sim_volume *v = node->mapped[i];
 		uint64_t at = 0;
 
 		for (unsigned e = 0; v->used && v->mapped && e < v->status.extent_count; e++) {
@@ -109,20 +120,37 @@ const struct sim_disk *check_block(const struct sim_volume *volume, uint64_t off
 }
 
 bool check_same(const struct sim_volume *a, const struct sim_volume *b, uint64_t offset,
-		uint32_t block_bytes)
+		uint64_t bytes)
 {
 	uint64_t a_at = 0, b_at = 0;
 	const struct sim_disk *a_disk = check_block(a, offset, &a_at);
 	const struct sim_disk *b_disk = check_block(b, offset, &b_at);
 
 	return a_disk && b_disk &&
-	       media_equal(&a_disk->media, a_at, &b_disk->media, b_at, block_bytes);
+	       media_equal(&a_disk->media, a_at, &b_disk->media, b_at, bytes);
+}
+
+uint64_t check_differs(const struct sim_volume *a, const struct sim_volume *b, uint64_t from)
+{
+	uint64_t at = from;
+
+	while (at < a->status.size_bytes) {
+		/* Volumes are made of such units: most are equal as a whole. */
+		uint64_t bytes = at % POOL_UNIT_BYTES || !check_same(a, b, at, POOL_UNIT_BYTES)
+					 ? a->status.block_bytes
+					 : POOL_UNIT_BYTES;
+
+		if (bytes < POOL_UNIT_BYTES && !check_same(a, b, at, bytes))
+			break;
+		at += bytes;
+	}
+	return at;
 }
 
 static struct sim_volume *by_number(struct sim_node *node, uint32_t number)
 {
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
-		struct sim_volume *v = &node->volumes[i];
+	for (unsigned i = 0; i < node->mapped_count; i++) {
+		struct sim_volume *v = node->mapped[i];
 
 		if (v->used && v->mapped && v->status.number == number)
 			return v;
@@ -147,8 +175,8 @@ static struct sim_volume *partner(struct sim_world *world, const struct sim_volu
 {
 	struct sim_node *peer = &world->node[!volume->node];
 
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
-		struct sim_volume *v = &peer->volumes[i];
+	for (unsigned i = 0; i < peer->mapped_count; i++) {
+		struct sim_volume *v = peer->mapped[i];
 
 		/* Both halves have one name; one word is enough while they are being paired. */
 		if (v->used && v->mapped && !strcmp(v->name, volume->name) &&

@@ -21,120 +21,136 @@ static void *map(size_t bytes)
 void media_map(struct sim_media *media, size_t bytes)
 {
 	media->bytes = map(bytes);
-	media->sectors = map(bytes / SIM_SECTOR_BYTES * sizeof(*media->sectors));
+	media->runs = map(bytes / SIM_SECTOR_BYTES * sizeof(*media->runs));
+	media->kinds = map(bytes / SIM_SECTOR_BYTES);
 }
 
-/* What @words are, but for the bytes of a raw sector. */
-static struct sim_sector look(const uint64_t *words)
+/* What @words are; @run, if they are one. */
+static enum sim_sector_kind look(const uint64_t *words, struct sim_run *run)
 {
 	uint64_t base = words[1] - 1, bad = 0;
 
+	*run = (struct sim_run){.first = words[0], .base = base};
 	for (uint64_t i = 1; i < SECTOR_WORDS; i++)
 		bad |= words[i] ^ (base + i);
 	if (!bad)
-		return (struct sim_sector){.kind = SECTOR_RUN, .first = words[0], .base = base};
+		return SECTOR_RUN;
 	for (uint64_t i = 0; i < SECTOR_WORDS; i++)
 		if (words[i])
-			return (struct sim_sector){.kind = SECTOR_RAW};
-	return (struct sim_sector){.kind = SECTOR_ZERO};
+			return SECTOR_RAW;
+	return SECTOR_ZERO;
 }
 
 SIM_WIDE void media_write(struct sim_media *media, uint64_t offset, const void *buf,
 			  uint64_t length)
 {
-	struct sim_sector *sector = media->sectors + offset / SIM_SECTOR_BYTES;
+	uint64_t sector = offset / SIM_SECTOR_BYTES, end = sector + length / SIM_SECTOR_BYTES;
 	const uint64_t *words = buf;
 
-	for (uint64_t at = 0; at < length; at += SIM_SECTOR_BYTES, words += SECTOR_WORDS) {
-		*sector = look(words);
-		if (sector++->kind == SECTOR_RAW)
-			memcpy(media->bytes + offset + at, words, SIM_SECTOR_BYTES);
+	for (; sector < end; sector++, words += SECTOR_WORDS) {
+		media->kinds[sector] = (uint8_t)look(words, &media->runs[sector]);
+		if (media->kinds[sector] == SECTOR_RAW)
+			memcpy(media->bytes + sector * SIM_SECTOR_BYTES, words, SIM_SECTOR_BYTES);
 	}
 }
 
 void media_zero(struct sim_media *media, uint64_t offset, uint64_t length)
 {
-	memset(media->sectors + offset / SIM_SECTOR_BYTES, 0,
-	       length / SIM_SECTOR_BYTES * sizeof(*media->sectors));
+	memset(media->kinds + offset / SIM_SECTOR_BYTES, SECTOR_ZERO, length / SIM_SECTOR_BYTES);
 }
 
-static void put_run(uint64_t *words, const struct sim_sector *sector)
+static void put_run(uint64_t *words, const struct sim_run *run)
 {
 	for (uint64_t i = 1; i < SECTOR_WORDS; i++)
-		words[i] = sector->base + i;
-	words[0] = sector->first;
+		words[i] = run->base + i;
+	words[0] = run->first;
 }
 
-/* Not one memset(): the compiler would make it a "rep stos", which is slow to begin. */
-static void put_zeroes(uint64_t *words)
+/* How many sectors of zeroes follow each other, from the first of @count on. */
+static uint64_t zeroes(const uint8_t *kinds, uint64_t count)
 {
-	for (uint64_t i = 0; i < SECTOR_WORDS; i += 8)
-		memset(words + i, 0, 64);
+	uint64_t n = 0, eight;
+
+	for (; n + 8 <= count; n += 8) {
+		memcpy(&eight, kinds + n, 8);
+		if (eight)
+			break;
+	}
+	while (n < count && kinds[n] == SECTOR_ZERO)
+		n++;
+	return n;
 }
 
 SIM_WIDE void media_read(const struct sim_media *media, uint64_t offset, void *buf, uint64_t length)
 {
-	const struct sim_sector *sector = media->sectors + offset / SIM_SECTOR_BYTES;
+	uint64_t sector = offset / SIM_SECTOR_BYTES, end = sector + length / SIM_SECTOR_BYTES, n;
 	uint64_t *words = buf;
 
-	for (uint64_t at = 0; at < length;
-	     at += SIM_SECTOR_BYTES, words += SECTOR_WORDS, sector++) {
-		if (sector->kind == SECTOR_ZERO)
-			put_zeroes(words);
-		else if (sector->kind == SECTOR_RUN)
-			put_run(words, sector);
+	for (; sector < end; sector += n, words += n * SECTOR_WORDS) {
+		n = zeroes(media->kinds + sector, end - sector);
+		if (n) {
+			memset(words, 0, n * SIM_SECTOR_BYTES);
+			continue;
+		}
+		n = 1;
+		if (media->kinds[sector] == SECTOR_RUN)
+			put_run(words, &media->runs[sector]);
 		else
-			memcpy(words, media->bytes + offset + at, SIM_SECTOR_BYTES);
+			memcpy(words, media->bytes + sector * SIM_SECTOR_BYTES, SIM_SECTOR_BYTES);
 	}
 }
 
 void media_copy(struct sim_media *to, const struct sim_media *from, uint64_t offset,
 		uint64_t length)
 {
-	for (uint64_t at = offset; at < offset + length; at += SIM_SECTOR_BYTES) {
-		const struct sim_sector *sector = &from->sectors[at / SIM_SECTOR_BYTES];
+	uint64_t first = offset / SIM_SECTOR_BYTES, count = length / SIM_SECTOR_BYTES;
 
-		to->sectors[at / SIM_SECTOR_BYTES] = *sector;
-		if (sector->kind == SECTOR_RAW)
-			memcpy(to->bytes + at, from->bytes + at, SIM_SECTOR_BYTES);
-	}
+	memcpy(to->kinds + first, from->kinds + first, count);
+	memcpy(to->runs + first, from->runs + first, count * sizeof(*to->runs));
+	for (uint64_t i = first; i < first + count; i++)
+		if (from->kinds[i] == SECTOR_RAW)
+			memcpy(to->bytes + i * SIM_SECTOR_BYTES, from->bytes + i * SIM_SECTOR_BYTES,
+			       SIM_SECTOR_BYTES);
 }
 
-/* But for the bytes of raw ones.  No sector can be kept in two ways. */
-static bool sector_equal(const struct sim_sector *a, const struct sim_sector *b)
+/* @kind: of both sectors.  No sector can be kept in two ways. */
+static bool sector_equal(enum sim_sector_kind kind, const struct sim_run *a,
+			 const uint8_t *a_bytes, const struct sim_run *b, const void *b_bytes)
 {
-	return a->kind == b->kind && a->first == b->first && a->base == b->base;
+	if (kind == SECTOR_RUN)
+		return a->first == b->first && a->base == b->base;
+	return kind == SECTOR_ZERO || memcmp(a_bytes, b_bytes, SIM_SECTOR_BYTES) == 0;
 }
 
 bool media_equal(const struct sim_media *a, uint64_t a_offset, const struct sim_media *b,
 		 uint64_t b_offset, uint64_t length)
 {
-	for (uint64_t at = 0; at < length; at += SIM_SECTOR_BYTES) {
-		const struct sim_sector *x = &a->sectors[(a_offset + at) / SIM_SECTOR_BYTES];
-		const struct sim_sector *y = &b->sectors[(b_offset + at) / SIM_SECTOR_BYTES];
+	uint64_t x = a_offset / SIM_SECTOR_BYTES, y = b_offset / SIM_SECTOR_BYTES;
+	uint64_t count = length / SIM_SECTOR_BYTES;
 
-		if (!sector_equal(x, y))
+	if (memcmp(a->kinds + x, b->kinds + y, count) != 0)
+		return false;
+	for (uint64_t i = 0; i < count; i++, x++, y++)
+		if (!sector_equal((enum sim_sector_kind)a->kinds[x], &a->runs[x],
+				  a->bytes + x * SIM_SECTOR_BYTES, &b->runs[y],
+				  b->bytes + y * SIM_SECTOR_BYTES))
 			return false;
-		if (x->kind == SECTOR_RAW &&
-		    memcmp(a->bytes + a_offset + at, b->bytes + b_offset + at, SIM_SECTOR_BYTES))
-			return false;
-	}
 	return true;
 }
 
 SIM_WIDE bool media_holds(const struct sim_media *media, uint64_t offset, const void *buf,
 			  uint64_t length)
 {
-	const struct sim_sector *sector = media->sectors + offset / SIM_SECTOR_BYTES;
+	uint64_t sector = offset / SIM_SECTOR_BYTES, end = sector + length / SIM_SECTOR_BYTES;
 	const uint64_t *words = buf;
 
-	for (uint64_t at = 0; at < length; at += SIM_SECTOR_BYTES, words += SECTOR_WORDS) {
-		struct sim_sector seen = look(words);
+	for (; sector < end; sector++, words += SECTOR_WORDS) {
+		struct sim_run seen;
+		enum sim_sector_kind kind = look(words, &seen);
 
-		if (!sector_equal(sector++, &seen))
-			return false;
-		if (seen.kind == SECTOR_RAW &&
-		    memcmp(media->bytes + offset + at, words, SIM_SECTOR_BYTES))
+		if (media->kinds[sector] != kind ||
+		    !sector_equal(kind, &media->runs[sector],
+				  media->bytes + sector * SIM_SECTOR_BYTES, &seen, words))
 			return false;
 	}
 	return true;
@@ -142,26 +158,27 @@ SIM_WIDE bool media_holds(const struct sim_media *media, uint64_t offset, const 
 
 uint64_t media_word(const struct sim_media *media, uint64_t offset)
 {
-	const struct sim_sector *sector = &media->sectors[offset / SIM_SECTOR_BYTES];
+	uint64_t sector = offset / SIM_SECTOR_BYTES;
 
-	return sector->kind == SECTOR_RAW ? *(const uint64_t *)(const void *)(media->bytes + offset)
-					  : sector->first;
+	if (media->kinds[sector] == SECTOR_RAW)
+		return *(const uint64_t *)(const void *)(media->bytes + offset);
+	return media->kinds[sector] == SECTOR_RUN ? media->runs[sector].first : 0;
 }
 
 bool media_pattern(const struct sim_media *media, uint64_t offset, uint32_t block_bytes,
 		   uint64_t block, enum sim_value *value, uint64_t *id)
 {
-	const struct sim_sector *sector = &media->sectors[offset / SIM_SECTOR_BYTES];
+	const uint8_t *kinds = media->kinds + offset / SIM_SECTOR_BYTES;
+	const struct sim_run *run = media->runs + offset / SIM_SECTOR_BYTES;
 	uint64_t count = block_bytes / SIM_SECTOR_BYTES, base;
 
 	*id = media_word(media, offset);
 	*value = *id ? SIM_DATA : SIM_ZERO;
-	base = *id ? pattern_base(*id, block) : 0;
-	for (uint64_t i = 0; i < count; i++, sector++, base += SECTOR_WORDS) {
-		if (sector->kind != (*id ? SECTOR_RUN : SECTOR_ZERO))
+	if (!*id)
+		return zeroes(kinds, count) == count;
+	base = pattern_base(*id, block);
+	for (uint64_t i = 0; i < count; i++, run++, base += SECTOR_WORDS)
+		if (kinds[i] != SECTOR_RUN || run->base != base || (i && run->first != base))
 			return false;
-		if (*id && (sector->base != base || (i && sector->first != base)))
-			return false;
-	}
 	return true;
 }

@@ -21,13 +21,14 @@ enum sim_sector_kind {
 	SECTOR_RAW, /* in the media's bytes */
 };
 
-struct sim_sector {
+struct sim_run {
 	uint64_t first, base;
-	enum sim_sector_kind kind;
 };
 
+/* Three tables of the same sectors; the kinds are apart, so that many zeroes fit into a cache. */
 struct sim_media {
-	struct sim_sector *sectors;
+	uint8_t *kinds; /* enum sim_sector_kind */
+	struct sim_run *runs; /* of the runs */
 	uint8_t *bytes; /* of the raw ones */
 };
 

@@ -176,7 +176,7 @@ static void check_flushed(const struct sim_volume *v, const struct sim_volume *r
 
 static struct sim_volume *volume_of_page(struct sim_node *node, uint64_t offset)
 {
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
 
 		if (v->used && v->alive && v->mapped && check_intent_offset(v) == offset)

@@ -116,7 +116,7 @@ static struct sim_volume *some_volume(struct sim_node *node)
 	unsigned count = 0;
 
 	check_map(node);
-	for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++) {
+	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
 		/* Those that are mirrored are worth more visits. */
 		unsigned weight = v->status.association == ASSOCIATION_NONE ? 1 : 4;
@@ -234,7 +234,7 @@ void sim_operator_mend(struct sim_world *world)
 		sim_heap_enter(&node->heap);
 		engine_tick(node->engine, world->now_ns);
 		check_map(node);
-		for (unsigned i = 0; i < SIM_VOLUMES_MAX; i++)
+		for (unsigned i = 0; i < node->volume_count; i++)
 			if (node->volumes[i].used && node->volumes[i].alive &&
 			    node->volumes[i].mapped)
 				mend(node, &node->volumes[i]);

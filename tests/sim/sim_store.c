@@ -203,6 +203,17 @@ static void submit(struct store *base, struct store_op *op)
 	sim_point_store(world, store->node, store->index, op, SIM_POINT_MIDDLE);
 }
 
+/* These sectors were written, as number @seq; 0 = they are durable. */
+static void written(struct sim_disk *disk, uint64_t offset, uint64_t length, uint64_t seq)
+{
+	uint64_t first = offset / SIM_SECTOR_BYTES, end = first + length / SIM_SECTOR_BYTES;
+
+	assert(seq < SIM_LOST);
+	for (uint64_t i = first; i < end; i++)
+		disk->written_seq[i] = (uint32_t)seq;
+	touch(disk, offset, length);
+}
+
 /* Which bytes a power cut may take, and which it no longer may. */
 static void remember_cache(struct sim_store *store, const struct sim_op *flight)
 {
@@ -215,9 +226,7 @@ static void remember_cache(struct sim_store *store, const struct sim_op *flight)
 		disk->flushed_seq = max_u64(disk->flushed_seq, flight->seq);
 	if (op->code == STORE_READ || op->code == STORE_FLUSH)
 		return;
-	for (uint64_t at = op->offset; at < op->offset + op->length; at += SIM_SECTOR_BYTES)
-		disk->written_seq[at / SIM_SECTOR_BYTES] = seq;
-	touch(disk, op->offset, op->length);
+	written(disk, op->offset, op->length, seq);
 }
 
 static void finish(struct sim_store *store, struct sim_op *flight)
@@ -307,9 +316,9 @@ static void crash_block(struct sim_store *store, const struct sim_op *flight, ui
 	else if (from >= flight->early_bytes)
 		return;
 	if (disk->geometry.volatile_cache)
-		for (uint64_t s = 0; s < bytes; s += SIM_SECTOR_BYTES)
-			disk->written_seq[(at + s) / SIM_SECTOR_BYTES] = store->world->seq;
-	touch(disk, at, bytes);
+		written(disk, at, bytes, store->world->seq);
+	else
+		touch(disk, at, bytes);
 }
 
 static void lose_cache(struct sim_store *store)

@@ -22,7 +22,7 @@
 struct sim_world;
 
 /* written_seq of a sector that a power cut has taken, or might have. */
-#define SIM_LOST UINT64_MAX
+#define SIM_LOST UINT32_MAX
 
 struct sim_disk {
 	struct sim_media media; /* SIM_DISK_BYTES_MAX, mapped once per process */
@@ -30,7 +30,7 @@ struct sim_disk {
 	bool loses; /* a power cut may come: @durable is kept */
 	uint8_t touched[SIM_DISK_BYTES_MAX / SIM_PAGE_BYTES];
 	/* Of each sector: its last write that was not FUA; 0 = durable. */
-	uint64_t written_seq[SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES];
+	uint32_t written_seq[SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES];
 	/* Cannot be read until it is written, while there are faults. */
 	uint8_t bad[SIM_DISK_BYTES_MAX / SIM_PAGE_BYTES];
 	unsigned bad_count;

@@ -42,12 +42,15 @@ uint64_t sim_oldest_seq(const struct sim_world *world)
 {
 	uint64_t oldest = world->seq;
 
-	for (unsigned i = 0; i < SIM_NODES * SIM_REQUESTS_MAX; i++) {
-		const struct sim_request *request =
-			&world->node[i / SIM_REQUESTS_MAX].requests[i % SIM_REQUESTS_MAX];
+	for (unsigned n = 0; n < SIM_NODES; n++) {
+		const struct sim_request *request = world->node[n].requests;
 
-		if (request->open)
+		for (unsigned left = world->node[n].requests_open; left; request++) {
+			if (!request->open)
+				continue;
 			oldest = min_u64(oldest, request->seq);
+			left--;
+		}
 	}
 	return oldest;
 }

@@ -217,6 +217,10 @@ struct sim_node {
 	uint8_t pages[SIM_ARENA_BYTES / SIM_PAGE_BYTES];
 	struct sim_request requests[SIM_REQUESTS_MAX];
 	struct sim_volume volumes[SIM_VOLUMES_MAX];
+	unsigned volume_count; /* the places from here on have never been used */
+	/* Those that its engine had when it was asked last, in its order; sim_map.c. */
+	struct sim_volume *mapped[SIM_VOLUMES_MAX];
+	unsigned mapped_count;
 	struct sim_job jobs[SIM_JOBS_MAX];
 	struct sim_dial dials[SIM_DIALS_MAX];
 	struct sim_opening openings[SIM_OPENS_MAX];
