@@ -8,7 +8,8 @@ import time
 
 from common import Broken, NODES, other
 
-RETRY_S = 0.1
+# A promotion that was refused is asked again when something has changed, or after this.
+RETRY_S = 2
 
 
 def hold(world, longest_s=None):
@@ -29,21 +30,16 @@ def kill_engine(world, node=None):
     world.count("engine killed")
 
 
-def restart(world, *nodes):
-    for node in nodes:
-        world.start(node)
-
-
 def crash(world):
     """An engine is killed; sometimes again while it comes back."""
     node = world.rng.choice(NODES)
     kill_engine(world, node)
     hold(world)
-    restart(world, node)
+    world.start(node)
     if world.rng.random() < 0.3:
         hold(world, 0.3)
         kill_engine(world, node)
-        restart(world, node)
+        world.start(node)
 
 
 def crash_both(world):
@@ -51,7 +47,7 @@ def crash_both(world):
     for node in order:
         kill_engine(world, node)
     hold(world)
-    restart(world, *world.rng.sample(NODES, 2))
+    world.start(*world.rng.sample(NODES, 2))
 
 
 def crash_in_turn(world):
@@ -59,7 +55,7 @@ def crash_in_turn(world):
     first = world.rng.choice(NODES)
     kill_engine(world, first)
     hold(world)
-    restart(world, first)
+    world.start(first)
     hold(world, 0.2)
     kill_engine(world, world.rng.choice(NODES))
 
@@ -81,7 +77,7 @@ def crash_with_clients(world):
             world.count("client killed")
     kill_engine(world, node)
     hold(world)
-    restart(world, node)
+    world.start(node)
     world.start_writers()
 
 
@@ -125,6 +121,7 @@ def promote(world, v, node):
     end = time.monotonic() + 3 * world.cluster.peer_timeout_s + 10
     lost = 0
     while True:
+        seen = world.cluster.changes.count
         answer, why = world.cluster.ask(node, command="promote", volume=v.name)
         if answer:
             world.count("promoted")
@@ -136,10 +133,10 @@ def promote(world, v, node):
         lost += "before it agreed" in why
         if time.monotonic() > end and not ("before it agreed" in why and lost <= 3):
             raise Broken("%s could not be promoted at %s: %s" % (v.name, node, why))
-        time.sleep(RETRY_S)
+        world.cluster.changes.await_next(seen, RETRY_S)
 
 
-def takeover(world):
+def takeover(world, how=None):
     """The other side is promoted while the primary is dead, asleep or cut off."""
     free = [v for v in world.volumes if not v.fork and not v.broken and world.up(v.primary) and
             world.up(other(v.primary))]
@@ -147,7 +144,7 @@ def takeover(world):
         return
     v = world.rng.choice(free)
     old, new = v.primary, other(v.primary)
-    how = world.rng.choice(world.cluster.takeovers)
+    how = how or world.rng.choice(world.cluster.takeovers)
     mark = v.mark()
     if how == "cut off":
         v.open_fork(True, mark)
@@ -158,7 +155,7 @@ def takeover(world):
         world.count("engine paused")
         v.open_fork(False, mark)
     elif how == "without power":
-        v.open_fork(False, mark)
+        v.open_fork(True, mark)  # it goes on until its power is gone
         lose_power(world, old)
     else:
         if how != "killed":
@@ -191,16 +188,20 @@ def lose_power(world, *nodes):
             v.lost_power(node)
 
 
+def takeover_from_powerless(world):
+    takeover(world, "without power")
+
+
 def power_cut(world):
     node = world.rng.choice(NODES)
     lose_power(world, node)
     hold(world)
-    restart(world, node)
+    world.start(node)
 
 
 def power_cut_both(world):
     lose_power(world, *world.rng.sample(NODES, 2))
-    restart(world, *world.rng.sample(NODES, 2))
+    world.start(*world.rng.sample(NODES, 2))
 
 
 def bad_wire(world):
@@ -260,12 +261,12 @@ def switch_over(world):
         world.say("%s is not demoted: %s" % (v.name, why))
         return
     new = other(v.primary)
+    if world.cluster.volumes(v.primary)[v.name]["mirror"] != "synced":
+        new = v.primary  # it has lost its peer meanwhile: only who may have gone on alone has everything
     answer, why = world.cluster.ask(new, command="promote", volume=v.name)
     if not answer and "lacks writes" in why and v.may_fail:
-        # A device failed meanwhile: only who went on alone has everything.
-        new = v.primary
-        answer, why = world.cluster.ask(new, command="promote", volume=v.name)
-    if not answer:
+        new = v.primary  # a device failed meanwhile
+    if not answer and not promote(world, v, new):
         raise Broken("%s was demoted at %s, and cannot be promoted at %s: %s" %
                      (v.name, v.primary, new, why))
     if new != v.primary:
@@ -316,7 +317,20 @@ COMMON = (crash, crash, crash_both, crash_in_turn, kill_clients, crash_with_clie
           partition, partition, flap, takeover, takeover, switch_over, break_and_resume, expand,
           verify)
 NATIVE = COMMON + (bad_blocks, bad_blocks, dead_disk)
-# The lab's rounds are long: each begins with one of these.
-LAB_FIRST = (power_cut, power_cut, power_cut_both, takeover, flap)
-LAB = (crash, crash_both, crash_in_turn, kill_clients, crash_with_clients, pause, partition, flap,
-       takeover, switch_over, break_and_resume, expand, verify, bad_wire)
+
+
+def draw_native(rng):
+    return rng.choices(NATIVE, k=rng.randint(1, 3))
+
+
+# The lab's rounds are long: each has something of the power, the wire and the processes.
+LAB_POWER = (power_cut, power_cut_both, takeover_from_powerless)
+LAB_PROCESSES = (crash, crash_both, crash_in_turn, kill_clients, crash_with_clients)
+LAB_OTHER = (pause, partition, bad_wire, takeover, switch_over, break_and_resume, expand, verify)
+
+
+def draw_lab(rng):
+    drawn = [flap] + [rng.choice(menu) for menu in (LAB_POWER, LAB_PROCESSES, LAB_PROCESSES)]
+    drawn += rng.choices(LAB_OTHER, k=rng.randint(0, 1))
+    rng.shuffle(drawn)
+    return drawn

@@ -5,39 +5,89 @@ import os
 import re
 import shutil
 import subprocess
-import time
+import threading
 
 import faults
-from common import Broken, NODES, other
+from common import Broken, Changes, NODES, other
 
-PEER_TIMEOUT_MS = 8000
-POLL_S = 0.02
+PEER_TIMEOUT_MS = 6000
+
+
+class Machine:
+    """A boot of a node: what guest.py there is told, and what it says."""
+
+    def __init__(self, lab, node, boot):
+        self.node, self.changes = node, lab.changes
+        self.condition = threading.Condition()
+        self.ids, self.replies, self.gone = 0, {}, False
+        path = "%s/%%s-%s-%d" % (lab.share, node, boot)
+        self.commands = open(path % "commands", "a")
+        open(path % "said", "w").close()
+        lab.call("exec", "--quiet", "--node", node, "--env", "LS_BUILD=" + lab.build, "--",
+                 "bash", "-c", 'exec setsid -f "$@" </dev/null >/dev/null 2>"$0"',
+                 path % "trouble", "python3", lab.top + "/tests/torture/guest.py", lab.share,
+                 str(boot))
+        # It ends with the machine.
+        with open("%s/%s/qemu.pid" % (lab.folder, node)) as f:
+            pid = f.read().split()[0]
+        self.tail = subprocess.Popen(["tail", "-n", "+1", "--pid", pid, "-f", path % "said"],
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self.tail.stdout:
+            said = json.loads(line)
+            if "id" not in said:
+                self.changes.note()
+                continue
+            with self.condition:
+                self.replies[said["id"]] = said
+                self.condition.notify_all()
+        with self.condition:
+            self.gone = True
+            self.condition.notify_all()
+
+    def end(self):
+        self.tail.kill()
+        self.tail.wait()
+        self.commands.close()
+
+    def tell(self, verb, *words):
+        """Begins a command; its number, for hear()."""
+        self.ids += 1
+        print(json.dumps({"id": self.ids, "verb": verb, "words": words}), file=self.commands,
+              flush=True)
+        return self.ids
+
+    def hear(self, number, limit_s):
+        """(was it done, what it gave or why it was not)."""
+        with self.condition:
+            self.condition.wait_for(lambda: number in self.replies or self.gone, limit_s)
+            reply = self.replies.pop(number, None)
+        if not reply:
+            raise Broken("node %s %s" % (self.node, "died, see its console.log" if self.gone else
+                                         "did not answer within %d s" % limit_s))
+        return reply["ok"], reply["said"]
 
 
 class Writer:
     def __init__(self, node, ledger):
         self.node, self.ledger = node, ledger
 
-    def status(self):
-        """None: it runs, or died with its machine."""
-        try:
-            with open(self.ledger + ".status") as f:
-                return int(f.read() or 0)
-        except FileNotFoundError:
-            return None
-
 
 class Lab:
     kind = "lab"
-    volume_mib = 8
-    # Of World.settle(): all of it, the load beside it, from one look to the next.
-    settle_limit_s, patience_s, look_s = 300, 10, 1
+    volume_mib = 4
+    # Of World.settle(): all of it, the load beside it, from one look to the next when no engine says
+    # that something has changed.
+    settle_limit_s, patience_s, look_s = 300, 5, 3
     peer_timeout_s = PEER_TIMEOUT_MS / 1000
-    longest_s = 2.0
-    first_faults, faults = faults.LAB_FIRST, faults.LAB
+    longest_s = 1.5
+    draw = staticmethod(faults.draw_lab)
     rates = (50, 200, 500)
     wire_faults = ("cut",)
-    takeovers = ("killed", "paused", "cut off", "without power", "without power")
+    takeovers = ("killed", "paused", "cut off")
+    switches = ("--nodes", "2", "--volatile", "--memory", "640")
 
     def __init__(self, work, build):
         self.work, self.build = work, build
@@ -47,29 +97,27 @@ class Lab:
         self.folder = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
                                    "lockstep-lab", "labs", self.name)
         self.boots = 0
-        self.agent = {}  # node -> the job that does our commands there
-        self.commands = {}
-        self.ids = 0
+        self.changes = Changes()
+        self.machine = {}  # those with power
         self.engines = set()
-        self.silent = set()  # with no power
 
     def ledgers(self, work):
         os.makedirs(self.share, exist_ok=True)
         return self.share
 
-    def _lab(self, *words, **options):
+    def call(self, *words):
         done = subprocess.run([self.top + "/tools/lab", words[0], "--name", self.name, *words[1:]],
-                              capture_output=True, text=True, **options)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
             raise Broken("tools/lab %s: %s" % (" ".join(words), done.stderr.strip()))
 
     def up(self):
-        self._lab("up", "--nodes", "2", "--fresh", "--disk-size", "96M", "--lba", "4096",
-                  "--volatile", "--memory", "640", "--share", self.share)
+        self.call("up", *self.switches, "--fresh", "--disk-size", "96M", "--lba", "4096",
+                  "--share", self.share)
         for node in NODES:
-            self._start_agent(node)
+            self._meet(node)
+        self.start(*NODES)
         for node in NODES:
-            self.start(node)
             self.lockstep(node, "pool", "create", "pool-" + node, "/dev/nvme0n1", "--force")
         self.lockstep("a", "key", "create", self.share + "/key")
         for node in NODES:
@@ -79,148 +127,119 @@ class Lab:
                           self.share + "/key")
 
     def down(self):
-        for agent in self.agent.values():
-            agent.kill()
-            agent.wait()
-        self.agent.clear()
+        for machine in self.machine.values():
+            machine.end()
+        self.machine.clear()
         if os.path.exists(self.folder):
             for command in ("down", "remove"):
                 subprocess.run([self.top + "/tools/lab", command, "--name", self.name],
                                capture_output=True)
 
-    # --- commands to guest.sh
+    # --- the machines
 
-    def _start_agent(self, node):
+    def _meet(self, node):
         self.boots += 1
-        path = "%s/commands-%s-%d" % (self.share, node, self.boots)
-        self.commands[node] = open(path, "a")
-        self.agent[node] = subprocess.Popen(
-            [self.top + "/tools/lab", "exec", "--quiet", "--name", self.name, "--node", node,
-             "--timeout", "0", "--env", "LS_BUILD=" + self.build, "--",
-             self.top + "/tests/torture/guest.sh", self.share, str(self.boots)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        if not self.agent[node].stdout.readline():
-            raise Broken("guest.sh did not start at " + node)
+        self.machine[node] = Machine(self, node, self.boots)
 
-    def _tell(self, node, *words):
-        """Begins a command; its name, for _hear()."""
-        self.ids += 1
-        print(self.ids, *words, file=self.commands[node], flush=True)
-        return "%s/%d.reply" % (self.share, self.ids)
+    def _power_on(self, *nodes):
+        # The wire of b ends in a.
+        silent = [n for n in NODES if n not in self.machine and (n in nodes or n == "a")]
+        if len(silent) == 2:
+            self.call("up", *self.switches, "--share", self.share)
+        elif silent:
+            self.call("up", "--node", silent[0])
+        for node in silent:
+            self._meet(node)
 
-    def _hear(self, reply, limit_s):
-        """(exit status, what it printed)."""
-        end = time.monotonic() + limit_s
-        while not os.path.exists(reply):
-            if time.monotonic() > end:
-                raise Broken("a machine did not answer within %d s (%s)" % (limit_s, reply))
-            time.sleep(POLL_S)
-        with open(reply) as f:
-            lines = f.read().rstrip("\n").split("\n")
-        os.unlink(reply)
-        return int(lines[-1]), "\n".join(lines[:-1])
+    def power_cut(self, *nodes):
+        for node in nodes:
+            self.call("power-cut", node)
+            self.machine.pop(node).end()
+            self.engines.discard(node)
 
-    def _do(self, node, *words, limit_s=180):
-        return self._hear(self._tell(node, *words), limit_s)
-
-    def _must(self, node, *words):
-        status, said = self._do(node, *words)
-        if status:
-            raise Broken("%s at %s: status %d, %s" % (" ".join(words), node, status, said))
+    def _must(self, node, *words, limit_s=180):
+        machine = self.machine[node]
+        done, said = machine.hear(machine.tell(*words), limit_s)
+        if not done:
+            raise Broken("%s at %s: %s" % (" ".join(str(w) for w in words), node, said))
         return said
 
     # --- the engine of a node
 
-    def _power_on(self, node):
-        # The wire of b ends in a.
-        for one in ("a", node):
-            if one in self.silent:
-                self._lab("up", "--node", one)
-                self.silent.discard(one)
-                self._start_agent(one)
-
-    def start(self, node):
-        if node in self.silent:
-            self._power_on(node)
-        self._must(node, "start", str(PEER_TIMEOUT_MS))
-        self.engines.add(node)
+    def start(self, *nodes):
+        self._power_on(*nodes)
+        options = ["--peer-timeout-ms", str(PEER_TIMEOUT_MS)]
+        begun = [(self.machine[node], self.machine[node].tell("start", options))
+                 for node in nodes]
+        for node, (machine, number) in zip(nodes, begun):
+            done, said = machine.hear(number, 180)
+            if not done:
+                raise Broken("start at %s: %s" % (node, said))
+            self.engines.add(node)
 
     def runs(self, node):
         return node in self.engines
 
     def kill(self, node):
-        self._must(node, "alive")
         self._must(node, "kill")
         self.engines.discard(node)
 
     def pause(self, node):
-        self._must(node, "signal", "STOP")
+        self._must(node, "signal", "SIGSTOP")
 
     def go_on(self, node):
-        self._must(node, "signal", "CONT")
+        self._must(node, "signal", "SIGCONT")
 
     def assert_alive(self):
         for node in self.engines:
             self._must(node, "alive")
 
-    def power_cut(self, *nodes):
-        for node in nodes:
-            self._lab("power-cut", node)
-            self.agent.pop(node).kill()
-            self.engines.discard(node)
-            self.silent.add(node)
-
     # --- what an administrator says
 
-    def ask(self, node, limit_s=120, command="", volume="", keep=None, size=None,
-            wait=True):
+    def ask(self, node, limit_s=120, **request):
         """(answer, "") or (None, why not)."""
-        words = ["verify", volume, "--stop"] if command == "verify-stop" else [command, volume]
-        if keep:
-            words += ["--keep", keep]
-        if not wait:
-            words.append("--no-wait")
-        if size:
-            words.append(str(size))
-        status, said = self._do(node, "lockstep", str(limit_s), *words, limit_s=limit_s + 60)
-        return (json.loads(said), "") if status == 0 else (None, said or "status %d" % status)
+        return self._must(node, "ask", limit_s, request, limit_s=limit_s + 60)
 
     def lockstep(self, node, *words):
-        self._must(node, "lockstep", "120", *words)
+        self._must(node, "lockstep", words)
+
+    def all_volumes(self):
+        begun = [(node, self.machine[node].tell("ask", 60, {"command": "volume-list"}))
+                 for node in NODES]
+        return {node: self._listed(node, number) for node, number in begun}
 
     def volumes(self, node):
-        found = json.loads(self._must(node, "lockstep", "60", "volume", "list"))
-        return {v["name"]: v for v in found["volumes"]}
+        return self._listed(node, self.machine[node].tell("ask", 60, {"command": "volume-list"}))
+
+    def _listed(self, node, number):
+        done, said = self.machine[node].hear(number, 120)
+        if not done or not said[0]:
+            raise Broken("volume list at %s: %s" % (node, said))
+        return {v["name"]: v for v in said[0]["volumes"]}
 
     # --- clients
 
     def start_writer(self, node, words, ledger):
-        self._must(node, "writer", ledger, *words)
+        self._must(node, "writer", ledger, words)
         return Writer(node, ledger)
 
     def kill_writer(self, writer):
-        status = writer.status()
-        if status is None:
-            self._must(writer.node, "end-writer", writer.ledger, "KILL")
-        return status
+        """Its exit status, when it had ended by itself."""
+        return self._must(writer.node, "kill_writer", writer.ledger)
 
     def tell_writer(self, writer):
-        if writer.status() is None:
-            self._tell(writer.node, "tell-writer", writer.ledger)
+        self._must(writer.node, "tell_writer", writer.ledger)
 
     def end_writer(self, writer):
-        self._must(writer.node, "end-writer", writer.ledger, "TERM")
-        end = time.monotonic() + 30
-        while writer.status() is None and time.monotonic() < end:
-            time.sleep(POLL_S)
-        return writer.status()
+        """Asks it to end; its exit status."""
+        return self._must(writer.node, "end_writer", writer.ledger)
 
     def said(self, writer):
         with open(writer.ledger + ".out") as f:
             return f.read().strip()
 
     def digest(self, node, volume):
-        return self._do(node, "digest", volume)[1].strip()
+        return self._must(node, "digest", volume)
 
     def raw(self, node, volume, sink):
         """From the image behind the device's cache: only what was flushed is there."""
@@ -234,11 +253,11 @@ class Lab:
 
     def wire(self, how):
         words = {"cut": ("down",), "mended": ("clear",)}.get(how, tuple(how.split()))
-        self._lab("link", *words)
+        self.call("link", *words)
 
     def collect_logs(self, where):
         for node in NODES:
-            for name in ("disk0.img", "console.log"):
+            for name in ("disk0.img", "console.log", "console.previous.log", "qemu.log"):
                 path = "%s/%s/%s" % (self.folder, node, name)
                 if os.path.exists(path):
                     shutil.copy(path, "%s/%s.%s" % (where, node, name))

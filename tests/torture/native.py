@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Two daemons of this host, over TCP and files, with a wire between them that can be hurt."""
-import json
 import os
 import re
 import select
 import signal
-import socket
 import subprocess
+import threading
 import time
 
+import control
 import faults
-from common import Broken, NODES, other
+from common import Broken, Changes, NODES, other
 from relay import Relay
 
 PEER_TIMEOUT_MS = 2000
@@ -20,10 +20,11 @@ WRITER_LIMIT_S = 30
 class Native:
     kind = "native"
     volume_mib = 16
-    # Of World.settle(): all of it, the load beside it, from one look to the next.
-    settle_limit_s, patience_s, look_s = 120, 6, 0.2
+    # Of World.settle(): all of it, the load beside it, from one look to the next when no engine says
+    # that something has changed.
+    settle_limit_s, patience_s, look_s = 120, 6, 1
     peer_timeout_s = PEER_TIMEOUT_MS / 1000
-    first_faults, faults = (), faults.NATIVE
+    draw = staticmethod(faults.draw_native)
     rates = (0, 500, 1000, 3000)  # of a writer, requests a second; 0: no limit
     # For how long a fault lasts, and the load runs between two, at most.
     longest_s = 1.0
@@ -33,6 +34,7 @@ class Native:
         self.daemon = {}
         self.clients = []  # that may run still
         self.uri = {}
+        self.changes = Changes()
         self.relay = {node: Relay() for node in NODES}  # by who dials
 
     def _dir(self, node):
@@ -86,7 +88,11 @@ class Native:
 
     # --- the engine of a node
 
-    def start(self, node):
+    def start(self, *nodes):
+        for node in nodes:
+            self._start(node)
+
+    def _start(self, node):
         folder = self._dir(node)
         with open(folder + "/log", "ab") as log:
             daemon = subprocess.Popen(
@@ -105,6 +111,8 @@ class Native:
             if not line:
                 raise Broken(f"the engine of {node} ended while it started")
         self.uri[node] = re.search(r"tcp://[^ )]+", line)[0]
+        threading.Thread(target=control.follow_states, daemon=True,
+                         args=(self._control(node), self.changes.note)).start()
 
     def runs(self, node):
         return node in self.daemon
@@ -129,24 +137,19 @@ class Native:
 
     # --- what an administrator says
 
+    def _control(self, node):
+        return self._dir(node) + "/run/control.sock"
+
     def ask(self, node, limit_s=60, **request):
         """(answer, "") or (None, why not)."""
-        try:
-            with socket.socket(socket.AF_UNIX) as s:
-                s.settimeout(limit_s)
-                s.connect(self._dir(node) + "/run/control.sock")
-                s.sendall((json.dumps(request) + "\n").encode())
-                for line in s.makefile():
-                    answer = json.loads(line)
-                    if "ok" in answer:
-                        return (answer, "") if answer["ok"] else (None, answer["error"])
-        except (OSError, ValueError) as e:
-            return None, str(e)
-        return None, "no answer"
+        return control.ask(self._control(node), limit_s, request)
 
     def lockstep(self, node, *words):
         subprocess.run([self.build + "/tools/lockstep/lockstep", "--run", self._dir(node) + "/run",
                         *words], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+    def all_volumes(self):
+        return {node: self.volumes(node) for node in NODES}
 
     def volumes(self, node):
         answer, why = self.ask(node, command="volume-list", limit_s=15)

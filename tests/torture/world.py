@@ -8,7 +8,7 @@ from volume import Volume
 
 # Home of each volume and its policy: both nodes are primaries, one volume is fail-closed.
 VOLUMES = (("a", "fail-open"), ("b", "fail-open"), ("a", "fail-closed"))
-DRAIN_LIMIT_S = 30
+DRAIN_LIMIT_S, DRAIN_LOOK_S = 30, 0.2
 
 
 def in_order(at):
@@ -45,9 +45,10 @@ class World:
             self.go_on(node)
         self.cluster.kill(node)
 
-    def start(self, node):
-        if not self.cluster.runs(node):
-            self.cluster.start(node)
+    def start(self, *nodes):
+        down = [node for node in nodes if not self.cluster.runs(node)]
+        if down:
+            self.cluster.start(*down)
 
     def pause(self, node):
         self.cluster.pause(node)
@@ -84,15 +85,14 @@ class World:
         self.set_wire("mended")
         for node in list(self.spoilt):
             self.spoil(node, [])
-        for node in NODES:
-            if node in self.paused:
-                self.go_on(node)
-            self.start(node)
+        for node in list(self.paused):
+            self.go_on(node)
+        self.start(*NODES)
 
     # --- back in order
 
     def look(self):
-        self.status = {node: self.cluster.volumes(node) for node in NODES}
+        self.status = self.cluster.all_volumes()
 
     def settle(self):
         """Until all volumes are in sync; resolves split brains as an operator does."""
@@ -102,6 +102,7 @@ class World:
         left = list(self.volumes)
         patient = True
         while left:
+            seen = self.cluster.changes.count
             self.look()
             for v in list(left):
                 at = {node: self.status[node][v.name] for node in NODES}
@@ -120,7 +121,8 @@ class World:
                 raise Broken("not in sync within %d s: %s" % (took, "; ".join(
                     "%s is %s %s at %s (%s)" % (v.name, s["role"], s["mirror"], n, s["last_error"])
                     for v in left for n in NODES for s in [self.status[n][v.name]])))
-            time.sleep(self.cluster.look_s)
+            if left:
+                self.cluster.changes.await_next(seen, self.cluster.look_s)
         self.dubious.clear()
         self.cluster.assert_alive()
 
@@ -165,7 +167,8 @@ class World:
                 return
             if time.monotonic() > end:
                 raise Broken("dirty for %d s without a writer: %s" % (DRAIN_LIMIT_S, "; ".join(left)))
-            time.sleep(self.cluster.look_s)
+            # An engine tells nobody that a region became clean.
+            time.sleep(DRAIN_LOOK_S)
 
     def check(self, round_dir):
         os.makedirs(round_dir, exist_ok=True)
