@@ -264,6 +264,7 @@ struct volume_op {
 	struct job *job;
 	struct volume *volume;
 	struct leg leg;
+	bool zeroed;
 	struct pool_commit commit;
 };
 
@@ -282,6 +283,7 @@ static void volume_created_admin(struct pool_commit *commit, enum ls_status stat
 		return;
 	}
 	v->ready = true;
+	v->blank = op->zeroed;
 	tell_volume(op->engine, v, "created", "by the operator");
 	free(op);
 	job_done(job, 0, "volume '%s' is ready: %llu MiB in pool '%s'", v->record.name,
@@ -319,6 +321,7 @@ static void volume_zeroed_admin(struct leg *leg)
 		return;
 	}
 	if (status == LS_OK) {
+		op->zeroed = true;
 		volume_record_it(op);
 		return;
 	}

@@ -469,7 +469,10 @@ static void piece_fly(struct piece *p)
 		.region = p->region,
 		.done = local_done,
 	};
-	p->volume->changing += p->ranged;
+	if (p->ranged) {
+		p->volume->changing++;
+		p->volume->blank = MUTANT(BLANK_KEPT) && p->volume->blank;
+	}
 	leg_start(&p->local, &p->volume->record, p->volume->pool->stores);
 }
 

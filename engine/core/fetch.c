@@ -148,6 +148,7 @@ static void write_back(struct fetch_unit *u)
 		.done = written_back,
 	};
 	v->changing++;
+	v->blank = false;
 	leg_start(&u->leg, &v->record, v->pool->stores);
 }
 

@@ -44,6 +44,8 @@ struct volume {
 	uint64_t size_bytes;
 
 	struct range_set ranges;
+	/* Zeroed when it was created, and not written since; known while the engine runs. */
+	bool blank;
 	uint32_t changing; /* pieces of clients that the local device is changing blocks for */
 	struct map map;
 	struct sumlog sums; /* of what was written to both replicas of late */

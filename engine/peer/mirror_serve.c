@@ -208,6 +208,7 @@ static void begun(struct mirror *m, enum ls_status status)
 
 	if (status == LS_OK && still_up(m, c) && m->step == STEP_EXPECT_BEGIN) {
 		m->step = STEP_TARGET;
+		v->blank = false;
 		m->wish = WISH_NONE;
 		v->yields = false;
 		v->channels[0] = c;

@@ -262,6 +262,7 @@ struct copy_unit {
 	struct call call;
 	uint8_t *buf, *sums;
 	uint64_t offset, length;
+	uint64_t cost; /* bytes that the pace counts it for */
 	uint64_t mask; /* the parts of CHECK_BYTES that differ at the target */
 	uint64_t run_at, run_bytes; /* what is being sent of it */
 	uint64_t began_ns, read_ns; /* the local read began, ended */

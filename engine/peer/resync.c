@@ -7,6 +7,9 @@
  * read, compared and copied under its range (I2), so a write is either before the chunk's
  * read or behind its arrival at the target.
  *
+ * A blank source (zeroed when it was made, not written since) is not read: its target is told to
+ * write zeroes, by the region.
+ *
  * A chunk that one of the devices fails is left out, its region stays dirty, and the rest is
  * copied; then, and after BAD_CHUNKS_MAX of them, the copy pauses and tries them again later.
  * Meanwhile writes go to both replicas as before.
@@ -129,7 +132,7 @@ static void unit_end(struct copy_unit *u, enum ls_status status)
 
 	u->busy = false;
 	m->engine->units_busy--;
-	pace_end(&m->engine->pace, now, u->length, u->read_ns - u->began_ns, now - u->read_ns);
+	pace_end(&m->engine->pace, now, u->cost, u->read_ns - u->began_ns, now - u->read_ns);
 	range_release(&v->ranges, &u->range);
 	if (current(u) && (status == LS_LOCAL_IO || status == LS_PEER_IO))
 		chunk_failed(m, region, u->offset, status);
@@ -285,11 +288,38 @@ static void unit_read(struct leg *leg)
 		unit_call(u, check_send, unit_checked);
 }
 
+/* Under its range nobody writes here: what is blank now stays so until the target has it. */
+static void send_blank(struct copy_unit *u)
+{
+	u->zeroes = true;
+	u->run_at = 0;
+	u->mask = UINT64_MAX;
+	u->run_bytes = u->length;
+	unit_call(u, run_send, unit_written);
+}
+
+/* Somebody has written to the volume since, and this is too long to be read: back to the rest. */
+static void shorten(struct copy_unit *u)
+{
+	struct mirror *m = u->mirror;
+
+	u->length = PIECE_BYTES_MAX;
+	if (current(u))
+		m->resync_at = min_u64(m->resync_at, u->offset + u->length);
+}
+
 static void unit_granted(struct range *range)
 {
 	struct copy_unit *u = CONTAINER_OF(range, struct copy_unit, range);
 	const struct volume *v = u->mirror->volume;
 
+	u->began_ns = u->read_ns = u->mirror->engine->core.now_ns;
+	if (v->blank) {
+		send_blank(u);
+		return;
+	}
+	if (u->length > PIECE_BYTES_MAX)
+		shorten(u);
 	u->leg = (struct leg){
 		.code = LEG_READ,
 		.offset = u->offset,
@@ -298,7 +328,6 @@ static void unit_granted(struct range *range)
 		.region = u->mirror->engine->copy_region,
 		.done = unit_read,
 	};
-	u->began_ns = u->mirror->engine->core.now_ns;
 	leg_start(&u->leg, &v->record, v->pool->stores);
 }
 
@@ -312,7 +341,8 @@ uint8_t *copy_sums(const struct engine *e, size_t i)
 	return copy_buffer(e, COPY_UNITS) + i * 4096;
 }
 
-static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, uint64_t length)
+static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, uint64_t length,
+		       uint64_t cost)
 {
 	struct engine *e = m->engine;
 	struct volume *v = m->volume;
@@ -322,11 +352,12 @@ static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, u
 	u->turn = m->resync_turn;
 	u->busy = true;
 	e->units_busy++;
-	pace_begin(&e->pace, e->core.now_ns, length, hand_limit(m));
+	pace_begin(&e->pace, e->core.now_ns, cost, hand_limit(m));
 	u->buf = copy_buffer(e, i);
 	u->sums = copy_sums(e, i);
 	u->offset = offset;
 	u->length = length;
+	u->cost = cost;
 	m->resync_at = offset + u->length;
 	u->range.granted = unit_granted;
 	/* The mutant's range is one that nobody else takes. */
@@ -465,11 +496,14 @@ static bool next_dirty(const struct mirror *m, uint64_t *at)
 	return next != UINT32_MAX;
 }
 
-/* At most @bytes, within one region and one piece of I/O. */
+/* At most @bytes, within one region and one piece of I/O; blank, as much as a frame may. */
 static uint64_t chunk_length(const struct volume *v, uint64_t at, uint64_t bytes)
 {
-	uint64_t unit = min_u64(PIECE_BYTES_MAX, intent_region_bytes(&v->map.intent));
+	uint64_t region = intent_region_bytes(&v->map.intent);
+	uint64_t unit = min_u64(v->blank ? PIECE_SPAN_MAX : PIECE_BYTES_MAX, region);
 
+	if (v->blank)
+		bytes = unit;
 	return min_u64(bytes, min_u64(unit - at % unit, v->size_bytes - at));
 }
 
@@ -490,7 +524,7 @@ static void copy_more(struct mirror *m)
 		return;
 	while (copying(m) && m->resync_bad_chunks < BAD_CHUNKS_MAX && next_dirty(m, &at)) {
 		struct copy_unit *u = free_unit(e);
-		uint64_t bytes = 0;
+		uint64_t bytes = 0, length;
 
 		if (u)
 			bytes = pace_grant(&e->pace, e->core.now_ns, e->core.flying > 0,
@@ -498,7 +532,8 @@ static void copy_more(struct mirror *m)
 		/* A chunk that ends, or pace.wake_ns, leads here again. */
 		if (!bytes)
 			return;
-		unit_start(m, u, at, chunk_length(m->volume, at, bytes));
+		length = chunk_length(m->volume, at, bytes);
+		unit_start(m, u, at, length, min_u64(length, bytes));
 	}
 	if (e->units_busy)
 		return;
@@ -545,7 +580,7 @@ static void abandon_waiting(struct mirror *m)
 			continue;
 		u->busy = false;
 		e->units_busy--;
-		pace_end(&e->pace, e->core.now_ns, u->length, 0, 0);
+		pace_end(&e->pace, e->core.now_ns, u->cost, 0, 0);
 		range_abandon(&m->volume->ranges, &u->range);
 		e->next_tick_ns = 0;
 	}

@@ -11,8 +11,16 @@ refuses 1 "no volume.*nothing" on a pair nothing --peer b
 refuses 1 "no peer.*nobody|nobody" on a pair vol --peer nobody
 same 0 "$(ask b "volume list" '.volumes | length')" "volumes at b after refusals"
 
+# sent: requests that a has sent to b in this session.
+sent() { ask a "peer list" '.peers[0].link.requests_tx'; }
+
 # The target is made when it is not there, under the name that was asked for.
+before=$(sent)
 on a pair vol --peer b --target copy-of-vol
+# Nobody has written to it: 16 frames that ask for a region of zeroes each, and those around them.
+frames=$(($(sent) - before))
+explain "pairing 16 MiB that were never written took $frames requests"
+((frames >= 16 && frames < 40)) || fail "pairing a blank volume took $frames requests"
 same copy-of-vol "$(volume_field a vol peer_volume)" "the target's name at a"
 same b "$(volume_field a vol peer)" "the peer at a"
 same primary "$(volume_field a vol role)" "role at a"
@@ -32,7 +40,10 @@ on b volume create theirs --size 16M >/dev/null
 on a volume create second --size 16M >/dev/null
 refuses 1 "theirs" on a pair second --peer b --target theirs
 "$ops" "$(socket_of b)" theirs read:0:1M:8 write:1M:4K:9
+# One that was written in part is read, and copied where it is not zeroes.
+"$ops" "$(socket_of a)" second write:3M:1M:2 flush
 on a pair second --peer b
+same 1048576 "$(volume_field a second resync_sent_bytes)" "bytes that were copied"
 legs_equal second
 
 # A target that was left behind while its node was down is nobody's: its former source has another one.
