@@ -14,7 +14,9 @@ if grep -q '^LS_SANITIZE:.*=.' "$build/CMakeCache.txt"; then
 fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-cmake --install "$build" --component lockstep-client --prefix "$folder/first" >/dev/null
+for component in liblockstep0 liblockstep-dev; do
+	cmake --install "$build" --component $component --prefix "$folder/first" >/dev/null
+done
 mv "$folder/first" "$folder/moved"
 pc=$(find "$folder/moved" -name lockstep.pc)
 export PKG_CONFIG_PATH="${pc%/*}"
