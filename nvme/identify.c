@@ -79,6 +79,12 @@ static void read_cache(int fd, const struct nvme_id_ctrl *ctrl, struct nvme_fact
 		 (enabled & 1));
 }
 
+/* QEMU's controller (7.2, and the newest): its cache can be lost, and FUA does nothing. */
+static bool ignores_fua(const struct nvme_facts *facts)
+{
+	return facts->cache_on && strcmp(facts->model, "QEMU NVMe Ctrl") == 0;
+}
+
 static void read_commands(int fd, struct identify_buffers *id, struct nvme_facts *facts)
 {
 	uint16_t oncs = le16toh(id->ctrl.oncs);
@@ -133,6 +139,7 @@ int nvme_facts_read(int fd, const char *path, struct nvme_facts *facts, struct e
 	facts->transfer_max_bytes = pages_bytes(id->ctrl.mdts);
 	facts->atomic_bytes = read_atomics(id, facts->block_bytes);
 	copy_text(facts->model, sizeof(facts->model), id->ctrl.mn, sizeof(id->ctrl.mn));
+	facts->ignores_fua = ignores_fua(facts);
 	copy_text(facts->serial, sizeof(facts->serial), id->ctrl.sn, sizeof(id->ctrl.sn));
 
 free_buffers:

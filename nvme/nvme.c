@@ -18,6 +18,7 @@
 enum nvme_step {
 	STEP_WORK,
 	STEP_WRITE, /* of write zeroes: the device cannot make them */
+	STEP_FLUSH, /* behind a write with FUA: the device ignores that */
 };
 
 static struct nvme_store *nvme_of(const struct store *store)
@@ -130,6 +131,10 @@ static void prepare(struct store *store, struct queue_slot *slot, struct io_urin
 {
 	const struct nvme_store *n = nvme_of(store);
 
+	if (slot->step == STEP_FLUSH) {
+		(void)command_init(n, sqe, nvme_cmd_flush);
+		return;
+	}
 	switch (slot->op->code) {
 	case STORE_READ:
 	case STORE_WRITE:
@@ -178,6 +183,11 @@ static enum queue_verdict complete(struct store *store, struct queue_slot *slot,
 		slot->done_bytes += slot->piece_bytes;
 		if (slot->done_bytes < slot->op->length)
 			return QUEUE_AGAIN;
+	}
+	if (slot->op->flags & STORE_FUA && nvme_of(store)->fua_by_flush &&
+	    slot->step != STEP_FLUSH) {
+		slot->step = STEP_FLUSH;
+		return QUEUE_AGAIN;
 	}
 	return done(slot, LS_OK);
 }

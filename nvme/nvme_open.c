@@ -170,6 +170,7 @@ static void set_geometry(struct nvme_store *n, const struct nvme_path *p,
 	g->io_max_bytes = longest_transfer(facts, device);
 	g->atomic_bytes = (uint32_t)facts->atomic_bytes;
 	g->volatile_cache = facts->cache_on;
+	n->fua_by_flush = facts->ignores_fua;
 	g->can_discard = facts->has_dsm;
 	/* DSM is a hint that the device may ignore, whatever DLFEAT says of deallocated blocks. */
 	g->discard_zeroes = false;
@@ -181,10 +182,11 @@ static void set_geometry(struct nvme_store *n, const struct nvme_path *p,
 	snprintf(g->model, sizeof(g->model), "%s", facts->model);
 	snprintf(g->serial, sizeof(g->serial), "%s", facts->serial);
 	snprintf(g->detail, sizeof(g->detail),
-		 "io_uring passthrough on %s, write cache %s, zeroes by %s", p->generic,
+		 "io_uring passthrough on %s, write cache %s%s, zeroes by %s", p->generic,
 		 !facts->cache_present ? "absent"
 		 : facts->cache_on     ? "on"
 				       : "off",
+		 n->fua_by_flush ? " (FUA by flush)" : "",
 		 n->zero_by_write      ? "writing"
 		 : n->zero_deallocates ? "deallocating"
 				       : "command");

@@ -23,6 +23,7 @@ struct nvme_facts {
 	uint64_t atomic_bytes; /* NAWUPF or AWUPF */
 	bool cache_present; /* VWC */
 	bool cache_on; /* feature 06h */
+	bool ignores_fua; /* takes the bit, and leaves the write in its cache */
 	bool has_write_zeroes; /* ONCS */
 	bool has_dsm;
 	bool deallocate_zeroes; /* DLFEAT: write zeroes may deallocate, and reads as zeroes */
@@ -39,6 +40,7 @@ struct nvme_store {
 	unsigned block_shift;
 	bool zero_by_write; /* no Write Zeroes command */
 	bool zero_deallocates;
+	bool fua_by_flush; /* the device ignores the bit */
 };
 
 extern const struct store_ops nvme_store_ops;
