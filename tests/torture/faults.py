@@ -137,11 +137,11 @@ def promote(world, v, node):
 
 
 def takeover(world, how=None):
-    """The other side is promoted while the primary is dead, asleep or cut off."""
+    """The other side is promoted while the primary is dead, asleep or cut off.  False: it cannot be."""
     free = [v for v in world.volumes if not v.fork and not v.broken and world.up(v.primary) and
             world.up(other(v.primary))]
     if not free or world.wire != "mended":
-        return
+        return False
     v = world.rng.choice(free)
     old, new = v.primary, other(v.primary)
     how = how or world.rng.choice(world.cluster.takeovers)
@@ -174,6 +174,7 @@ def takeover(world, how=None):
         v.join_fork(old, False)
     hold(world)
     world.mend()
+    return True
 
 
 def lose_power(world, *nodes):
@@ -189,7 +190,8 @@ def lose_power(world, *nodes):
 
 
 def takeover_from_powerless(world):
-    takeover(world, "without power")
+    if not takeover(world, "without power"):
+        power_cut(world)
 
 
 def power_cut(world):
@@ -330,7 +332,7 @@ LAB_OTHER = (pause, partition, bad_wire, takeover, switch_over, break_and_resume
 
 
 def draw_lab(rng):
-    drawn = [flap] + [rng.choice(menu) for menu in (LAB_POWER, LAB_PROCESSES, LAB_PROCESSES)]
+    drawn = [flap, rng.choice(LAB_POWER)] + rng.choices(LAB_PROCESSES, k=3)
     drawn += rng.choices(LAB_OTHER, k=rng.randint(0, 1))
     rng.shuffle(drawn)
     return drawn
