@@ -94,14 +94,15 @@ int cmd_config_check(struct cli *cli, int argc, char **argv)
 		rows, parse_check, "[FILE]",
 		"Looks for mistakes in a configuration file of lockstepd "
 		"(default: " CONFIG_PATH_DEFAULT "); needs no daemon."};
-	struct config_file *file = malloc(sizeof(*file));
+	struct config_file *file;
 	struct options options;
 	const char *path = NULL;
 	int rc;
 
+	cli_parse(cli, argc, argv, &args, &path);
+	file = malloc(sizeof(*file));
 	if (!file)
 		return fail("no memory");
-	cli_parse(cli, argc, argv, &args, &path);
 	options_default(&options);
 	config_file_read(file, path ? path : CONFIG_PATH_DEFAULT, path, &options);
 	if (!path)
