@@ -13,6 +13,7 @@
 #include "engine/daemon/daemon.h"
 #include "engine/daemon/door.h"
 #include "engine/daemon/keyfile.h"
+#include "engine/daemon/log.h"
 #include "engine/daemon/shard_internal.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/world.h"
@@ -69,6 +70,7 @@ uint64_t __wrap_fabric_rnr_count(const struct fabric *fabric);
 struct json_object *__wrap_door_json(const struct door *door, const struct shard_status *status);
 void __wrap_placement_add_devices(struct daemon *d, struct store *const *stores, unsigned count);
 void __wrap_log_line(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void __wrap_log_with(int level, const struct log_fields *fields, const char *text);
 
 int __wrap_store_open(struct store_queue *queue, const char *path, uint64_t size_bytes,
 		      struct store **store, struct err *err)
@@ -164,6 +166,13 @@ void __wrap_log_line(int level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+}
+
+void __wrap_log_with(int level, const struct log_fields *fields, const char *text)
+{
+	(void)level;
+	(void)fields;
+	(void)text;
 }
 
 void daemon_stop(struct daemon *d, const char *why)
