@@ -319,6 +319,7 @@ struct engine {
 	struct peer peers[ENGINE_PEERS_MAX];
 	unsigned peer_count;
 	struct session sessions[SESSIONS_MAX];
+	uint32_t sessions_used; /* bits of those that are not PHASE_FREE: for every pass */
 
 	struct region *copy_region; /* buffers: units', checksums', control requests' */
 	bool control_busy[CONTROL_BUFFERS];

@@ -18,6 +18,17 @@
 #define BACKOFF_MIN_MS 100u
 #define BACKOFF_MAX_MS 5000u
 
+_Static_assert(SESSIONS_MAX <= 32, "engine.sessions_used has a bit for each");
+
+/* The next of @left, which loses it.  What begins meanwhile is not among them. */
+static struct session *session_next(struct engine *e, uint32_t *left)
+{
+	struct session *s = *left ? &e->sessions[__builtin_ctz(*left)] : NULL;
+
+	*left &= *left - 1;
+	return s;
+}
+
 struct peer *peer_find(struct engine *e, const char *name)
 {
 	for (unsigned i = 0; i < e->peer_count; i++)
@@ -177,6 +188,7 @@ void session_opened(struct engine *e, struct link *link, struct peer *dialled)
 		.phase = PHASE_EXPECT_HELLO,
 		.deadline_ns = e->core.now_ns + e->settings.peer_timeout_ns,
 	};
+	e->sessions_used |= 1u << (s - e->sessions);
 	link_attach(link, &link_handler, s);
 	e->next_tick_ns = 0;
 	if (dialled)
@@ -216,8 +228,10 @@ void session_established(struct session *s)
 
 void session_reap(struct engine *e)
 {
-	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
-		struct session *s = &e->sessions[i];
+	uint32_t left = e->sessions_used;
+	struct session *s;
+
+	while ((s = session_next(e, &left))) {
 		struct peer *p = s->peer;
 		bool owner = p && p->session == s;
 
@@ -227,6 +241,7 @@ void session_reap(struct engine *e)
 		e->core.env.release_link(e->core.env.ctx, s->link);
 		s->link = NULL;
 		s->phase = PHASE_FREE;
+		e->sessions_used &= ~(1u << (s - e->sessions));
 		if (p && (owner || s->dialled))
 			next_dial(p);
 		if (!owner)
@@ -246,10 +261,7 @@ void session_reap(struct engine *e)
 
 bool session_none(const struct engine *e)
 {
-	for (unsigned i = 0; i < SESSIONS_MAX; i++)
-		if (e->sessions[i].phase != PHASE_FREE)
-			return false;
-	return true;
+	return e->sessions_used == 0;
 }
 
 /* --- time --- */
@@ -336,36 +348,34 @@ void session_tick(struct engine *e)
 
 unsigned session_poll(struct engine *e, unsigned budget)
 {
+	uint32_t left = e->sessions_used;
+	struct session *s;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
-		struct session *s = &e->sessions[i];
-
-		if (s->phase != PHASE_FREE && s->phase != PHASE_DOWN)
+	while ((s = session_next(e, &left)))
+		if (s->phase != PHASE_DOWN)
 			n += link_poll(s->link, budget);
-	}
 	return n;
 }
 
 void session_flush(struct engine *e)
 {
-	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
-		struct session *s = &e->sessions[i];
+	uint32_t left = e->sessions_used;
+	struct session *s;
 
-		if (s->phase != PHASE_FREE && s->phase != PHASE_DOWN)
+	while ((s = session_next(e, &left)))
+		if (s->phase != PHASE_DOWN)
 			link_flush(s->link);
-	}
 }
 
 bool session_arm(struct engine *e)
 {
+	uint32_t left = e->sessions_used;
+	struct session *s;
 	bool now = false;
 
-	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
-		struct session *s = &e->sessions[i];
-
-		if (s->phase != PHASE_FREE && s->phase != PHASE_DOWN)
+	while ((s = session_next(e, &left)))
+		if (s->phase != PHASE_DOWN)
 			now |= link_arm(s->link);
-	}
 	return now;
 }
