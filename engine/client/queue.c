@@ -162,6 +162,7 @@ static int ring_take(struct ls_connection *c, struct ls_completion *completions,
 	/* Release: the entries were read; and before sq_tail, so the engine finds room. */
 	atomic_store_explicit(&c->header->cq_head, c->cq_head, memory_order_release);
 	c->patience_left_ns = c->patience_ns;
+	c->empty_polls = 0; /* it lives */
 	return n;
 }
 
