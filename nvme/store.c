@@ -47,19 +47,21 @@ static void check_contract(const struct store *store, const struct store_op *op)
 {
 	const struct store_geometry *g = &store->geometry;
 	bool moves_data = op->code == STORE_READ || op->code == STORE_WRITE;
-	bool writes = op->code == STORE_WRITE || op->code == STORE_WRITE_ZEROES;
+	/* Blocks, and buffers for them, begin at multiples of a power of two. */
+	uint64_t bits = op->offset | op->length | (moves_data ? (uintptr_t)op->buf : 0);
 
 	assert(op->done);
 	assert(op->code <= STORE_WRITE_ZEROES);
-	assert(!(op->flags & ~STORE_FUA) && (!op->flags || writes));
+	assert(!op->flags || (op->flags == STORE_FUA &&
+			      (op->code == STORE_WRITE || op->code == STORE_WRITE_ZEROES)));
 	if (op->code == STORE_FLUSH) {
 		assert(op->length == 0);
 		return;
 	}
 	assert(op->length > 0 && op->length <= longest_bytes(g, op->code));
-	assert(op->offset % g->block_bytes == 0 && op->length % g->block_bytes == 0);
+	assert((bits & (g->block_bytes - 1)) == 0);
 	assert(op->offset <= g->size_bytes && op->length <= g->size_bytes - op->offset);
-	assert(!moves_data || (op->buf && (uintptr_t)op->buf % g->block_bytes == 0));
+	assert(!moves_data || op->buf);
 }
 
 void store_submit(struct store *store, struct store_op *op)

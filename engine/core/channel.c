@@ -117,7 +117,7 @@ static void give_credits(struct channel *c)
 void channel_send(struct channel *c, struct call *call, struct frame *frame, const void *payload,
 		  uint32_t payload_bytes, const struct region *region)
 {
-	uint8_t header[FRAME_BYTES];
+	const uint8_t *header;
 
 	assert(call->message && msgid_find(&c->ids, call->message) == call);
 	assert(payload_bytes <= c->payload_max);
@@ -129,7 +129,7 @@ void channel_send(struct channel *c, struct call *call, struct frame *frame, con
 	frame->status = 0;
 	call->command = frame->command;
 	call->sent_ns = max_u64(c->core->now_ns, 1); /* 0 = not sent */
-	frame_encode(frame, header);
+	header = frame_seal(frame);
 	if (UNLIKELY(c->core->capture_left > 0))
 		core_capture(c->core, true, header);
 	link_write(c->link, msgid_slot(call->message), header, payload, payload_bytes, region);
@@ -191,7 +191,7 @@ uint64_t channel_oldest_ns(const struct channel *c)
 	uint64_t oldest = UINT64_MAX;
 
 	for (uint32_t i = 0; c->link && i < c->ids.slots; i++) {
-		const struct call *call = c->ids.owner[i];
+		const struct call *call = c->ids.slot[i].owner;
 
 		if (call && call->sent_ns)
 			oldest = min_u64(oldest, call->sent_ns);
@@ -205,7 +205,7 @@ static void completion_send(const struct serve *s, enum ls_status status, uint32
 			    uint64_t value)
 {
 	struct channel *c = s->channel;
-	uint8_t bytes[FRAME_BYTES];
+	const uint8_t *bytes;
 	struct frame f = {
 		.version = FRAME_VERSION,
 		.command = s->frame.command,
@@ -219,10 +219,10 @@ static void completion_send(const struct serve *s, enum ls_status status, uint32
 		.epoch = c->epoch,
 	};
 
-	frame_encode(&f, bytes);
+	bytes = frame_seal(&f);
 	if (UNLIKELY(c->core->capture_left > 0))
 		core_capture(c->core, true, bytes);
-	link_send(c->link, bytes, sizeof(bytes));
+	link_send(c->link, bytes, FRAME_BYTES);
 }
 
 void channel_answer(struct serve *s, enum ls_status status, uint32_t volume, uint64_t value)
@@ -378,23 +378,27 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 		return LS_NOT_PRIMARY;
 	if (f->length == 0)
 		return LS_INVALID;
-	if (f->length % v->record.block_bytes || f->offset % v->record.block_bytes)
+	if ((f->length | f->offset) & (v->record.block_bytes - 1))
 		return LS_UNALIGNED;
 	if ((f->offset > v->size_bytes || f->length > v->size_bytes - f->offset) &&
 	    !MUTANT(BOUNDS_UNCHECKED))
 		return LS_OUT_OF_RANGE;
-	if (f->command == FRAME_WRITE && f->length != payload_bytes)
-		return LS_PROTOCOL;
-	if (f->command == FRAME_READ && (f->length > RANGE_CHUNK_BYTES || payload_bytes))
-		return LS_PROTOCOL;
-	if (f->command == FRAME_READ &&
-	    !c->core->readable(c->core->engine, v, f->offset, f->length))
-		return LS_BUSY;
-	if (f->command == FRAME_CHECK &&
-	    (f->length > RANGE_CHUNK_BYTES ||
-	     payload_bytes != 8 * ((f->length + CHECK_BYTES - 1) / CHECK_BYTES)))
-		return LS_PROTOCOL;
-	return LS_OK;
+	switch (f->command) {
+	case FRAME_WRITE:
+		return f->length != payload_bytes ? LS_PROTOCOL : LS_OK;
+	case FRAME_READ:
+		if (f->length > RANGE_CHUNK_BYTES || payload_bytes)
+			return LS_PROTOCOL;
+		return c->core->readable(c->core->engine, v, f->offset, f->length) ? LS_OK
+										   : LS_BUSY;
+	case FRAME_CHECK:
+		if (f->length > RANGE_CHUNK_BYTES ||
+		    payload_bytes != 8 * ((f->length + CHECK_BYTES - 1) / CHECK_BYTES))
+			return LS_PROTOCOL;
+		return LS_OK;
+	default:
+		return LS_OK;
+	}
 }
 
 /* Is the payload what was sent?  What the volume is about to hold goes to its log. */
@@ -421,22 +425,30 @@ static bool serve_sums(struct serve *s, const uint8_t *payload, uint32_t payload
 	}
 }
 
-/* Is it done by the local devices? */
+/* What is done by the local devices, and how; without done(): something else. */
+static const struct serve_kind {
+	enum leg_code code;
+	bool moves; /* to or from the slot */
+	void (*done)(struct leg *leg);
+} serve_kinds[FRAME_LAST + 1] = {
+	[FRAME_WRITE] = {LEG_WRITE, true, serve_done},
+	[FRAME_FLUSH] = {LEG_FLUSH, false, serve_done},
+	[FRAME_DISCARD] = {LEG_WRITE_ZEROES, false, serve_done},
+	[FRAME_WRITE_ZEROES] = {LEG_WRITE_ZEROES, false, serve_done},
+	[FRAME_CHECK] = {LEG_READ, true, check_read},
+	[FRAME_READ] = {LEG_READ, true, read_done},
+};
+
+/* Of a command that the decoder knows. */
 static bool is_io(uint8_t command)
 {
-	return command <= FRAME_WRITE_ZEROES || command == FRAME_CHECK || command == FRAME_READ;
+	return serve_kinds[command].done;
 }
 
 static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t payload_bytes)
 {
-	static const enum leg_code codes[] = {
-		[FRAME_WRITE] = LEG_WRITE,	    [FRAME_FLUSH] = LEG_FLUSH,
-		[FRAME_DISCARD] = LEG_WRITE_ZEROES, [FRAME_WRITE_ZEROES] = LEG_WRITE_ZEROES,
-		[FRAME_CHECK] = LEG_READ,	    [FRAME_READ] = LEG_READ,
-	};
 	const struct frame *f = &s->frame;
-	bool moves =
-		f->command == FRAME_WRITE || f->command == FRAME_CHECK || f->command == FRAME_READ;
+	const struct serve_kind *kind = &serve_kinds[f->command];
 	uint8_t *payload = link_slot_payload(c->link, slot);
 	enum ls_status status;
 
@@ -455,17 +467,14 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 	if (MUTANT(ACK_ON_ARRIVAL))
 		completion_send(s, LS_OK, 0, 0);
 	s->device_ns = c->core->now_ns;
-	s->leg = (struct leg){
-		.code = codes[f->command],
-		.fua = f->flags & FRAME_FUA,
-		.offset = f->offset,
-		.length = f->length,
-		.buf = moves ? payload : NULL,
-		.region = moves ? &c->link->slots : NULL,
-		.done = f->command == FRAME_CHECK  ? check_read
-			: f->command == FRAME_READ ? read_done
-						   : serve_done,
-	};
+	/* One by one: the rest of it is the leg's own. */
+	s->leg.code = kind->code;
+	s->leg.fua = f->flags & FRAME_FUA;
+	s->leg.offset = f->offset;
+	s->leg.length = f->length;
+	s->leg.buf = kind->moves ? payload : NULL;
+	s->leg.region = kind->moves ? &c->link->slots : NULL;
+	s->leg.done = kind->done;
 	leg_start(&s->leg, &s->volume->record, s->volume->pool->stores);
 }
 
@@ -502,10 +511,10 @@ void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uin
 	s->state = SERVE_BUSY;
 	s->landed_ns = c->core->now_ns;
 	c->serves_busy++;
-	if (s->frame.command == FRAME_PING)
-		channel_answer(s, LS_OK, 0, 0);
-	else if (is_io(s->frame.command))
+	if (is_io(s->frame.command))
 		serve_io(c, s, slot, payload_bytes);
+	else if (s->frame.command == FRAME_PING)
+		channel_answer(s, LS_OK, 0, 0);
 	else if (s->frame.command == FRAME_DATA)
 		serve_data(c, s, link_slot_payload(c->link, slot), payload_bytes);
 	else
@@ -545,7 +554,7 @@ void channel_lost(struct channel *c)
 	c->link = NULL;
 	c->shut = true;
 	for (uint32_t i = 0; i < c->ids.slots; i++) {
-		struct call *call = c->ids.owner[i];
+		struct call *call = c->ids.slot[i].owner;
 		bool sent;
 
 		if (!call)

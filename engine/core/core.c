@@ -11,6 +11,8 @@
 #include <string.h>
 
 static void piece_ready(struct piece *p);
+static void piece_granted(struct range *range);
+static void local_done(struct leg *leg);
 static void remote_credit(struct call *call);
 static void remote_answered(struct call *call, const struct frame *completion);
 static void remote_lost(struct call *call, bool sent);
@@ -29,6 +31,8 @@ int core_init(struct core *core, const struct engine_env *env, uint32_t pieces)
 		struct piece *p = &core->pieces[i];
 
 		p->core = core;
+		p->range.granted = piece_granted;
+		p->local.done = local_done;
 		for (unsigned k = 0; k < VOLUME_REPLICAS_MAX; k++) {
 			p->remote[k].piece = p;
 			p->remote[k].call.credit = remote_credit;
@@ -127,11 +131,13 @@ static enum ls_status request_check(const struct core *core, const struct reques
 	const struct volume *v = r->volume;
 	bool data = r->op == REQUEST_READ || r->op == REQUEST_WRITE;
 	bool fua = r->op == REQUEST_WRITE || r->op == REQUEST_WRITE_ZEROES;
+	uint64_t in_block;
 
 	if (core->stopping)
 		return LS_SHUTDOWN;
 	if (!v || !v->ready)
 		return LS_NO_VOLUME;
+	in_block = v->record.block_bytes - 1; /* a power of two, less one */
 	if (r->op < REQUEST_READ || r->op > REQUEST_WRITE_ZEROES || r->flags & ~(fua ? LS_FUA : 0u))
 		return LS_INVALID;
 	if (v->record.role != VOLUME_PRIMARY)
@@ -140,13 +146,13 @@ static enum ls_status request_check(const struct core *core, const struct reques
 		return LS_OK;
 	if (r->length == 0)
 		return LS_INVALID;
-	if (r->offset % v->record.block_bytes || r->length % v->record.block_bytes)
+	if ((r->offset | r->length) & in_block)
 		return LS_UNALIGNED;
 	if (r->offset > v->size_bytes || r->length > v->size_bytes - r->offset)
 		return LS_OUT_OF_RANGE;
 	if (data && r->length > REQUEST_MAX_BYTES)
 		return LS_TOO_LARGE;
-	if (data && (!r->buf || (uintptr_t)r->buf % v->record.block_bytes))
+	if (data && (!r->buf || (uintptr_t)r->buf & in_block))
 		return LS_BAD_BUFFER;
 	return LS_OK;
 }
@@ -155,11 +161,12 @@ static enum ls_status request_check(const struct core *core, const struct reques
 static uint64_t cut_length(const struct request *r)
 {
 	bool data = r->op == REQUEST_READ || r->op == REQUEST_WRITE;
+	/* A power of two. */
 	uint64_t unit = data ? PIECE_BYTES_MAX : PIECE_SPAN_MAX, at = r->offset + r->cut;
 
 	if (r->op == REQUEST_FLUSH)
 		return 0;
-	return min_u64(r->length - r->cut, unit - at % unit);
+	return min_u64(r->length - r->cut, unit - (at & (unit - 1)));
 }
 
 static struct piece *piece_cut(struct core *core, struct request *r)
@@ -204,23 +211,25 @@ static void piece_granted(struct range *range)
 
 static void piece_start(struct piece *p)
 {
-	p->range.granted = piece_granted;
-	list_init(&p->node);
 	if (!p->ranged || range_acquire(&p->volume->ranges, &p->range, p->offset, p->length))
 		piece_ready(p);
+}
+
+/* There is a free piece, and @r is not in the list of requests to cut. */
+static void cut_one(struct core *core, struct request *r)
+{
+	struct piece *p = piece_cut(core, r);
+
+	if (r->cut < r->length && r->op != REQUEST_FLUSH)
+		list_add_tail(&core->cutting, &r->node);
+	piece_start(p);
 }
 
 /* Cuts what the free pieces allow, one piece of each request in turn: nobody waits long. */
 static void cut_all(struct core *core)
 {
-	while (!list_empty(&core->cutting) && !list_empty(&core->free)) {
-		struct request *r = LIST_ENTRY(list_pop(&core->cutting), struct request, node);
-		struct piece *p = piece_cut(core, r);
-
-		if (r->cut < r->length && r->op != REQUEST_FLUSH)
-			list_add_tail(&core->cutting, &r->node);
-		piece_start(p);
-	}
+	while (!list_empty(&core->cutting) && !list_empty(&core->free))
+		cut_one(core, LIST_ENTRY(list_pop(&core->cutting), struct request, node));
 }
 
 void core_submit(struct core *core, struct request *r)
@@ -236,8 +245,13 @@ void core_submit(struct core *core, struct request *r)
 		request_finish(r);
 		return;
 	}
-	list_add_tail(&core->cutting, &r->node);
-	cut_all(core);
+	/* The usual case needs no list: nobody waits, and one piece is all of it. */
+	if (LIKELY(list_empty(&core->cutting) && !list_empty(&core->free)))
+		cut_one(core, r);
+	else
+		list_add_tail(&core->cutting, &r->node);
+	if (UNLIKELY(!list_empty(&core->cutting)))
+		cut_all(core);
 }
 
 void core_run(struct core *core)
@@ -447,28 +461,27 @@ static void piece_fly(struct piece *p)
 	p->state = PIECE_FLIGHT;
 	p->core->flying++;
 	p->request->begun = true;
-	p->legs_open = !p->local_ended + (unsigned)__builtin_popcount(p->remotes);
+	p->legs_open = !p->local_ended;
 	note_sums(p);
 	if (p->marked && !p->remotes)
 		intent_dirty(&p->volume->map.intent, p->offset, p->length);
-	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++) {
-		if (!(p->remotes & 1u << i))
-			continue;
+	for (uint32_t left = p->remotes; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctz(left);
+
+		p->legs_open++;
 		p->remote[i].open = true;
 		p->remote[i].resends = 0;
 		remote_send(p, i);
 	}
 	if (p->local_ended)
 		return;
-	p->local = (struct leg){
-		.code = p->code,
-		.fua = p->fua,
-		.offset = p->offset,
-		.length = p->length,
-		.buf = p->buf,
-		.region = p->region,
-		.done = local_done,
-	};
+	/* One by one: the rest of it is the leg's own. */
+	p->local.code = p->code;
+	p->local.fua = p->fua;
+	p->local.offset = p->offset;
+	p->local.length = p->length;
+	p->local.buf = p->buf;
+	p->local.region = p->region;
 	if (p->ranged) {
 		p->volume->changing++;
 		p->volume->blank = MUTANT(BLANK_KEPT) && p->volume->blank;
@@ -479,14 +492,12 @@ static void piece_fly(struct piece *p)
 /* Takes one credit after the other; goes on from remote_credit() when it has to wait. */
 static void take_credits(struct piece *p)
 {
-	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++) {
-		uint32_t bit = 1u << i;
+	for (uint32_t left = p->remotes & ~p->credits; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctz(left);
 
-		if (!(p->remotes & bit) || p->credits & bit)
-			continue;
 		if (!channel_credit(p->volume->channels[i], &p->remote[i].call, false))
 			return;
-		p->credits |= bit;
+		p->credits |= 1u << i;
 	}
 	piece_fly(p);
 }

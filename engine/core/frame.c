@@ -2,39 +2,50 @@
 #include "engine/core/frame.h"
 
 #include "engine/base/crc32c.h"
-#include "engine/base/wire.h"
 
-/* clang-format off */
-enum {
-	AT_MAGIC = 0, AT_VERSION = 4, AT_COMMAND = 5, AT_FLAGS = 6, AT_TARGET = 8,
-	AT_INITIATOR = 16, AT_MESSAGE = 24, AT_VOLUME = 32, AT_LENGTH = 36, AT_OFFSET = 40,
-	AT_STATUS = 48, AT_EPOCH = 52, AT_PAYLOAD_CRC = 56, AT_HEADER_CRC = 60,
-};
-/* clang-format on */
+#include <string.h>
 
-_Static_assert(AT_HEADER_CRC + 4 == FRAME_BYTES, "the header CRC ends the frame");
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "frame.c: add byte swaps for big-endian hosts"
+#endif
 
-static uint32_t header_crc(const uint8_t *bytes)
+#define AT(field, offset) _Static_assert(offsetof(struct frame, field) == (offset), "frame." #field)
+
+AT(magic, 0);
+AT(version, 4);
+AT(command, 5);
+AT(flags, 6);
+AT(target, 8);
+AT(initiator, 16);
+AT(message, 24);
+AT(volume, 32);
+AT(length, 36);
+AT(offset, 40);
+AT(status, 48);
+AT(epoch, 52);
+AT(payload_crc, 56);
+AT(header_crc, 60);
+_Static_assert(sizeof(struct frame) == FRAME_BYTES, "the header CRC ends the frame");
+
+#define FLAGS_KNOWN (FRAME_FUA | FRAME_CRC | FRAME_CRC_PARTS | FRAME_COMPLETION)
+
+static uint32_t header_crc(const struct frame *f)
 {
-	return crc32c(bytes, AT_HEADER_CRC);
+	return crc32c(f, offsetof(struct frame, header_crc));
+}
+
+const uint8_t *frame_seal(struct frame *f)
+{
+	f->magic = FRAME_MAGIC;
+	f->header_crc = header_crc(f);
+	return (const uint8_t *)f;
 }
 
 void frame_encode(const struct frame *f, uint8_t bytes[FRAME_BYTES])
 {
-	put_u32(bytes + AT_MAGIC, FRAME_MAGIC);
-	bytes[AT_VERSION] = f->version;
-	bytes[AT_COMMAND] = f->command;
-	put_u16(bytes + AT_FLAGS, f->flags);
-	put_u64(bytes + AT_TARGET, f->target);
-	put_u64(bytes + AT_INITIATOR, f->initiator);
-	put_u64(bytes + AT_MESSAGE, f->message);
-	put_u32(bytes + AT_VOLUME, f->volume);
-	put_u32(bytes + AT_LENGTH, f->length);
-	put_u64(bytes + AT_OFFSET, f->offset);
-	put_u32(bytes + AT_STATUS, f->status);
-	put_u32(bytes + AT_EPOCH, f->epoch);
-	put_u32(bytes + AT_PAYLOAD_CRC, f->payload_crc);
-	put_u32(bytes + AT_HEADER_CRC, header_crc(bytes));
+	struct frame sealed = *f;
+
+	memcpy(bytes, frame_seal(&sealed), FRAME_BYTES);
 }
 
 static bool command_known(uint8_t command)
@@ -42,38 +53,20 @@ static bool command_known(uint8_t command)
 	return command >= FRAME_WRITE && command <= FRAME_LAST;
 }
 
-enum frame_verdict frame_decode(const uint8_t bytes[FRAME_BYTES], struct frame *frame)
+enum frame_verdict frame_decode(const uint8_t bytes[FRAME_BYTES], struct frame *f)
 {
-	uint8_t copy[FRAME_BYTES];
-	struct frame f;
-
 	/* The bytes may lie where the peer can still change them: read them once. */
-	memcpy(copy, bytes, sizeof(copy));
-	if (get_u32(copy + AT_MAGIC) != FRAME_MAGIC)
+	memcpy(f, bytes, FRAME_BYTES);
+	if (f->magic != FRAME_MAGIC)
 		return FRAME_BAD_MAGIC;
-	if (copy[AT_VERSION] != FRAME_VERSION)
+	if (f->version != FRAME_VERSION)
 		return FRAME_BAD_VERSION;
-	if (get_u32(copy + AT_HEADER_CRC) != header_crc(copy))
+	if (f->header_crc != header_crc(f))
 		return FRAME_BAD_CRC;
-	f = (struct frame){
-		.version = copy[AT_VERSION],
-		.command = copy[AT_COMMAND],
-		.flags = get_u16(copy + AT_FLAGS),
-		.target = get_u64(copy + AT_TARGET),
-		.initiator = get_u64(copy + AT_INITIATOR),
-		.message = get_u64(copy + AT_MESSAGE),
-		.volume = get_u32(copy + AT_VOLUME),
-		.length = get_u32(copy + AT_LENGTH),
-		.offset = get_u64(copy + AT_OFFSET),
-		.status = get_u32(copy + AT_STATUS),
-		.epoch = get_u32(copy + AT_EPOCH),
-		.payload_crc = get_u32(copy + AT_PAYLOAD_CRC),
-	};
-	if (!command_known(f.command))
+	if (!command_known(f->command))
 		return FRAME_BAD_COMMAND;
-	if (f.flags & ~(FRAME_FUA | FRAME_CRC | FRAME_CRC_PARTS | FRAME_COMPLETION))
+	if (f->flags & ~FLAGS_KNOWN)
 		return FRAME_BAD_FLAGS;
-	*frame = f;
 	return FRAME_OK;
 }
 

@@ -75,7 +75,9 @@ static inline bool frame_of_handshake(uint8_t command)
 #define FRAME_CRC_PARTS 0x0004u /* of a CHECK: its checksums are CRC32C */
 #define FRAME_COMPLETION 0x8000u
 
+/* Laid out as the table says, so that nothing is moved one by one on the data path. */
 struct frame {
+	uint32_t magic; /* set by frame_seal() */
 	uint8_t version;
 	uint8_t command;
 	uint16_t flags;
@@ -88,6 +90,7 @@ struct frame {
 	uint32_t status;
 	uint32_t epoch;
 	uint32_t payload_crc;
+	uint32_t header_crc; /* set by frame_seal() */
 };
 
 enum frame_verdict {
@@ -99,10 +102,13 @@ enum frame_verdict {
 	FRAME_BAD_FLAGS,
 };
 
+/* Puts in what the codec knows; returns the FRAME_BYTES that are to be sent, @frame itself. */
+const uint8_t *frame_seal(struct frame *frame);
+/* The same into @bytes. */
 void frame_encode(const struct frame *frame, uint8_t bytes[FRAME_BYTES]);
 /*
  * Reads @bytes once into @frame and checks all that can be checked without knowing the
- * session.  @frame is filled only when the verdict is FRAME_OK.
+ * session.  Unless the verdict is FRAME_OK, @frame is of no use.
  */
 enum frame_verdict frame_decode(const uint8_t bytes[FRAME_BYTES], struct frame *frame);
 const char *frame_verdict_name(enum frame_verdict verdict);

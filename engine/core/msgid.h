@@ -16,29 +16,28 @@
 #ifndef LS_CORE_MSGID_H
 #define LS_CORE_MSGID_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "engine/base/defs.h"
+#include "engine/base/mutant.h"
+
+#include <assert.h>
+
+struct msgid_slot {
+	void *owner; /* NULL = free */
+	uint16_t tag; /* of the current or next use */
+};
 
 struct msgid_table {
 	uint32_t epoch;
 	uint32_t slots;
 	uint32_t free_count;
-	uint16_t *tag; /* of the current or next use */
 	uint16_t *free; /* stack of free slots */
-	void **owner; /* NULL = free */
+	struct msgid_slot *slot;
 };
 
 int msgid_init(struct msgid_table *table, uint32_t slots_max); /* -ENOMEM */
 void msgid_fini(struct msgid_table *table);
 /* For a new session.  No slot may be in use. */
 void msgid_reset(struct msgid_table *table, uint32_t epoch, uint32_t slots);
-
-/* Binds @owner (not NULL) to a free slot.  Asserts that there is one. */
-uint64_t msgid_take(struct msgid_table *table, void *owner);
-/* The owner of @id, or NULL when @id is stale or was never given. */
-void *msgid_find(const struct msgid_table *table, uint64_t id);
-/* Frees the slot of @id, which must be valid. */
-void msgid_release(struct msgid_table *table, uint64_t id);
 
 static inline uint32_t msgid_slot(uint64_t id)
 {
@@ -53,6 +52,39 @@ static inline uint16_t msgid_tag(uint64_t id)
 static inline uint32_t msgid_epoch(uint64_t id)
 {
 	return (uint32_t)(id >> 32);
+}
+
+/* Binds @owner (not NULL) to a free slot.  Asserts that there is one. */
+static inline uint64_t msgid_take(struct msgid_table *t, void *owner)
+{
+	uint16_t slot;
+
+	assert(owner && t->free_count > 0);
+	slot = t->free[--t->free_count];
+	assert(!t->slot[slot].owner);
+	t->slot[slot].owner = owner;
+	return (uint64_t)t->epoch << 32 | (uint32_t)t->slot[slot].tag << 16 | slot;
+}
+
+/* The owner of @id, or NULL when @id is stale or was never given. */
+static inline void *msgid_find(const struct msgid_table *t, uint64_t id)
+{
+	uint32_t slot = msgid_slot(id);
+
+	if (slot >= t->slots || msgid_epoch(id) != t->epoch || msgid_tag(id) != t->slot[slot].tag)
+		return NULL;
+	return t->slot[slot].owner;
+}
+
+/* Frees the slot of @id, which must be valid. */
+static inline void msgid_release(struct msgid_table *t, uint64_t id)
+{
+	uint16_t slot = (uint16_t)msgid_slot(id);
+
+	assert(msgid_find(t, id));
+	t->slot[slot].owner = NULL;
+	t->slot[slot].tag += !MUTANT(ID_REUSED);
+	t->free[t->free_count++] = slot;
 }
 
 #endif

@@ -54,7 +54,8 @@ bool range_acquire(struct range_set *set, struct range *r, uint64_t offset, uint
 	r->end = offset + length;
 	r->turn = set->turns++;
 	r->wide = offset / RANGE_CHUNK_BYTES != (r->end - 1) / RANGE_CHUNK_BYTES;
-	r->blockers = count_overlaps(&set->wide, r);
+	/* Nearly always nothing is that wide. */
+	r->blockers = list_empty(&set->wide) ? 0 : count_overlaps(&set->wide, r);
 	if (r->wide) {
 		for (unsigned i = 0; i < RANGE_BUCKETS; i++)
 			r->blockers += count_overlaps(&set->buckets[i], r);
@@ -72,9 +73,11 @@ static void take_out(struct range_set *set, struct range *r)
 	assert(set->count > 0);
 	list_del(&r->node);
 	set->count--;
-	unblock(&set->wide, r);
+	if (!list_empty(&set->wide))
+		unblock(&set->wide, r);
 	if (!r->wide) {
-		unblock(bucket_of(set, r), r);
+		if (!list_empty(bucket_of(set, r)))
+			unblock(bucket_of(set, r), r);
 		return;
 	}
 	for (unsigned i = 0; i < RANGE_BUCKETS; i++)

@@ -164,10 +164,13 @@ bool intent_begin(struct intent *m, uint64_t offset, uint64_t length)
 	bool durable = true;
 
 	for (uint32_t r = first_region(m, offset); r <= last; r++) {
+		uint32_t w = r / 64;
+		uint64_t bit = UINT64_C(1) << r % 64;
+
 		m->writing[r]++;
-		set(m->recent, r);
-		unset(m->settled, r);
-		if (LIKELY(get(m->durable, r)))
+		m->recent[w] |= bit;
+		m->settled[w] &= ~bit;
+		if (LIKELY(m->durable[w] & bit))
 			continue;
 		durable = false;
 		want(m, r);

@@ -41,15 +41,14 @@ static void submit(struct leg *leg, struct store *store, uint64_t device_offset,
 		[LEG_WRITE_ZEROES] = STORE_WRITE_ZEROES,
 	};
 
-	leg->op = (struct store_op){
-		.code = codes[leg->code],
-		.flags = leg->fua ? STORE_FUA : 0,
-		.offset = device_offset,
-		.length = length,
-		.buf = leg->buf,
-		.region = leg->region,
-		.done = op_done,
-	};
+	/* One by one: the rest of it is the store's. */
+	leg->op.code = codes[leg->code];
+	leg->op.flags = leg->fua ? STORE_FUA : 0;
+	leg->op.offset = device_offset;
+	leg->op.length = length;
+	leg->op.buf = leg->buf;
+	leg->op.region = leg->region;
+	leg->op.done = op_done;
 	store_submit(store, &leg->op);
 }
 
@@ -83,12 +82,14 @@ static void op_done(struct store_op *op)
 	leg->status = op->status;
 	leg->offset += op->length;
 	leg->length -= op->length;
+	/* Nearly always one command was all. */
+	if (LIKELY(leg->status != LS_OK || (leg->length == 0 && !leg->flush_left))) {
+		leg->done(leg);
+		return;
+	}
 	if (leg->buf)
 		leg->buf += op->length;
-	if (leg->status == LS_OK && (leg->length > 0 || leg->flush_left))
-		step(leg);
-	else
-		leg->done(leg);
+	step(leg);
 }
 
 void leg_start(struct leg *leg, const struct volume_record *record, struct store *const *stores)
