@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,6 +176,61 @@ static void pin(unsigned which)
 	}
 }
 
+static bool two_cpus(struct bench *b, cpu_set_t *mine)
+{
+	if (!sched_getaffinity(0, sizeof(*mine), mine) && CPU_COUNT(mine) >= 2)
+		return true;
+	bench_skip(b, "it takes two CPUs");
+	return false;
+}
+
+/* Two words, each written by one side, far enough from each other. */
+struct lines {
+	alignas(256) _Atomic uint64_t there;
+	alignas(256) _Atomic uint64_t back;
+	pthread_t thread;
+};
+
+#define LINES_END UINT64_MAX
+
+static void *line_side(void *arg)
+{
+	struct lines *l = arg;
+	uint64_t seen = 0, now;
+
+	pin(1);
+	while (seen != LINES_END) {
+		now = atomic_load_explicit(&l->there, memory_order_acquire);
+		if (now == seen)
+			continue;
+		seen = now;
+		atomic_store_explicit(&l->back, now, memory_order_release);
+	}
+	return NULL;
+}
+
+/* One word there and one back: what the machine itself takes; no queue can be faster. */
+static void line_round_trip(struct bench *b)
+{
+	struct lines l = {0};
+	cpu_set_t before;
+	uint64_t turn = 0;
+
+	if (!two_cpus(b, &before))
+		return;
+	if (pthread_create(&l.thread, NULL, line_side, &l))
+		give_up("no thread");
+	pin(0);
+	while (bench_next(b)) {
+		atomic_store_explicit(&l.there, ++turn, memory_order_release);
+		while (atomic_load_explicit(&l.back, memory_order_acquire) != turn)
+			;
+	}
+	atomic_store(&l.there, LINES_END);
+	pthread_join(l.thread, NULL);
+	sched_setaffinity(0, sizeof(before), &before);
+}
+
 static void *engine_side(void *arg)
 {
 	struct ring *r = arg;
@@ -191,10 +247,8 @@ static void ring_round_trip(struct bench *b)
 	cpu_set_t before;
 	struct ring r;
 
-	if (sched_getaffinity(0, sizeof(before), &before) || CPU_COUNT(&before) < 2) {
-		bench_skip(b, "it takes two CPUs");
+	if (!two_cpus(b, &before))
 		return;
-	}
 	ring_open(&r);
 	if (pthread_create(&r.thread, NULL, engine_side, &r))
 		give_up("no thread");
@@ -213,6 +267,11 @@ void add_ring_benches(void)
 {
 	static const int64_t counts[] = {1, 8, 32};
 
+	bench_add(&(struct bench_spec){
+		.name = "ring/line_round_trip",
+		.run = line_round_trip,
+		.uncounted = "two threads that wait for each other",
+	});
 	bench_add(&(struct bench_spec){
 		.name = "ring/round_trip",
 		.run = ring_round_trip,
