@@ -210,7 +210,7 @@ static void create(struct sim_node *node)
 {
 	bool again = !draw(node, 12);
 	struct sim_volume *volume = NULL;
-	uint64_t bytes = draw(node, 3) ? MIB(1) : MIB(1) + draw(node, MIB(1));
+	uint64_t bytes = draw(node, 6) ? MIB(1) : MIB(1) + draw(node, MIB(1));
 	struct sim_job *job;
 	char name[16];
 

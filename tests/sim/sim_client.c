@@ -118,13 +118,26 @@ static void submit(struct sim_node *node, struct sim_request *request)
 	engine_submit(node->engine, r);
 }
 
-/* Most requests are short and hit a few hot blocks, so that they overlap. */
+/* Most requests are short; the few long ones are most of the bytes. */
+static uint64_t longest_bytes(struct sim_node *node)
+{
+	static const struct {
+		uint64_t weight, bytes;
+	} sizes[] = {{28, KIB(1)}, {18, KIB(4)},  {20, KIB(16)},
+		     {9, KIB(64)}, {4, KIB(256)}, {1, KIB(1024)}};
+	uint64_t dice = draw(node, 80);
+	unsigned i = 0;
+
+	for (; dice >= sizes[i].weight; i++)
+		dice -= sizes[i].weight;
+	return sizes[i].bytes;
+}
+
+/* Most requests hit a few hot blocks, so that they overlap. */
 static void choose_range(struct sim_node *node, struct sim_request *request, uint64_t blocks,
 			 uint32_t block_bytes)
 {
-	static const uint16_t longest_kib[] = {1,  1,  1,  1,  1,  1,  1,  4,	4,   4,
-					       16, 16, 16, 16, 64, 64, 64, 256, 256, 1024};
-	uint64_t limit = KIB(longest_kib[draw(node, ARRAY_SIZE(longest_kib))]) / block_bytes, at;
+	uint64_t limit = longest_bytes(node) / block_bytes, at;
 	uint64_t count = 1 + draw(node, max_u64(limit, 1));
 
 	if (limit > 1 && !draw(node, 4))
@@ -134,7 +147,7 @@ static void choose_range(struct sim_node *node, struct sim_request *request, uin
 		at = draw(node, min_u64(node->world->profile.hot_blocks, blocks));
 	else
 		at = draw(node, blocks);
-	if (request->request.op >= REQUEST_DISCARD && !draw(node, 16))
+	if (request->request.op >= REQUEST_DISCARD && !draw(node, 32))
 		count = blocks;
 	count = min_u64(count, blocks - at);
 	request->first_block = at;
@@ -385,7 +398,7 @@ static struct sim_volume *some_volume(struct sim_node *node, bool open)
 void sim_client_run(struct sim_node *node)
 {
 	struct sim_volume *volume = some_volume(node, true);
-	unsigned burst = 1 + (unsigned)draw(node, 4);
+	unsigned burst = 1 + (unsigned)draw(node, 3);
 
 	if (!rng_chance(&node->world->rng, node->world->profile.clients[node->number]))
 		return;

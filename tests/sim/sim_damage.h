@@ -5,6 +5,8 @@
 
 #include "tests/sim/sim_link.h"
 
+/* Does the link go down with this message of @end, which is about to be posted? */
+bool sim_damage_cuts(struct sim_end *end, const uint8_t *bytes, uint32_t length);
 void sim_damage_message(struct sim_end *end, struct sim_item *item);
 void sim_damage_header(struct sim_end *end, struct sim_item *item);
 /* The payload is in its slot of @end, the receiver: bits change, or less of it has arrived. */

@@ -171,6 +171,13 @@ static void send_message(struct link *link, const void *bytes, uint32_t length)
 		sim_fail(world_of(end), "link", "send after down()");
 	check_message_sent(end, bytes, length);
 	list_add_tail(&end->unposted, &item->node);
+	if (sim_damage_cuts(end, bytes, length)) {
+		/* The answer may get through, or be lost. */
+		if (rng_below(&world_of(end)->rng, 2))
+			flush(link);
+		world_of(end)->totals.faults++;
+		sim_wire_break(end->wire, "cut with an answer");
+	}
 }
 
 static void write_request(struct link *link, uint32_t slot, const uint8_t header[LINK_HEADER_BYTES],

@@ -14,8 +14,7 @@ static struct sim_volume *named(struct sim_node *node, const char *name, unsigne
 {
 	struct sim_volume *v = index < SIM_VOLUMES_MAX ? node->mapped[index] : NULL;
 
-	return v && v->used && v->alive && !strcmp(v->name, name) ? v
-								  : sim_volume_find(node, name);
+	return v && v->used && v->alive && !strcmp(v->name, name) ? v : sim_volume_find(node, name);
 }
 
 static void take_status(struct sim_node *node, const struct volume_status *status, unsigned index)
@@ -126,8 +125,7 @@ bool check_same(const struct sim_volume *a, const struct sim_volume *b, uint64_t
 	const struct sim_disk *a_disk = check_block(a, offset, &a_at);
 	const struct sim_disk *b_disk = check_block(b, offset, &b_at);
 
-	return a_disk && b_disk &&
-	       media_equal(&a_disk->media, a_at, &b_disk->media, b_at, bytes);
+	return a_disk && b_disk && media_equal(&a_disk->media, a_at, &b_disk->media, b_at, bytes);
 }
 
 uint64_t check_differs(const struct sim_volume *a, const struct sim_volume *b, uint64_t from)

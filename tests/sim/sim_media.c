@@ -114,8 +114,8 @@ void media_copy(struct sim_media *to, const struct sim_media *from, uint64_t off
 }
 
 /* @kind: of both sectors.  No sector can be kept in two ways. */
-static bool sector_equal(enum sim_sector_kind kind, const struct sim_run *a,
-			 const uint8_t *a_bytes, const struct sim_run *b, const void *b_bytes)
+static bool sector_equal(enum sim_sector_kind kind, const struct sim_run *a, const uint8_t *a_bytes,
+			 const struct sim_run *b, const void *b_bytes)
 {
 	if (kind == SECTOR_RUN)
 		return a->first == b->first && a->base == b->base;

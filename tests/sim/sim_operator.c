@@ -130,9 +130,9 @@ static struct sim_volume *some_volume(struct sim_node *node)
 	return pick;
 }
 
-static void anything(struct sim_node *node, struct sim_volume *v)
+static void do_it(struct sim_node *node, struct sim_volume *v, unsigned what)
 {
-	switch (draw(node, 10)) {
+	switch (what) {
 	case 0:
 		break_it(node, v);
 		break;
@@ -140,7 +140,7 @@ static void anything(struct sim_node *node, struct sim_volume *v)
 		resume(node, v, (enum engine_keep)draw(node, 3));
 		break;
 	case 2:
-		promote(node, v, !draw(node, 3));
+		promote(node, v, draw(node, 2));
 		break;
 	case 3:
 		demote(node, v);
@@ -191,17 +191,23 @@ static void sensible(struct sim_node *node, struct sim_volume *v)
 
 void sim_operator_run(struct sim_node *node)
 {
-	struct sim_volume *v = node->opened && node->has_pool ? some_volume(node) : NULL;
+	struct sim_volume *v;
 
-	if (!v || !rng_chance(&node->world->rng, node->world->profile.operators))
+	if (!node->opened || !node->has_pool ||
+	    !rng_chance(&node->world->rng, node->world->profile.operators))
+		return;
+	v = some_volume(node);
+	if (!v)
 		return;
 	check_primaries(node->world);
 	if (v->status.mirror == MIRROR_SYNCED ? !draw(node, 3) : !draw(node, 12))
 		sim_verify_run(node, v);
+	else if (node->world->profile.habit && draw(node, 2))
+		do_it(node, v, node->world->profile.habit - 1);
 	else if (draw(node, 3))
 		sensible(node, v);
 	else
-		anything(node, v);
+		do_it(node, v, (unsigned)draw(node, 10));
 }
 
 /* --- after the faults --- */

@@ -19,6 +19,7 @@ static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
 	faults->read_error = rng_below(rng, 4) ? 0 : (uint32_t)rng_between(rng, 100, 3000);
 	faults->bad_node = (unsigned)rng_below(rng, SIM_NODES);
 	faults->disk_stall = maybe(rng, 30);
+	faults->table_error = rng_below(rng, 12) ? 0 : (uint32_t)rng_between(rng, 100, 2000);
 	faults->echo = maybe(rng, 2000);
 	faults->stale = maybe(rng, 1000);
 	faults->message_damage = maybe(rng, 120);
@@ -28,6 +29,7 @@ static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
 	faults->forgery = maybe(rng, 150);
 	faults->dial_failure = maybe(rng, 6000);
 	faults->link_loss = maybe(rng, 2500);
+	faults->control_loss = rng_below(rng, 6) ? 0 : (uint32_t)rng_between(rng, 100, 3000);
 	faults->link_stall = maybe(rng, 600);
 	faults->pause = maybe(rng, 600);
 	faults->partition = maybe(rng, 500);
@@ -63,7 +65,7 @@ static void draw_node(struct sim_rng *rng, struct sim_profile *p, unsigned node)
 	p->pieces[node] = (uint32_t)rng_spread(rng, 16, 1024);
 	p->disk_count[node] = 1 + (unsigned)rng_below(rng, SIM_DISKS_MAX);
 	p->depth[node] = (unsigned)rng_spread(rng, 1, SIM_REQUESTS_MAX);
-	p->block_bytes[node] = rng_below(rng, 3) ? 4096 : 512;
+	p->block_bytes[node] = rng_below(rng, 4) ? 4096 : 512;
 }
 
 static void draw_profile(struct sim_rng *rng, struct sim_profile *p)
@@ -96,10 +98,12 @@ static void draw_profile(struct sim_rng *rng, struct sim_profile *p)
 	p->store_ns_max = rng_spread(rng, US(20), MS(5));
 	p->fault_gap = (unsigned)rng_spread(rng, 5, 200);
 	p->admin_gap = (unsigned)rng_spread(rng, 4, 60);
-	/* A quarter of the worlds has no operator. */
+	/* A sixth of the worlds has no operator. */
 	p->clients[0] = p->clients[1] = 10000;
-	p->volumes = 3;
-	p->operators = rng_below(rng, 4) ? (uint32_t)rng_spread(rng, 100, 6000) : 0;
+	p->volumes = 1 + (uint32_t)rng_below(rng, 3);
+	p->operators = rng_below(rng, 6) ? (uint32_t)rng_spread(rng, 100, 6000) : 0;
+	/* In half of the worlds they do one thing again and again. */
+	p->habit = rng_below(rng, 2) ? 1 + (uint32_t)rng_below(rng, 8) : 0;
 	p->hot_blocks = (unsigned)rng_spread(rng, 1, 200);
 	p->wire_late = (uint32_t)rng_below(rng, 10001);
 	p->batch = (uint32_t)rng_below(rng, 8000);
@@ -111,7 +115,8 @@ static void draw_disks(struct sim_world *world, struct sim_node *node)
 
 	for (unsigned i = 0; i < SIM_DISKS_MAX; i++) {
 		struct store_geometry g = {
-			.size_bytes = rng_between(rng, 16, 24) << 20,
+			/* Often the first one is soon full, so that data and table are apart. */
+			.size_bytes = rng_between(rng, 16, i ? 24 : 17) << 20,
 			.block_bytes = world->profile.block_bytes[node->number],
 			.io_max_bytes = (uint32_t)KIB(16) << rng_below(rng, 7),
 			.zeroes_max_bytes = KIB(64) << rng_below(rng, 6),
@@ -142,6 +147,7 @@ static const struct {
 	{"volumes", offsetof(struct sim_profile, volumes), 1},
 	{FAULT(disk_error)},
 	{FAULT(disk_stall)},
+	{FAULT(table_error)},
 	{FAULT(echo)},
 	{FAULT(stale)},
 	{FAULT(message_damage)},
@@ -151,6 +157,7 @@ static const struct {
 	{FAULT(forgery)},
 	{FAULT(dial_failure)},
 	{FAULT(link_loss)},
+	{FAULT(control_loss)},
 	{FAULT(link_stall)},
 	{FAULT(pause)},
 	{FAULT(kill)},

@@ -156,6 +156,9 @@ static bool strikes(struct sim_store *store, const struct store_op *op)
 	if (faults->bad_node == store->node && op->code == STORE_READ && op->region == arena &&
 	    rng_chance(&world->rng, faults->read_error))
 		return true;
+	if (faults->table_error && op->code == STORE_WRITE && op->offset < SIM_DATA_OFFSET &&
+	    rng_chance(&world->rng, faults->table_error))
+		return true;
 	return rng_chance(&world->rng, faults->disk_error);
 }
 

@@ -73,7 +73,8 @@ void sim_verify_done(struct sim_job *job, bool ok)
 	for (unsigned i = 0; !rot.source && i < r->place_count; i++) {
 		const struct verify_place *p = &r->places[i];
 
-		if (!p->unreadable)
+		/* A write that only the device here has failed, and that is not mended yet. */
+		if (!p->unreadable && (p->blame != VERIFY_LOCAL || !world->disk_failed))
 			sim_fail(world, "verify",
 				 "%s: %" PRIu64 " bytes at %" PRIu64 " are said to differ (%s)",
 				 job->name, p->length, p->offset, verify_blame_name(p->blame));

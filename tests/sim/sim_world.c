@@ -339,8 +339,7 @@ static bool jobs_ended(const struct sim_world *world)
 static bool all_ended(const struct sim_world *world)
 {
 	for (unsigned i = 0; i < SIM_NODES; i++)
-		if (!world->node[i].engine || !world->node[i].opened ||
-		    world->node[i].restarting)
+		if (!world->node[i].engine || !world->node[i].opened || world->node[i].restarting)
 			return false;
 	/* A pair job waits for a peer that never comes. */
 	return requests_ended(world) && (jobs_ended(world) || world->profile.faults.wrong_key);

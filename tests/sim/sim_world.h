@@ -47,6 +47,7 @@ struct sim_faults {
 	uint32_t read_error; /* of clients' reads at bad_node: its leg is a bad one */
 	unsigned bad_node;
 	uint32_t disk_stall; /* an operation that takes seconds */
+	uint32_t table_error; /* of writes of metadata */
 	uint32_t echo; /* a completion message comes again in the same session */
 	uint32_t stale; /* a message of any session comes again */
 	uint32_t message_damage; /* bits of a message change */
@@ -56,6 +57,7 @@ struct sim_faults {
 	uint32_t forgery; /* a header with a valid checksum that makes no sense */
 	uint32_t dial_failure;
 	uint32_t link_loss; /* these three: of each time that a fault is due */
+	uint32_t control_loss; /* the link is lost with the answer to a control request */
 	uint32_t link_stall;
 	uint32_t pause; /* a node does not run for a while */
 	/* Of each time that a fault is due, too; sim_spell.c. */
@@ -87,6 +89,7 @@ struct sim_profile {
 	uint32_t clients[SIM_NODES]; /* in 10000: a client's visit is one */
 	uint32_t volumes; /* of its own that a node has at most */
 	uint32_t operators; /* in 10000: an administrator's visit is an operator's, too */
+	uint32_t habit; /* what operators do most of the time, + 1; 0 = they have none */
 	unsigned hot_blocks; /* most requests hit these: overlaps */
 	uint32_t wire_late; /* in 10000: the NIC reads a payload only when it arrives */
 	uint32_t batch; /* in 10000: a pass waits for more to do */

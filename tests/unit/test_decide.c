@@ -111,15 +111,19 @@ static void strangers(void **state)
 	struct replica_state b = at(B, (struct generations){.current = 2, .history = {9}});
 
 	(void)state;
+	assert_int_equal(both(&a, &b).verdict, VERDICT_SPLIT);
 	a.wish = WISH_KEEP;
-	assert_int_equal(both(&a, &b).verdict, VERDICT_UNRELATED);
+	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);
+	assert_true(both(&a, &b).everything);
+	assert_true(both(&a, &b).overridden);
+	a.wish = WISH_NONE;
 	/* The target of an initial copy that was begun twice. */
 	b.generations = (struct generations){.current = 2};
 	b.consistent = false;
 	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);
 	assert_true(both(&a, &b).everything);
 	b.consistent = true;
-	assert_int_equal(both(&a, &b).verdict, VERDICT_UNRELATED);
+	assert_int_equal(both(&a, &b).verdict, VERDICT_SPLIT);
 	b.generations.current = 0;
 	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);
 	assert_true(both(&a, &b).everything);
