@@ -553,9 +553,7 @@ static void piece_ready(struct piece *p)
 {
 	struct volume *v = p->volume;
 
-	/* One that was held may have come while an unpairing was recorded, which then failed. */
-	if (p->marked || !p->ranged || !volume_tracks(v) ||
-	    (p->state == PIECE_HELD && MUTANT(HELD_UNMARKED))) {
+	if (p->marked || !p->ranged || !volume_tracks(v)) {
 		piece_decide(p);
 		return;
 	}

@@ -44,13 +44,14 @@ struct volume {
 	uint64_t size_bytes;
 
 	struct range_set ranges;
-	/* Zeroed when it was created, and not written since; known while the engine runs. */
+	/* Zeroed when it was created, primary and not written since, all in this run. */
 	bool blank;
 	uint32_t changing; /* pieces of clients that the local device is changing blocks for */
 	struct map map;
 	struct sumlog sums; /* of what was written to both replicas of late */
 
 	enum mirror_state mirror;
+	bool unpairing; /* that it is not paired any more is being written; it may fail */
 	/*
 	 * The current generation is this node's alone, and that is durable: a write may be
 	 * acknowledged without the peer.  See generation_alone().
@@ -82,7 +83,7 @@ static inline bool volume_mirrors(const struct volume *v)
 /* True when the write-intent map must cover each write. */
 static inline bool volume_tracks(const struct volume *v)
 {
-	return v->record.association != ASSOCIATION_NONE;
+	return v->record.association != ASSOCIATION_NONE || v->unpairing;
 }
 
 /* True when a write is acknowledged without the peer. */

@@ -311,6 +311,11 @@ void intent_lack_marked(struct intent *m)
 	}
 }
 
+bool intent_lacking_at(const struct intent *m, uint64_t offset)
+{
+	return get(m->lacking, first_region(m, offset));
+}
+
 uint32_t intent_next_lacking(const struct intent *m)
 {
 	for (uint32_t w = 0;; w++) {

@@ -79,6 +79,7 @@ uint32_t intent_next_dirty(const struct intent *intent, uint32_t from);
 void intent_lack(struct intent *intent, uint64_t offset, uint64_t length);
 /* So may everything that has not settled have. */
 void intent_lack_marked(struct intent *intent);
+bool intent_lacking_at(const struct intent *intent, uint64_t offset);
 /* There must be one. */
 uint32_t intent_next_lacking(const struct intent *intent);
 /* The region has what the peer has, again. */

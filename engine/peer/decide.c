@@ -54,11 +54,9 @@ static struct decision conflict(const struct replica_state *a, const struct repl
 		.reason = "both sides have writes that the other lacks",
 	};
 
-	if (!related(ga, gb)) {
-		d.verdict = VERDICT_UNRELATED;
+	/* Promoted by force before its first copy had ended, say: only an operator knows better. */
+	if (!related(ga, gb))
 		d.reason = "the two replicas have no generation in common";
-		return d;
-	}
 	if (MUTANT(SPLIT_MERGED))
 		return say(ga->current > gb->current, !ancestor, "the larger number wins");
 	if (a->wish == b->wish || (a->wish == WISH_NONE && b->wish == WISH_NONE))

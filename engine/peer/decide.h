@@ -24,7 +24,6 @@ enum verdict {
 	VERDICT_SOURCE, /* we are the source */
 	VERDICT_TARGET,
 	VERDICT_SPLIT,
-	VERDICT_UNRELATED,
 	VERDICT_INCOMPLETE, /* nobody has a whole copy */
 };
 

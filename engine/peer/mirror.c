@@ -282,7 +282,7 @@ static void record_written(struct pool_commit *commit, enum ls_status status)
 
 	core_administer(&m->engine->core, true);
 	m->engine->admin_open--;
-	m->committing = false;
+	m->committing = v->unpairing = false;
 	m->doubtful = status != LS_OK;
 	if (status == LS_OK) {
 		tell_changes(m->engine, v, &m->before, m->why);
@@ -300,6 +300,8 @@ static void record_written(struct pool_commit *commit, enum ls_status status)
 void mirror_commit(struct mirror *m, void (*committed)(struct mirror *, enum ls_status))
 {
 	m->committing = true;
+	m->volume->unpairing = m->before.association != ASSOCIATION_NONE &&
+			       m->volume->record.association == ASSOCIATION_NONE;
 	m->committed = committed;
 	m->commit.done = record_written;
 	m->engine->admin_open++;

@@ -454,7 +454,7 @@ bool mirror_known(const struct volume *v)
 {
 	const struct mirror *m = v->peering;
 
-	return m && m->known && volume_tracks(v) && peer_up(m->peer);
+	return m && m->known && v->record.association != ASSOCIATION_NONE && peer_up(m->peer);
 }
 
 static struct mirror *mirror_named(struct channel *c, const struct serve *s)

@@ -431,6 +431,8 @@ static void demote_committed(struct mirror *m, enum ls_status status)
 		op_failed_table(m, status);
 		return;
 	}
+	/* The peer, primary from now on, may write. */
+	m->volume->blank = false;
 	if (m->volume->mirror == MIRROR_ALONE)
 		mirror_set(m->engine, m->volume, MIRROR_WAITING);
 	op_end(m, 0, "volume '%s' is secondary on this node", m->volume->record.name);

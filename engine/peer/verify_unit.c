@@ -302,6 +302,7 @@ static void judge_send(struct call *call)
 
 static void judge(struct verify_unit *u)
 {
+	const struct volume *v = u->mirror->volume;
 	uint32_t crc;
 
 	u->run_at = 0;
@@ -312,12 +313,16 @@ static void judge(struct verify_unit *u)
 		return;
 	}
 	for (uint64_t at = 0; at < u->length; at += CHECK_BYTES) {
-		if (!(u->differs & bit_of(at)) ||
-		    !sumlog_find(&u->mirror->volume->sums, u->offset + at, &crc))
+		if (!(u->differs & bit_of(at)))
 			continue;
-		u->logged |= bit_of(at);
-		if (crc32c(u->buf + at, CHECK_BYTES) != crc)
+		/* A write that only this node's device has failed, and that is not mended yet. */
+		if (intent_lacking_at(&v->map.intent, u->offset + at)) {
 			u->wrong_here |= bit_of(at);
+		} else if (sumlog_find(&v->sums, u->offset + at, &crc)) {
+			u->logged |= bit_of(at);
+			if (crc32c(u->buf + at, CHECK_BYTES) != crc)
+				u->wrong_here |= bit_of(at);
+		}
 	}
 	if (u->logged)
 		unit_call(u, judge_send, judged);
