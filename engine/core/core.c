@@ -258,6 +258,10 @@ void core_run(struct core *core)
 {
 	struct list *node;
 
+	/* In most passes there is nothing. */
+	if (LIKELY(list_empty(&core->ready) && list_empty(&core->cutting) &&
+		   list_empty(&core->fetches)))
+		return;
 	/* What ends here may let others go on; nothing else would wake the owner for them. */
 	do {
 		while ((node = list_pop(&core->ready)))

@@ -319,7 +319,8 @@ struct engine {
 	struct peer peers[ENGINE_PEERS_MAX];
 	unsigned peer_count;
 	struct session sessions[SESSIONS_MAX];
-	uint32_t sessions_used; /* bits of those that are not PHASE_FREE: for every pass */
+	/* Bits of those that are not PHASE_FREE, that are PHASE_DOWN: for every pass. */
+	uint32_t sessions_used, sessions_down;
 
 	struct region *copy_region; /* buffers: units', checksums', control requests' */
 	bool control_busy[CONTROL_BUFFERS];

@@ -20,6 +20,16 @@
 
 _Static_assert(SESSIONS_MAX <= 32, "engine.sessions_used has a bit for each");
 
+static uint32_t session_bit(const struct session *s)
+{
+	return 1u << (s - s->engine->sessions);
+}
+
+static uint32_t sessions_alive(const struct engine *e)
+{
+	return e->sessions_used & ~e->sessions_down;
+}
+
 /* The next of @left, which loses it.  What begins meanwhile is not among them. */
 static struct session *session_next(struct engine *e, uint32_t *left)
 {
@@ -105,6 +115,7 @@ static void on_down(void *owner, const char *reason)
 	if (s->phase != PHASE_CLOSING && s->phase != PHASE_REJECTED)
 		note_error(s, reason);
 	s->phase = PHASE_DOWN;
+	s->engine->sessions_down |= session_bit(s);
 	s->engine->next_tick_ns = 0;
 	if (!p || p->session != s)
 		return;
@@ -188,7 +199,7 @@ void session_opened(struct engine *e, struct link *link, struct peer *dialled)
 		.phase = PHASE_EXPECT_HELLO,
 		.deadline_ns = e->core.now_ns + e->settings.peer_timeout_ns,
 	};
-	e->sessions_used |= 1u << (s - e->sessions);
+	e->sessions_used |= session_bit(s);
 	link_attach(link, &link_handler, s);
 	e->next_tick_ns = 0;
 	if (dialled)
@@ -228,20 +239,20 @@ void session_established(struct session *s)
 
 void session_reap(struct engine *e)
 {
-	uint32_t left = e->sessions_used;
+	uint32_t left = e->sessions_down;
 	struct session *s;
 
 	while ((s = session_next(e, &left))) {
 		struct peer *p = s->peer;
 		bool owner = p && p->session == s;
 
-		if (s->phase != PHASE_DOWN ||
-		    (owner && !channel_idle(&p->channel) && !MUTANT(NOT_DRAINED)))
+		if (owner && !channel_idle(&p->channel) && !MUTANT(NOT_DRAINED))
 			continue;
 		e->core.env.release_link(e->core.env.ctx, s->link);
 		s->link = NULL;
 		s->phase = PHASE_FREE;
-		e->sessions_used &= ~(1u << (s - e->sessions));
+		e->sessions_used &= ~session_bit(s);
+		e->sessions_down &= ~session_bit(s);
 		if (p && (owner || s->dialled))
 			next_dial(p);
 		if (!owner)
@@ -348,34 +359,31 @@ void session_tick(struct engine *e)
 
 unsigned session_poll(struct engine *e, unsigned budget)
 {
-	uint32_t left = e->sessions_used;
+	uint32_t left = sessions_alive(e);
 	struct session *s;
 	unsigned n = 0;
 
 	while ((s = session_next(e, &left)))
-		if (s->phase != PHASE_DOWN)
-			n += link_poll(s->link, budget);
+		n += link_poll(s->link, budget);
 	return n;
 }
 
 void session_flush(struct engine *e)
 {
-	uint32_t left = e->sessions_used;
+	uint32_t left = sessions_alive(e);
 	struct session *s;
 
 	while ((s = session_next(e, &left)))
-		if (s->phase != PHASE_DOWN)
-			link_flush(s->link);
+		link_flush(s->link);
 }
 
 bool session_arm(struct engine *e)
 {
-	uint32_t left = e->sessions_used;
+	uint32_t left = sessions_alive(e);
 	struct session *s;
 	bool now = false;
 
 	while ((s = session_next(e, &left)))
-		if (s->phase != PHASE_DOWN)
-			now |= link_arm(s->link);
+		now |= link_arm(s->link);
 	return now;
 }
