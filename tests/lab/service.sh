@@ -4,13 +4,16 @@
 # what happens is in the journal with its fields; an engine that hangs is started again by the
 # watchdog, with its volume; a wrong configuration is not started again and again; it stops in order.
 #
+# usage: service.sh [PACKAGES]    a folder with the Debian packages: they are installed, and removed under
+#                                 the engine that runs; without it: what `cmake --install` installs
+#
 # The guest's first program is not systemd: here one runs as the first of its own namespaces.
 . "$(dirname "$0")/../system/lib.sh"
 
 need root rdma systemctl journalctl nsenter unshare pgrep cmake
 [[ -n $LS_DEVS_A ]] || skip "is about NVMe devices"
-manager=""
-unit=/usr/local/lib/systemd/system/lockstepd.service
+manager="" packages=${1:-} prefix=/usr/local
+[[ -z $packages ]] || prefix=/usr
 
 # In a machine that other tests use, too.
 undo() {
@@ -22,6 +25,7 @@ undo() {
 	fi
 	# With the first process of its namespace all others there end.
 	[[ -z $manager ]] || kill -KILL "$manager"
+	if [[ -n $packages ]]; then dpkg --purge lockstep >/dev/null 2>&1; fi
 	rm -rf /etc/lockstep /var/lib/lockstep
 	xargs -r rm -f <"$work/installed"
 	(exit $rc)
@@ -30,7 +34,7 @@ undo() {
 trap undo EXIT
 
 in_there() { timeout "${LIMIT:-60}" nsenter -t "$manager" -m -p -C -- "$@"; }
-lockstep_there() { in_there /usr/local/bin/lockstep "$@"; }
+lockstep_there() { in_there "$prefix/bin/lockstep" "$@"; }
 property() { in_there systemctl show --value -p "$1" lockstepd; }
 
 # boot: systemd with the journal, and nothing else that it would start by itself.
@@ -69,12 +73,19 @@ boot() {
 	manager=$(pgrep -P $!)
 }
 
-cmake --install "$LS_BUILD" --prefix /usr/local >"$work/installing"
-sed -n 's/^-- \(Installing\|Up-to-date\): //p' "$work/installing" >"$work/installed"
-[[ -s $unit ]] || fail "there is no $unit"
-mkdir -p /etc/lockstep
-printf '%s\n' "node = a" "listen = rdma://$LS_HOST:7610" >/etc/lockstep/lockstepd.conf
 boot
+: >"$work/installed"
+if [[ -n $packages ]]; then
+	rm -f /var/lib/man-db/auto-update # its index of pages takes minutes in emulation
+	LIMIT=200 in_there dpkg -i "$packages"/lockstep_*.deb
+else
+	cmake --install "$LS_BUILD" --prefix $prefix >"$work/installing"
+	sed -n 's/^-- \(Installing\|Up-to-date\): //p' "$work/installing" >"$work/installed"
+	in_there systemctl daemon-reload
+	mkdir -p /etc/lockstep
+fi
+same "inactive disabled" "$(property ActiveState) $(property UnitFileState)" "the service, installed"
+printf '%s\n' "node = a" "listen = rdma://$LS_HOST:7610" >>/etc/lockstep/lockstepd.conf
 
 # It starts, and has what it needs: the NIC, passthrough, locked memory.
 in_there systemctl start lockstepd
@@ -122,6 +133,23 @@ same "inactive success" "$(property ActiveState) $(property Result)" "the servic
 echo "slots = many" >>/etc/lockstep/lockstepd.conf
 ! in_there systemctl start lockstepd 2>"$work/said" || fail "a wrong configuration was started"
 same "failed 2 0" "$(property ActiveState) $(property ExecMainStatus) $(property NRestarts)" "the service with a wrong configuration"
-in_there journalctl -o cat -u lockstepd | grep "lockstepd.conf:3: slots: 'many' is not a number" ||
+in_there journalctl -o cat -u lockstepd | grep -E "lockstepd.conf:[0-9]+: slots: 'many' is not a number" ||
 	fail "the journal does not say what is wrong"
-passed
+[[ -n $packages ]] || passed
+
+# A package that is removed stops its engine; one that is purged leaves the data.
+if [[ -n $packages ]]; then
+	sed -i '$d' /etc/lockstep/lockstepd.conf
+	in_there systemctl enable --now lockstepd
+	lockstep_there pattern check vol --seed 7 --bytes 4M
+	# A host that is a container itself forbids packages to touch services; what counts here is what they ask for.
+	[[ ! -e /usr/sbin/policy-rc.d ]] || in_there mount --bind /dev/null /usr/sbin/policy-rc.d
+	LIMIT=200 in_there dpkg --remove lockstep
+	same "inactive" "$(property ActiveState)" "the service of a package that was removed"
+	in_there rm -r /run/systemd/system/lockstepd.service.d # this test's own
+	LIMIT=200 in_there dpkg --purge lockstep
+	[[ -e /var/lib/lockstep/node.json && -e /etc/lockstep/key && ! -e /etc/lockstep/lockstepd.conf ]] ||
+		fail "the purge left too little or too much: $(ls /var/lib/lockstep /etc/lockstep)"
+	[[ -z $(in_there find /etc/systemd /run/systemd/system /lib/systemd/system -name 'lockstepd*') ]] || fail "something of the unit is left"
+	passed
+fi
