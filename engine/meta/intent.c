@@ -217,7 +217,8 @@ void intent_dirty_marked(struct intent *m)
 {
 	for (uint32_t w = 0; w < words(m); w++) {
 		m->dirty[w] |= m->durable[w] & ~m->settled[w];
-		m->dirty[w] |= m->going[w];
+		/* What the peer's map has added, and was copied since, is not on the page yet. */
+		m->dirty[w] |= m->going[w] | m->wanted[w];
 		m->lacking[w] = 0;
 	}
 	m->dirty_regions = m->lacking_regions = 0;

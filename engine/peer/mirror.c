@@ -351,12 +351,15 @@ static bool may_go_alone(const struct mirror *m)
 
 /*
  * The session may be lost meanwhile, or the peer unable to record it: that keeps nobody from
- * writing.  A peer that is primary, or is being asked to become it, is something else.
+ * writing.  A peer that is primary, or is being asked to become it, is something else: first the
+ * two tell each other.
  */
 static void stale_answered(struct mirror *m, const struct frame *f)
 {
 	if (f && (f->status == LS_BUSY || f->status == LS_NOT_PRIMARY)) {
-		m->alone_at_ns = m->retry_at_ns = m->engine->core.now_ns + RETRY_NS / 10;
+		m->alone_at_ns = m->engine->core.now_ns + RETRY_NS;
+		if (m->step == STEP_IDLE && peer_up(m->peer))
+			mirror_restart(m);
 		return;
 	}
 	if (may_go_alone(m))
@@ -632,6 +635,9 @@ void mirror_stop(struct volume *v, const char *reason)
 		intent_dirty_marked(&v->map.intent);
 	if (mirrored || !v->mirror_reason[0])
 		mirror_reason(v, "%s", reason);
+	/* Who waits for it to be in sync must not depend on the peer to ask again. */
+	if (!list_empty(&m->jobs) && !m->retry_at_ns)
+		m->retry_at_ns = m->engine->core.now_ns + RETRY_NS;
 	if (v->mirror != MIRROR_NONE)
 		enter(v, state_without_peer(v));
 }

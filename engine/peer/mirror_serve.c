@@ -426,7 +426,8 @@ static void on_promote(struct mirror *m, struct serve *s)
 	const struct volume_record *r = &m->volume->record;
 	bool promoting = m->op && m->op->run == operation_promote;
 
-	if ((r->role == VOLUME_PRIMARY || promoting) && !MUTANT(TWO_PRIMARIES))
+	/* What is being recorded may fail, a demotion, too. */
+	if ((r->role == VOLUME_PRIMARY || promoting || m->committing) && !MUTANT(TWO_PRIMARIES))
 		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
 	else if (generation_alone(&r->generations))
 		channel_answer(s, LS_BUSY, 0, 0);

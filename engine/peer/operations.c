@@ -327,6 +327,8 @@ static void promote_committed(struct mirror *m, enum ls_status status)
 	struct volume *v = m->volume;
 
 	if (status != LS_OK) {
+		/* What came while the role was being recorded is refused now. */
+		core_release(&m->engine->core, v);
 		op_failed_table(m, status);
 		return;
 	}
