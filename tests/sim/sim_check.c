@@ -335,6 +335,9 @@ static void check_read(const struct sim_request *request)
 	uint32_t block_bytes = volume->status.block_bytes;
 	const uint8_t *bytes = request->request.buf;
 
+	/* Begun before a resync into this node: it may have seen both. */
+	if (request->seq < volume->replaced_seq)
+		return;
 	for (uint64_t b = 0; b < request->block_count; b++, bytes += block_bytes) {
 		uint64_t block = request->first_block + b, id;
 		enum sim_value value;

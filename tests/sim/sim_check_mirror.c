@@ -64,7 +64,23 @@ static bool under_way(const struct sim_volume *volume, uint64_t offset, uint64_t
 	return false;
 }
 
-/* Takes what is on the disk for the truth. */
+static bool written_now(const struct sim_world *world, const struct sim_volume *volume,
+			uint64_t block)
+{
+	for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
+		const struct sim_request *r = &world->node[volume->node].requests[i];
+
+		if (r->open && r->volume == volume && r->request.op != REQUEST_READ &&
+		    block >= r->first_block && block - r->first_block < r->block_count)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Takes what is on the disk for the truth.  A revocation that could not be recorded looks like a
+ * promotion, too: then writes are open.
+ */
 static void adopt(struct sim_volume *v)
 {
 	struct sim_world *world = v->owner->world;
@@ -82,11 +98,13 @@ static void adopt(struct sim_volume *v)
 		const struct sim_disk *disk = check_block(v, b * block_bytes, &at);
 
 		if (!disk || under_way(v, b * block_bytes, block_bytes) ||
+		    written_now(world, v, b) ||
 		    !media_pattern(&disk->media, at, block_bytes, b, &value, &id))
 			value = SIM_ANY;
 		history_set(&v->history, b, id, value, world->seq);
 	}
 	v->wild = false;
+	v->replaced_seq = world->seq++;
 }
 
 void check_at_rest(const struct sim_volume *volume, const char *what)
@@ -107,6 +125,7 @@ static void take_history(struct sim_volume *target, const struct sim_volume *sou
 		return;
 	history_copy(&target->history, &source->history);
 	target->wild = false;
+	target->replaced_seq = target->owner->world->seq++;
 }
 
 /* Forced or not: from now on this replica's own contents count here. */
@@ -140,6 +159,7 @@ void check_seen(struct sim_volume *v)
 	const struct volume_status *s = &v->status;
 	bool secondary = v->seen && v->seen_role == VOLUME_SECONDARY;
 	bool reopened = v->seen_start != v->owner->starts;
+	const struct sim_volume *twin = check_twin(v);
 
 	if (v->seen && v->seen_number != s->number)
 		new_incarnation(v);
@@ -151,10 +171,13 @@ void check_seen(struct sim_volume *v)
 		sim_fail(v->owner->world, "I8",
 			 "%s at %c calls itself complete, but the resync into it has not ended",
 			 v->name, 'A' + v->node);
-	if (v->partial && s->consistent && !v->forced) {
+	/* What has come to its end, or what --force has cut short? */
+	if (v->partial && s->consistent && (v->arrived || !v->forced)) {
 		v->taken_seq = v->owner->world->seq++;
 		v->taken_generation = s->generations.current;
 		v->taken_start = reopened ? 0 : v->owner->starts;
+		/* Its source may have gone alone again since, without a write. */
+		v->taken_whole = twin && twin->status.generations.current == v->taken_generation;
 	}
 	if (s->consistent)
 		v->partial = false;
@@ -169,8 +192,10 @@ void check_seen(struct sim_volume *v)
 	v->seen_number = s->number;
 	v->seen_role = s->role;
 	v->seen_start = v->owner->starts;
-	if (secondary && s->role == VOLUME_PRIMARY)
+	/* While it is being recorded it may still fail. */
+	if (v->promoted || (reopened && secondary && s->role == VOLUME_PRIMARY))
 		promoted(v);
+	v->promoted = false;
 }
 
 /* --- requests --- */
@@ -228,19 +253,6 @@ void check_alone(struct sim_request *request)
 
 /* --- resyncs --- */
 
-static bool written_now(const struct sim_world *world, const struct sim_volume *volume,
-			uint64_t block)
-{
-	for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
-		const struct sim_request *r = &world->node[volume->node].requests[i];
-
-		if (r->open && r->volume == volume && r->request.op != REQUEST_READ &&
-		    block >= r->first_block && block - r->first_block < r->block_count)
-			return true;
-	}
-	return false;
-}
-
 static void check_equal(struct sim_world *world, const struct sim_volume *source,
 			const struct sim_volume *target)
 {
@@ -288,7 +300,7 @@ static void synced(struct sim_world *world, struct sim_volume *target)
 		return;
 	check_copied(target);
 	/* A resync the other way had brought them there, though its end was not told. */
-	carried = target->alone_generation == source->taken_generation &&
+	carried = (source->taken_whole || target->alone_generation == source->taken_generation) &&
 		  target->alone_seq < source->taken_seq;
 	if (target->alone_seq && !carried && !target->yields)
 		sim_fail(world, "I7",
@@ -386,6 +398,17 @@ void check_mirror_landed(struct sim_end *end, const struct sim_frame *frame)
 		v->arrived = true;
 }
 
+/* The target begins anew: what the two had in common counts no more. */
+static void forget_common(struct sim_volume *v)
+{
+	struct sim_volume *twin = check_twin(v);
+
+	v->taken_whole = false;
+	v->taken_generation = v->shared_generation = 0;
+	if (twin)
+		twin->shared_generation = 0;
+}
+
 void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 			   const struct sim_frame *answer)
 {
@@ -411,8 +434,8 @@ void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 		/* No more what its source is, but it still has what that resync brought. */
 		if (v->partial)
 			v->taken_start = 0;
-		if (v->partial && heard->command == FRAME_PAIR)
-			v->taken_generation = 0;
+		if (heard->command == FRAME_PAIR)
+			forget_common(v);
 		v->arrived = false;
 		v->begun_seq = sim_oldest_seq(world);
 		/* A promotion that was asked for before may still wait for its turn. */

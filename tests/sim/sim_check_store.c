@@ -40,9 +40,14 @@ static void check_disk_overlap(struct sim_store *store, const struct sim_op *op)
 	const struct sim_node *node = &store->world->node[store->node];
 
 	LIST_FOR (entry, &store->in_flight) {
-		const struct store_op *a = LIST_ENTRY(entry, struct sim_op, node)->op, *b = op->op;
+		const struct sim_op *other = LIST_ENTRY(entry, struct sim_op, node);
+		const struct store_op *a = other->op, *b = op->op;
 
 		if (!overlap(a->offset, a->length, b->offset, b->length))
+			continue;
+		/* A secondary compares and copies nothing: a verify that was stopped reads on. */
+		if (copies(node, a) && other->volume &&
+		    other->volume->status.role == VOLUME_SECONDARY)
 			continue;
 		if ((changes(a->code) && (changes(b->code) || copies(node, b))) ||
 		    (changes(b->code) && copies(node, a)))

@@ -63,7 +63,15 @@ static void flip_bit(struct sim_disk *disk, struct sim_rng *rng, uint64_t offset
 	media_write(&disk->media, first, sector, sizeof(sector));
 }
 
-/* One copy of the table, if the other one is whole; or the map of a volume. */
+static bool is_durable(const struct sim_disk *disk, uint64_t offset, uint64_t bytes)
+{
+	for (uint64_t at = offset; at < offset + bytes; at += SIM_SECTOR_BYTES)
+		if (sim_disk_volatile(disk, at))
+			return false;
+	return true;
+}
+
+/* One copy of the table, if the other one is whole and stays so; or the map of a volume. */
 static void rot(struct sim_node *node)
 {
 	struct sim_rng *rng = &node->world->rng;
@@ -78,7 +86,7 @@ static void rot(struct sim_node *node)
 	if (v->used && v->mapped) {
 		SIM_NOTE(node->world, node->number, "the map of %s rots", SIM_STR(v->name));
 		flip_bit(disk, rng, check_intent_offset(v), SIM_SECTOR_BYTES);
-	} else if (bytes[0] && bytes[1]) {
+	} else if (bytes[0] && bytes[1] && is_durable(disk, offset[!copy], bytes[!copy])) {
 		SIM_NOTE(node->world, node->number, "copy %u of the table rots", copy);
 		flip_bit(disk, rng, offset[copy], bytes[copy]);
 	}

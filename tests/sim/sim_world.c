@@ -82,7 +82,13 @@ static void env_event(void *ctx, const struct engine_event *event)
 
 	event_text(event, text);
 	env_log(ctx, event->level, text);
-	v = event->kind == EVENT_MIRROR ? sim_volume_find(node, event->volume) : NULL;
+	v = event->kind == EVENT_MIRROR || event->kind == EVENT_ROLE
+		    ? sim_volume_find(node, event->volume)
+		    : NULL;
+	if (v && event->kind == EVENT_ROLE) {
+		v->promoted = strcmp(event->to, "primary") == 0;
+		return;
+	}
 	if (v && strcmp(event->from, "synced") == 0)
 		v->unsynced_seq = node->world->seq++;
 	if (v)

@@ -106,6 +106,8 @@ struct sim_volume {
 	unsigned requests_open;
 	unsigned jobs_open;
 	bool zeroed; /* at creation */
+	bool promoted; /* its engine says so, and that is not looked at yet */
+	uint64_t replaced_seq; /* when its history was last replaced by another */
 	bool wild; /* in the middle of a resync, or after one of unknown end: not predicted */
 	uint64_t lost_seq; /* when clients were last refused for want of the peer */
 	struct history history;
@@ -124,6 +126,7 @@ struct sim_volume {
 	/* The generation that a resync into it gave it, and when; @taken_start: to which engine. */
 	uint64_t taken_seq, taken_generation;
 	unsigned taken_start;
+	bool taken_whole; /* that generation was its source's */
 	bool ahead; /* and the peer's replica was a complete one */
 	uint64_t shared_generation; /* of both, when they were last known to be equal */
 	uint64_t unsynced_seq; /* when its mirror last ceased to be in sync */
