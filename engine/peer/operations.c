@@ -364,6 +364,20 @@ static void promote_alone(struct mirror *m)
 	mirror_commit(m, promote_committed);
 }
 
+/* True: the operation has ended, because this is no whole copy and nobody has said --force. */
+static bool op_incomplete(struct mirror *m)
+{
+	const struct volume_record *r = &m->volume->record;
+
+	if (r->consistent || m->op->force || MUTANT(PROMOTE_INCOMPLETE))
+		return false;
+	op_end(m, -EUCLEAN,
+	       "volume '%s' is no consistent copy: a resync into it has not ended, or node '%s' "
+	       "has gone on without it. Wait for the resync, or accept what it has with --force",
+	       r->name, peer_name(m));
+	return true;
+}
+
 static void promote_answered(struct mirror *m, const struct frame *f)
 {
 	struct volume *v = m->volume;
@@ -371,7 +385,9 @@ static void promote_answered(struct mirror *m, const struct frame *f)
 	if (f && f->status == LS_NO_VOLUME) {
 		/* Deleted or unpaired there: nobody is left to ask. */
 		mirror_stop(v, "the peer does not know this mirror any more");
-		promote_alone(m);
+		/* Or it has paired this replica anew while it was being asked. */
+		if (!op_incomplete(m))
+			promote_alone(m);
 		return;
 	}
 	if (f && f->status == LS_BUSY) {
@@ -388,6 +404,8 @@ static void promote_answered(struct mirror *m, const struct frame *f)
 		       v->record.name, peer_name(m));
 		return;
 	}
+	if (op_incomplete(m))
+		return;
 	mirror_change(m, "promoted by the operator");
 	m->volume->record.role = VOLUME_PRIMARY;
 	mirror_commit(m, promote_committed);
@@ -401,14 +419,8 @@ void operation_promote(struct mirror *m, struct mirror_op *op)
 		op_end(m, 0, "volume '%s' is primary on this node already", v->record.name);
 		return;
 	}
-	if (!v->record.consistent && !op->force && !MUTANT(PROMOTE_INCOMPLETE)) {
-		op_end(m, -EUCLEAN,
-		       "volume '%s' is no consistent copy: a resync into it has not ended, or node "
-		       "'%s' has gone on without it. Wait for the resync, or accept what it has "
-		       "with --force",
-		       v->record.name, peer_name(m));
+	if (op_incomplete(m))
 		return;
-	}
 	if (v->mirror == MIRROR_COPYING) {
 		op_end(m, -EBUSY, "a resync of '%s' is under way; promote it when it is in sync",
 		       v->record.name);
@@ -419,7 +431,9 @@ void operation_promote(struct mirror *m, struct mirror_op *op)
 		op_later(m);
 		return;
 	}
-	if (v->mirror == MIRROR_SYNCED && peer_up(m->peer)) {
+	/* One that is there is asked, in sync or not; only --force makes it a split brain. */
+	if (peer_up(m->peer) &&
+	    (v->mirror == MIRROR_SYNCED || (v->mirror == MIRROR_WAITING && !op->force))) {
 		if (op_buffer(m))
 			mirror_call(m, FRAME_PROMOTE, 0, promote_answered);
 		return;
