@@ -208,6 +208,26 @@ check_link() {
 }
 
 # Three blocks: written and flushed, written and not flushed, and a cut.
+check_wire() { # a node that loses its power under a flood, and comes back
+	local node
+	"$lab" up --quiet --name "$two" --nodes 2 --fresh
+	for node in a b a; do
+		flood a 10.77.0.2
+		flood b 10.77.0.1
+		"$lab" power-cut --quiet --name "$two" "$node"
+		"$lab" up --quiet --name "$two" --node "$node"
+		ok "a reaches b after a power cut of $node" has "$(reach a 10.77.0.2)" "Connection refused"
+		ok "b reaches a after a power cut of $node" has "$(reach b 10.77.0.1)" "Connection refused"
+	done
+	"$lab" down --quiet --name "$two"
+}
+flood() { # NODE TO: four processes that send as fast as they can
+	"$lab" exec --quiet --name "$two" --node "$1" -- bash -c 'for i in 1 2 3 4; do
+		(setsid bash -c "while :; do head -c 8000 /dev/zero >/dev/udp/'"$2"'/9; done" >/dev/null 2>&1 &)
+	done'
+}
+reach() { "$lab" exec --quiet --name "$two" --node "$1" -- timeout 20 bash -c "exec 3<>/dev/tcp/$2/22" 2>&1; }
+
 check_volatile() {
 	"$lab" up --quiet --fresh --name "$two" --nodes 2 --volatile || return
 	on b bash -c 'printf flushed | dd of=/dev/nvme0n1 bs=4096 conv=sync,fsync oflag=direct status=none
