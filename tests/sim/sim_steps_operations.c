@@ -353,7 +353,8 @@ const struct steps_operation steps_operations[] = {
 		.done = pair_of_b,
 		.recorded = a_gave_up,
 		.sends = {F(STATE), RESYNC},
-		.stores = {TABLE | MAP | DATA, TABLE},
+		/* The source's round at the end clears what it had written alone. */
+		.stores = {TABLE | MAP | DATA, TABLE | MAP},
 	},
 	{
 		.name = "promote, connected",
