@@ -16,7 +16,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define NS_PER_S 1000000000ull
 #define PAUSE_FIRST_NS 10000000ull
 #define PAUSE_MAX_NS 500000000ull
 

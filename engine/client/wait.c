@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define NS_PER_S 1000000000ull
 
 uint64_t clock_ns(void)
 {

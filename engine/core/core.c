@@ -486,10 +486,8 @@ static void piece_fly(struct piece *p)
 	p->local.length = p->length;
 	p->local.buf = p->buf;
 	p->local.region = p->region;
-	if (p->ranged) {
-		p->volume->changing++;
-		p->volume->blank = MUTANT(BLANK_KEPT) && p->volume->blank;
-	}
+	if (p->ranged)
+		volume_changes(p->volume);
 	leg_start(&p->local, &p->volume->record, p->volume->pool->stores);
 }
 

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TELL_EVERY_NS UINT64_C(1000000000)
+#define TELL_EVERY_NS NS_PER_S
 
 struct fetch_unit {
 	struct fetch *fetch; /* NULL = free */
@@ -147,8 +147,7 @@ static void write_back(struct fetch_unit *u)
 		.region = f->core->fetch_region,
 		.done = written_back,
 	};
-	v->changing++;
-	v->blank = false;
+	volume_changes(v);
 	leg_start(&u->leg, &v->record, v->pool->stores);
 }
 

@@ -3,6 +3,7 @@
 #ifndef LS_CORE_VOLUME_H
 #define LS_CORE_VOLUME_H
 
+#include "engine/base/mutant.h"
 #include "engine/core/map.h"
 #include "engine/core/range.h"
 #include "engine/core/sumlog.h"
@@ -46,7 +47,7 @@ struct volume {
 	struct range_set ranges;
 	/* Zeroed when it was created, primary and not written since, all in this run. */
 	bool blank;
-	uint32_t changing; /* pieces of clients that the local device is changing blocks for */
+	uint32_t changing; /* pieces that the local device is changing blocks for */
 	struct map map;
 	struct sumlog sums; /* of what was written to both replicas of late */
 
@@ -73,6 +74,13 @@ struct volume {
 	struct mirror *peering;
 	struct pairing *pairing; /* NULL = no pair is being made */
 };
+
+/* A piece begins to change blocks on the local device; its end counts @changing down. */
+static inline void volume_changes(struct volume *v)
+{
+	v->changing++;
+	v->blank = MUTANT(BLANK_KEPT) && v->blank;
+}
 
 /* True when a write must also go to the peers. */
 static inline bool volume_mirrors(const struct volume *v)

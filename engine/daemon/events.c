@@ -179,7 +179,7 @@ void events_tell(struct event_log *log, const struct engine_event *event)
 
 	event_note_set(&note, event);
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	note.at_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	note.at_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 	keep(log, &note);
 }
 

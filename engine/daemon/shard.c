@@ -427,7 +427,7 @@ static void handle_refused(void *owner, const char *reason)
 	struct shard *s = owner;
 	uint64_t now = clock_ns();
 
-	if (now - s->refused_said_ns < UINT64_C(1000000000))
+	if (now - s->refused_said_ns < NS_PER_S)
 		return;
 	s->refused_said_ns = now;
 	log_line(LOG_LEVEL_WARNING, "a connection from outside came to nothing: %s", reason);

@@ -18,6 +18,8 @@ enum {
 /* clang-format on */
 
 #define SECTOR_VERSION 1u
+/* durable, wanted, going, dirty, recent, settled, lacking: one piece of memory. */
+#define BITMAPS 7u
 #define SECTOR_BIT_BYTES (SECTOR_BYTES - SECTOR_AT_BITS)
 
 _Static_assert(SECTOR_BIT_BYTES * 8 == INTENT_SECTOR_REGIONS, "sector layout");
@@ -48,7 +50,7 @@ bool intent_shift_fits(uint8_t shift, uint64_t bytes)
 int intent_init(struct intent *m, uint64_t volume_bytes, uint8_t shift)
 {
 	*m = (struct intent){.regions = (uint32_t)regions_of(volume_bytes, shift), .shift = shift};
-	m->durable = calloc(7 * (size_t)words(m), sizeof(*m->durable));
+	m->durable = calloc(BITMAPS * (size_t)words(m), sizeof(*m->durable));
 	m->writing = calloc(m->regions, sizeof(*m->writing));
 	if (!m->durable || !m->writing) {
 		intent_fini(m);
@@ -90,6 +92,29 @@ static bool set(uint64_t *bits, uint32_t i)
 	return was_clear;
 }
 
+static uint32_t count(const uint64_t *bits, uint32_t words)
+{
+	uint32_t n = 0;
+
+	for (uint32_t w = 0; w < words; w++)
+		n += (uint32_t)__builtin_popcountll(bits[w]);
+	return n;
+}
+
+/* The first that is set, at or behind @from; UINT32_MAX = none. */
+static uint32_t next_set(const uint64_t *bits, uint32_t words, uint32_t from)
+{
+	for (uint32_t w = from / 64; w < words; w++) {
+		uint64_t here = bits[w];
+
+		if (w == from / 64)
+			here &= UINT64_MAX << (from % 64);
+		if (here)
+			return w * 64 + (uint32_t)__builtin_ctzll(here);
+	}
+	return UINT32_MAX;
+}
+
 static void inherit(uint64_t *bits, const uint64_t *from, uint32_t regions, unsigned merged)
 {
 	for (uint32_t r = 0; r < regions; r++)
@@ -112,11 +137,9 @@ void intent_inherit(struct intent *m, const struct intent *from)
 	/* A clearing round that is under way must clear nothing. */
 	memset(m->recent, 0xff, words(m) * sizeof(*m->recent));
 	m->any_wanted = from->any_wanted;
-	for (uint32_t w = 0; w < words(m); w++) {
-		m->marked += (uint32_t)__builtin_popcountll(m->durable[w]);
-		m->dirty_regions += (uint32_t)__builtin_popcountll(m->dirty[w]);
-		m->lacking_regions += (uint32_t)__builtin_popcountll(m->lacking[w]);
-	}
+	m->marked = count(m->durable, words(m));
+	m->dirty_regions = count(m->dirty, words(m));
+	m->lacking_regions = count(m->lacking, words(m));
 }
 
 static uint32_t first_region(const struct intent *m, uint64_t offset)
@@ -163,6 +186,7 @@ bool intent_begin(struct intent *m, uint64_t offset, uint64_t length)
 	uint32_t last = last_region(m, offset, length);
 	bool durable = true;
 
+	/* Every write of a client passes here: one word and one bit for the three maps. */
 	for (uint32_t r = first_region(m, offset); r <= last; r++) {
 		uint32_t w = r / 64;
 		uint64_t bit = UINT64_C(1) << r % 64;
@@ -221,9 +245,8 @@ void intent_dirty_marked(struct intent *m)
 		m->dirty[w] |= m->going[w] | m->wanted[w];
 		m->lacking[w] = 0;
 	}
-	m->dirty_regions = m->lacking_regions = 0;
-	for (uint32_t w = 0; w < words(m); w++)
-		m->dirty_regions += (uint32_t)__builtin_popcountll(m->dirty[w]);
+	m->lacking_regions = 0;
+	m->dirty_regions = count(m->dirty, words(m));
 }
 
 void intent_dirty_all(struct intent *m)
@@ -271,15 +294,7 @@ uint32_t intent_export(const struct intent *m, uint8_t *bits)
 
 uint32_t intent_next_dirty(const struct intent *m, uint32_t from)
 {
-	for (uint32_t w = from / 64; w < words(m); w++) {
-		uint64_t bits = m->dirty[w];
-
-		if (w == from / 64)
-			bits &= UINT64_MAX << (from % 64);
-		if (bits)
-			return w * 64 + (uint32_t)__builtin_ctzll(bits);
-	}
-	return UINT32_MAX;
+	return next_set(m->dirty, words(m), from);
 }
 
 void intent_clean(struct intent *m, uint32_t region)
@@ -305,11 +320,9 @@ void intent_lack(struct intent *m, uint64_t offset, uint64_t length)
 
 void intent_lack_marked(struct intent *m)
 {
-	m->lacking_regions = 0;
-	for (uint32_t w = 0; w < words(m); w++) {
+	for (uint32_t w = 0; w < words(m); w++)
 		m->lacking[w] |= m->durable[w] & ~m->settled[w];
-		m->lacking_regions += (uint32_t)__builtin_popcountll(m->lacking[w]);
-	}
+	m->lacking_regions = count(m->lacking, words(m));
 }
 
 bool intent_lacking_at(const struct intent *m, uint64_t offset)
@@ -319,11 +332,10 @@ bool intent_lacking_at(const struct intent *m, uint64_t offset)
 
 uint32_t intent_next_lacking(const struct intent *m)
 {
-	for (uint32_t w = 0;; w++) {
-		assert(w < words(m));
-		if (m->lacking[w])
-			return w * 64 + (uint32_t)__builtin_ctzll(m->lacking[w]);
-	}
+	uint32_t region = next_set(m->lacking, words(m), 0);
+
+	assert(region != UINT32_MAX);
+	return region;
 }
 
 void intent_filled(struct intent *m, uint32_t region)
@@ -336,7 +348,7 @@ void intent_filled(struct intent *m, uint32_t region)
 
 void intent_reset(struct intent *m)
 {
-	memset(m->durable, 0, 7 * (size_t)words(m) * sizeof(*m->durable));
+	memset(m->durable, 0, BITMAPS * (size_t)words(m) * sizeof(*m->durable));
 	m->dirty_regions = m->lacking_regions = m->marked = 0;
 	m->any_wanted = false;
 }

@@ -17,8 +17,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define NS_PER_S UINT64_C(1000000000)
-
 static void mend_next(struct mirror *m);
 
 static bool lacks(const struct mirror *m)
@@ -65,8 +63,8 @@ static void went_on(struct mirror *m, const struct fetch *fetch, enum ls_status 
 {
 	char text[120];
 
-	/* Stopped meanwhile: the regions are dirty now, and a resync's. */
-	if (!lacks(m))
+	/* Stopped meanwhile: the regions are dirty now, and a resync's.  What lacks since waits. */
+	if (!lacks(m) || m->mend.at == m->mend.end)
 		return;
 	if (status != LS_OK || !fetch->written_back) {
 		snprintf(text, sizeof(text), "byte %llu could not be mended: %s",

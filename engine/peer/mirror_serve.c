@@ -391,13 +391,19 @@ static void stale(struct mirror *m, enum ls_status status)
 	mirror_kick(m);
 }
 
+/* This node is primary, or is about to be. */
+static bool primary_here(const struct mirror *m)
+{
+	return m->volume->record.role == VOLUME_PRIMARY ||
+	       (m->op && m->op->run == operation_promote);
+}
+
 /* The primary goes on without this replica: it is whole again after a resync. */
 static void on_stale(struct mirror *m, struct serve *s)
 {
 	struct volume_record *r = &m->volume->record;
-	bool promoting = m->op && m->op->run == operation_promote;
 
-	if (r->role == VOLUME_PRIMARY || promoting) {
+	if (primary_here(m)) {
 		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
 		return;
 	}
@@ -423,13 +429,10 @@ static void on_stale(struct mirror *m, struct serve *s)
  */
 static void on_promote(struct mirror *m, struct serve *s)
 {
-	const struct volume_record *r = &m->volume->record;
-	bool promoting = m->op && m->op->run == operation_promote;
-
 	/* What is being recorded may fail, a demotion, too. */
-	if ((r->role == VOLUME_PRIMARY || promoting || m->committing) && !MUTANT(TWO_PRIMARIES))
+	if ((primary_here(m) || m->committing) && !MUTANT(TWO_PRIMARIES))
 		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
-	else if (generation_alone(&r->generations))
+	else if (generation_alone(&m->volume->record.generations))
 		channel_answer(s, LS_BUSY, 0, 0);
 	else
 		channel_answer(s, LS_OK, 0, 0);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/peer/pace.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
 /* Clients that were silent for so long are not there. */
 #define AWAY_NS (50 * NS_PER_MS)
 /* Nobody has asked for so long: nobody copies, and samples are of no use. */

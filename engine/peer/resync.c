@@ -30,7 +30,6 @@
 
 /* A device that fails everything is not asked for everything. */
 #define BAD_CHUNKS_MAX 16u
-#define NS_PER_S UINT64_C(1000000000)
 
 static void copy_more(struct mirror *m);
 static void unit_next_run(struct copy_unit *u);

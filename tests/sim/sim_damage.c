@@ -26,23 +26,6 @@ static void flip_bits(struct sim_world *world, uint8_t *bytes, uint32_t length)
 	world->totals.faults++;
 }
 
-static bool is_control(uint8_t command)
-{
-	switch (command) {
-	case FRAME_WRITE:
-	case FRAME_FLUSH:
-	case FRAME_DISCARD:
-	case FRAME_WRITE_ZEROES:
-	case FRAME_PING:
-	case FRAME_CHECK:
-	case FRAME_READ:
-	case FRAME_DATA:
-		return false;
-	default:
-		return true;
-	}
-}
-
 bool sim_damage_cuts(struct sim_end *end, const uint8_t *bytes, uint32_t length)
 {
 	struct sim_world *world = end->wire->world;
@@ -51,8 +34,7 @@ bool sim_damage_cuts(struct sim_end *end, const uint8_t *bytes, uint32_t length)
 	if (!world->profile.faults.control_loss || world->phase != SIM_LOAD)
 		return false;
 	for (uint32_t at = 0; at + FRAME_BYTES <= length; at += FRAME_BYTES)
-		if (sim_frame_read(bytes + at, &frame) && !sim_frame_handshake(&frame) &&
-		    is_control(frame.command))
+		if (sim_frame_read(bytes + at, &frame) && sim_frame_controls(&frame))
 			return strikes(world, world->profile.faults.control_loss);
 	return false;
 }

@@ -51,3 +51,20 @@ const char *sim_frame_command(uint8_t command)
 		return "stale";
 	return command < ARRAY_SIZE(names) ? names[command] : "handshake";
 }
+
+bool sim_frame_controls(const struct sim_frame *frame)
+{
+	switch (frame->command) {
+	case FRAME_WRITE:
+	case FRAME_FLUSH:
+	case FRAME_DISCARD:
+	case FRAME_WRITE_ZEROES:
+	case FRAME_PING:
+	case FRAME_CHECK:
+	case FRAME_READ:
+	case FRAME_DATA:
+		return false;
+	default:
+		return !sim_frame_handshake(frame);
+	}
+}

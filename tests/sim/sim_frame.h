@@ -22,6 +22,8 @@ bool sim_frame_read(const uint8_t bytes[FRAME_BYTES], struct sim_frame *frame);
 /* Puts the right header checksum on changed bytes. */
 void sim_frame_seal(uint8_t bytes[FRAME_BYTES]);
 const char *sim_frame_command(uint8_t command);
+/* Is it about a mirror's state, neither data nor the session? */
+bool sim_frame_controls(const struct sim_frame *frame);
 
 static inline bool sim_frame_handshake(const struct sim_frame *frame)
 {
