@@ -107,14 +107,20 @@ static void jobs_tick(struct mirror *m)
 	mirror_jobs_done(m, -ENOTCONN, text);
 }
 
+/* That which is durable: a break, a resume or an unpair that is being written may fail. */
+static enum association association_now(const struct volume *v)
+{
+	const struct mirror *m = v->peering;
+
+	return m->committing ? m->before.association : v->record.association;
+}
+
 /* What the mirror is by what is recorded, when the peer is not there. */
 static enum mirror_state state_of_record(const struct volume *v)
 {
-	switch (v->record.association) {
+	switch (association_now(v)) {
 	case ASSOCIATION_NONE:
-		/* Until it is durable that it is unpaired, nothing may be acknowledged alone. */
-		return v->peering->committing && v->peering->before.association ? MIRROR_WAITING
-										: MIRROR_NONE;
+		return MIRROR_NONE;
 	case ASSOCIATION_BROKEN:
 		return MIRROR_BROKEN;
 	case ASSOCIATION_ACTIVE:
@@ -126,7 +132,7 @@ static enum mirror_state state_of_record(const struct volume *v)
 /* The same, but a split brain stays one until it is resolved. */
 static enum mirror_state state_without_peer(const struct volume *v)
 {
-	bool split = v->mirror == MIRROR_SPLIT && v->record.association == ASSOCIATION_ACTIVE;
+	bool split = v->mirror == MIRROR_SPLIT && association_now(v) == ASSOCIATION_ACTIVE;
 
 	return split ? MIRROR_SPLIT : state_of_record(v);
 }
