@@ -523,6 +523,8 @@ static void piece_decide(struct piece *p)
 		take_credits(p);
 	} else if (v->record.role != VOLUME_PRIMARY) {
 		refuse(p, LS_NOT_PRIMARY);
+	} else if (v->promoting) {
+		hold(p);
 	} else if (volume_mirrors(v)) {
 		if (p->code != LEG_FLUSH || !MUTANT(FLUSH_LOCAL))
 			p->remotes = (1u << v->record.replica_count) - 1;

@@ -53,6 +53,7 @@ struct volume {
 
 	enum mirror_state mirror;
 	bool unpairing; /* that it is not paired any more is being written; it may fail */
+	bool promoting; /* so is that this node is primary: writes are held until it is */
 	/*
 	 * The current generation is this node's alone, and that is durable: a write may be
 	 * acknowledged without the peer.  See generation_alone().

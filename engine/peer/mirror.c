@@ -288,7 +288,7 @@ static void record_written(struct pool_commit *commit, enum ls_status status)
 
 	core_administer(&m->engine->core, true);
 	m->engine->admin_open--;
-	m->committing = v->unpairing = false;
+	m->committing = v->unpairing = v->promoting = false;
 	m->doubtful = status != LS_OK;
 	if (status == LS_OK) {
 		tell_changes(m->engine, v, &m->before, m->why);
@@ -308,6 +308,8 @@ void mirror_commit(struct mirror *m, void (*committed)(struct mirror *, enum ls_
 	m->committing = true;
 	m->volume->unpairing = m->before.association != ASSOCIATION_NONE &&
 			       m->volume->record.association == ASSOCIATION_NONE;
+	m->volume->promoting = m->before.role != VOLUME_PRIMARY &&
+			       m->volume->record.role == VOLUME_PRIMARY;
 	m->committed = committed;
 	m->commit.done = record_written;
 	m->engine->admin_open++;

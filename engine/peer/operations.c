@@ -326,9 +326,9 @@ static void promote_committed(struct mirror *m, enum ls_status status)
 {
 	struct volume *v = m->volume;
 
+	/* Writes that came while the role was being recorded. */
+	core_release(&m->engine->core, v);
 	if (status != LS_OK) {
-		/* What came while the role was being recorded is refused now. */
-		core_release(&m->engine->core, v);
 		op_failed_table(m, status);
 		return;
 	}
@@ -336,8 +336,6 @@ static void promote_committed(struct mirror *m, enum ls_status status)
 		v->alone_durable = true;
 		if (v->mirror == MIRROR_WAITING)
 			mirror_set(m->engine, v, MIRROR_ALONE);
-		/* Writes that came while the role was being recorded. */
-		core_release(&m->engine->core, v);
 	}
 	op_end(m, 0, "volume '%s' is primary on this node%s", v->record.name,
 	       v->alone_durable && volume_tracks(v) ? "; it goes on without its peer" : "");

@@ -7,12 +7,12 @@
 
 #define NO_ID (UINT64_MAX - 1)
 
-static bool changes(const struct sim_request *request)
+bool check_changes(const struct sim_request *request)
 {
 	return request->request.op >= REQUEST_WRITE && request->request.op != REQUEST_FLUSH;
 }
 
-static enum sim_value value_of(const struct sim_request *request)
+enum sim_value check_value_of(const struct sim_request *request)
 {
 	switch (request->request.op) {
 	case REQUEST_DISCARD:
@@ -30,14 +30,14 @@ static void open_history(struct sim_request *request, struct sim_volume *volume)
 
 	for (uint64_t b = 0; b < request->block_count; b++)
 		history_open(&volume->history, request->first_block + b, request->id,
-			     value_of(request), request->seq, oldest);
+			     check_value_of(request), request->seq, oldest);
 }
 
 void check_submitted(struct sim_request *request)
 {
 	struct sim_volume *volume = request->volume, *twin;
 
-	if (!volume || request->hostile || !changes(request))
+	if (!volume || request->hostile || !check_changes(request))
 		return;
 	if (check_tracked(volume))
 		open_history(request, volume);
@@ -68,7 +68,7 @@ static void end_history(struct sim_request *request, bool counted)
 	/* Asked for again after a restart, it may have been begun the first time. */
 	bool refused = status != LS_OK && status < LS_LOCAL_IO && !request->again;
 
-	if (!volume || request->hostile || !changes(request))
+	if (!volume || request->hostile || !check_changes(request))
 		return;
 	if (check_tracked(volume))
 		end_blocks(request, volume,
@@ -352,10 +352,10 @@ static void check_read(const struct sim_request *request)
 static void check_closed(const struct sim_request *request)
 {
 	const struct sim_volume *volume = request->volume, *twin = check_twin(volume);
-	bool operated = volume->operated_seq > request->seq || volume->jobs_open ||
-			(twin && twin->jobs_open);
+	bool freed =
+		volume->freed_seq > request->seq || volume->jobs_open || (twin && twin->jobs_open);
 
-	if (request->closed && !operated && volume->status.association == ASSOCIATION_ACTIVE &&
+	if (request->closed && !freed && volume->status.association == ASSOCIATION_ACTIVE &&
 	    ((request->synced && !both_count(request)) ||
 	     (request->waited && !check_mirrored(request))))
 		sim_fail(request->world, "I10",
@@ -374,7 +374,7 @@ static void check_ok(struct sim_request *request)
 		sim_fail(world, "roles", "a request to a secondary was acknowledged");
 	if (r->op == REQUEST_READ && check_tracked(volume))
 		check_read(request);
-	if (!changes(request) && r->op != REQUEST_FLUSH)
+	if (!check_changes(request) && r->op != REQUEST_FLUSH)
 		return;
 	if (r->op != REQUEST_FLUSH) {
 		check_legs_done(request);
@@ -408,8 +408,8 @@ void check_done(struct sim_request *request)
 	check_status(request);
 	if (request->request.status == LS_OK)
 		check_ok(request);
-	end_history(request,
-		    request->request.status == LS_OK && changes(request) && check_counted(request));
+	end_history(request, request->request.status == LS_OK && check_changes(request) &&
+				     check_counted(request));
 }
 
 void check_ended(struct sim_world *world)

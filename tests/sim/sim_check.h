@@ -10,6 +10,10 @@
 #include "tests/sim/sim_pattern.h"
 #include "tests/sim/sim_world.h"
 
+/* Does it change blocks, and to what? */
+bool check_changes(const struct sim_request *request);
+enum sim_value check_value_of(const struct sim_request *request);
+
 /* Requests of clients. */
 void check_submitted(struct sim_request *request);
 void check_done(struct sim_request *request);

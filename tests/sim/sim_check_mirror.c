@@ -64,28 +64,47 @@ static bool under_way(const struct sim_volume *volume, uint64_t offset, uint64_t
 	return false;
 }
 
-static bool written_now(const struct sim_world *world, const struct sim_volume *volume,
-			uint64_t block)
+/* The next open request of @volume's clients that changes @block, from @at on; NULL = none. */
+static struct sim_request *next_write(const struct sim_volume *volume, uint64_t block, unsigned *at)
 {
-	for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
-		const struct sim_request *r = &world->node[volume->node].requests[i];
+	while (*at < SIM_REQUESTS_MAX) {
+		struct sim_request *r = &volume->owner->requests[(*at)++];
 
-		if (r->open && r->volume == volume && r->request.op != REQUEST_READ &&
-		    block >= r->first_block && block - r->first_block < r->block_count)
-			return true;
+		if (r->open && r->volume == volume && check_changes(r) && block >= r->first_block &&
+		    block - r->first_block < r->block_count)
+			return r;
 	}
-	return false;
+	return NULL;
+}
+
+static bool written_now(const struct sim_volume *volume, uint64_t block)
+{
+	unsigned at = 0;
+
+	return next_write(volume, block, &at);
+}
+
+/* What is open may change it now or later. */
+static void open_again(struct sim_volume *v, uint64_t block)
+{
+	struct sim_world *world = v->owner->world;
+	const struct sim_request *r;
+	unsigned at = 0;
+
+	while ((r = next_write(v, block, &at)))
+		history_open(&v->history, block, r->id, check_value_of(r), world->seq,
+			     sim_oldest_seq(world));
 }
 
 /*
  * Takes what is on the disk for the truth.  A revocation that could not be recorded looks like a
- * promotion, too: then writes are open.
+ * promotion, too: then writes are open.  So they are when they came while it was being recorded.
  */
 static void adopt(struct sim_volume *v)
 {
 	struct sim_world *world = v->owner->world;
 	uint32_t block_bytes = v->status.block_bytes;
-	uint64_t count = v->status.size_bytes / block_bytes;
+	uint64_t count = v->status.size_bytes / block_bytes, seq = world->seq++;
 
 	if (!v->history.heads || v->history.block_count != count) {
 		if (v->history.heads)
@@ -97,11 +116,11 @@ static void adopt(struct sim_volume *v)
 		uint64_t at, id = 0;
 		const struct sim_disk *disk = check_block(v, b * block_bytes, &at);
 
-		if (!disk || under_way(v, b * block_bytes, block_bytes) ||
-		    written_now(world, v, b) ||
+		if (!disk || under_way(v, b * block_bytes, block_bytes) || written_now(v, b) ||
 		    !media_pattern(&disk->media, at, block_bytes, b, &value, &id))
 			value = SIM_ANY;
-		history_set(&v->history, b, id, value, world->seq);
+		history_set(&v->history, b, id, value, seq);
+		open_again(v, b);
 	}
 	v->wild = false;
 	v->replaced_seq = world->seq++;
@@ -262,8 +281,8 @@ static void check_equal(struct sim_world *world, const struct sim_volume *source
 		sim_fail(world, "legs", "%s is shorter at the target", source->name);
 	for (uint64_t at = 0; (at = check_differs(source, target, at)) < source->status.size_bytes;
 	     at += block_bytes)
-		if (!written_now(world, source, at / block_bytes) &&
-		    !under_way(source, at, block_bytes) && !under_way(target, at, block_bytes))
+		if (!written_now(source, at / block_bytes) && !under_way(source, at, block_bytes) &&
+		    !under_way(target, at, block_bytes))
 			sim_fail(world, "I6",
 				 "%s at %c takes the generation of its source, but block %" PRIu64
 				 " differs",

@@ -41,7 +41,7 @@ static void crash_jobs(struct sim_node *node)
 			continue;
 		job->volume->jobs_open--;
 		/* It may have been done, or half of it. */
-		job->volume->operated_seq = node->world->seq++;
+		sim_operated(job->volume, job->kind, node->world->seq++);
 	}
 }
 

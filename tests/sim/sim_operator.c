@@ -14,6 +14,14 @@ static uint64_t draw(struct sim_node *node, uint64_t n)
 	return rng_below(&node->world->rng, n);
 }
 
+/* A break frees nothing: a mirror that is broken is not active. */
+void sim_operated(struct sim_volume *v, enum sim_job_kind kind, uint64_t seq)
+{
+	v->operated_seq = seq;
+	if (kind != SIM_BREAK)
+		v->freed_seq = seq;
+}
+
 struct sim_job *sim_operator_begin(struct sim_node *node, enum sim_job_kind kind,
 				   struct sim_volume *v)
 {
@@ -22,9 +30,10 @@ struct sim_job *sim_operator_begin(struct sim_node *node, enum sim_job_kind kind
 
 	if (!job)
 		return NULL;
-	v->operated_seq = node->world->seq++;
+	sim_operated(v, kind, node->world->seq);
 	if (twin)
-		twin->operated_seq = v->operated_seq;
+		sim_operated(twin, kind, node->world->seq);
+	node->world->seq++;
 	node->world->totals.operations++;
 	return job;
 }
@@ -105,7 +114,7 @@ void sim_operator_done(struct sim_job *job, bool ok)
 {
 	struct sim_node *node = &job->world->node[job->node];
 
-	job->volume->operated_seq = job->world->seq++;
+	sim_operated(job->volume, job->kind, job->world->seq++);
 	if (ok && job->kind == SIM_PROMOTE && draw(node, 8))
 		sim_client_open(node, job->volume);
 }

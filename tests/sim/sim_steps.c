@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Goal: an operation that is crashed at any point that it passes, on either node or both, by a
- * kill or a power cut, rolls forward: by itself once it is recorded, else when it is asked for
- * again; and asking once more does no harm (I12).
+ * Goal: an operation that meets trouble at any point that it passes rolls forward: by itself once
+ * it is recorded, else when it is asked for again; and asking once more does no harm (I12).
+ * Trouble is a kill or a power cut of either node or both, the loss of the session, a table or a
+ * map that cannot be written, or the loss of the session and that.
  *
- * Each operation runs once to list its points, then once for each of them and each crash, in a
+ * Each operation runs once to list its points, then once for each of them and each trouble, in a
  * process of its own that begins at the same moment of the same world.
  */
 #include "tests/sim/sim_steps.h"
@@ -21,7 +22,6 @@
 #include <unistd.h>
 
 #define POINTS_MAX 1000u
-#define CRASHES 6u
 #define STORY_EVENTS 40u
 
 enum outcome { NONE, ITSELF, AGAIN, FAILED };
@@ -35,21 +35,33 @@ struct told {
 	bool reached;
 };
 
-static const struct crash {
+/* Nodes as bits. */
+static const struct trouble {
 	const char *name;
-	unsigned victims; /* as bits */
-	bool power;
-} crashes[CRASHES] = {
-	{"kill A", 1, false}, {"power A", 1, true},    {"kill B", 2, false},
-	{"power B", 2, true}, {"kill both", 3, false}, {"power both", 3, true},
+	unsigned victims; /* they die */
+	bool power; /* by a power cut, else by a kill */
+	bool cut; /* the session is lost */
+	unsigned fails; /* their next write of the table or of a map does */
+} troubles[] = {
+	{"kill A", .victims = 1},
+	{"power A", .victims = 1, .power = true},
+	{"kill B", .victims = 2},
+	{"power B", .victims = 2, .power = true},
+	{"kill AB", .victims = 3},
+	{"power AB", .victims = 3, .power = true},
+	{"cut", .cut = true},
+	{"table A", .fails = 1},
+	{"table B", .fails = 2},
+	{"cut+tab A", .cut = true, .fails = 1},
+	{"cut+tab B", .cut = true, .fails = 2},
 };
 
 static struct options {
 	const char *operation;
 	uint64_t seed;
-	int point, crash; /* -1 = all */
+	int point, trouble; /* -1 = all */
 	bool all, first;
-} options = {.seed = 1, .point = -1, .crash = -1};
+} options = {.seed = 1, .point = -1, .trouble = -1};
 
 static struct told *told;
 static struct steps steps;
@@ -58,7 +70,7 @@ static struct steps steps;
 static struct {
 	bool listing, armed, pending;
 	unsigned passed, target;
-	const struct crash *crash;
+	const struct trouble *trouble;
 	jmp_buf out;
 } at;
 
@@ -73,8 +85,9 @@ static void passes(struct sim_world *world, const struct sim_point *point)
 		return;
 	at.armed = false;
 	at.pending = told->reached = true;
+	world->table_fails = at.trouble->fails;
 	/* It dies here and now; another node, which does not run, dies at the end of this pass. */
-	if (at.crash->victims & 1u << point->node)
+	if (at.trouble->victims & 1u << point->node)
 		longjmp(at.out, 1);
 }
 
@@ -86,7 +99,7 @@ static bool completed(void)
 	return steps_quiet(&steps) && steps_idle(&steps) && steps.operation->done(&steps);
 }
 
-/* Asks, and lets things happen until the operation is over or the crash is due. */
+/* Asks, and lets things happen until the operation is over or the trouble is due. */
 static void operate(void)
 {
 	steps.world.point = passes;
@@ -102,8 +115,10 @@ static void operate(void)
 	}
 	steps.world.point = NULL;
 	for (unsigned n = 0; at.pending && n < SIM_NODES; n++)
-		if (at.crash->victims & 1u << n)
-			sim_crash(&steps.world.node[n], at.crash->power);
+		if (at.trouble->victims & 1u << n)
+			sim_crash(&steps.world.node[n], at.trouble->power);
+	if (at.pending && at.trouble->cut)
+		steps_cut(&steps);
 }
 
 static void rest(const char *when)
@@ -119,7 +134,7 @@ static bool answered(struct steps *s)
 	return !steps_asked(s);
 }
 
-static bool restarted(struct steps *s)
+static bool over(struct steps *s)
 {
 	return steps_look(s) && !steps_asked(s);
 }
@@ -168,13 +183,14 @@ static void run_case(void)
 	operate();
 	if (!told->reached)
 		sim_fail(&steps.world, "steps", "the point was not reached");
-	if (!steps_until(&steps, restarted))
-		sim_fail(&steps.world, "liveness", "no restart");
+	if (!steps_until(&steps, over))
+		sim_fail(&steps.world, "liveness", "no end, or no restart");
 	recorded = o->recorded(&steps);
 	if (recorded || !o->apart) {
 		steps_join(&steps);
-		rest("after the restart");
+		rest("after the trouble");
 	}
+	steps.world.table_fails = 0;
 	told->outcome = o->done(&steps) ? ITSELF : AGAIN;
 	if (told->outcome == AGAIN && recorded)
 		sim_fail(&steps.world, "I12", "it is recorded, but does not go on by itself");
@@ -312,19 +328,20 @@ static bool run_point(const struct steps_operation *o, unsigned i, unsigned tota
 
 	sim_point_name(point, text, sizeof(text));
 	printf("%-20s %3u  %c %-36s", o->name, i, 'A' + point->node, text);
-	for (unsigned c = 0; c < CRASHES; c++) {
-		if (options.crash >= 0 && (unsigned)options.crash != c)
+	for (unsigned t = 0; t < ARRAY_SIZE(troubles); t++) {
+		if (options.trouble >= 0 && (unsigned)options.trouble != t)
 			continue;
 		at.target = i;
-		at.crash = &crashes[c];
+		at.trouble = &troubles[t];
 		if (!apart(run_case)) {
 			told->outcome = FAILED;
 			good = false;
-			printf("replay  --seed %llu --operation '%s' --point %u --crash %u (%s)\n",
-			       (unsigned long long)options.seed, o->name, i, c, crashes[c].name);
+			printf("replay  --seed %llu --operation '%s' --point %u --trouble %u "
+			       "(%s)\n",
+			       (unsigned long long)options.seed, o->name, i, t, troubles[t].name);
 		}
 		totals[told->outcome]++;
-		printf(" %-10s", outcome_text(told->outcome));
+		printf(" %-9s", outcome_text(told->outcome));
 	}
 	printf("\n");
 	return good;
@@ -338,7 +355,7 @@ static bool run_operation(const struct steps_operation *o, unsigned totals[4])
 	told->count = 0;
 	steps_prepare(&steps, o, &told->log, options.seed);
 	if (!apart(run_listing)) {
-		printf("FAILED  %s, without a crash\n", o->name);
+		printf("FAILED  %s, without trouble\n", o->name);
 		return false;
 	}
 	good = check_table(o);
@@ -362,7 +379,7 @@ static const struct argp_option option_table[] = {
 	{"point", 'p', "N", 0, "Only this point", 0},
 	{"all", 'a', NULL, 0, "Also each repetition of what is done piece by piece", 0},
 	{"first", 'f', NULL, 0, "Stop at the first failure", 0},
-	{"crash", 'c', "N", 0, "Only this crash", 0},
+	{"trouble", 't', "N", 0, "Only this trouble", 0},
 	{0},
 };
 
@@ -385,8 +402,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'f':
 		options.first = true;
 		return 0;
-	case 'c':
-		options.crash = atoi(arg);
+	case 't':
+		options.trouble = atoi(arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -404,9 +421,9 @@ int main(int argc, char **argv)
 	crc32c_init();
 	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert(told != MAP_FAILED);
-	printf("%-20s %3s  %-38s", "operation", "no", "crash at");
-	for (unsigned c = 0; c < CRASHES; c++)
-		printf(" %-10s", crashes[c].name);
+	printf("%-20s %3s  %-38s", "operation", "no", "trouble at");
+	for (unsigned t = 0; t < ARRAY_SIZE(troubles); t++)
+		printf(" %-9s", troubles[t].name);
 	printf("\n");
 	for (unsigned i = 0; i < steps_operation_count && (good || !options.first); i++) {
 		if (options.operation && strcmp(options.operation, steps_operations[i].name) != 0)
@@ -414,7 +431,7 @@ int main(int argc, char **argv)
 		operations++;
 		good &= run_operation(&steps_operations[i], totals);
 	}
-	printf("%u operations: %u crashes went on by themselves, %u were asked again, %u failed\n",
+	printf("%u operations: %u troubles went on by themselves, %u were asked again, %u failed\n",
 	       operations, totals[ITSELF], totals[AGAIN], totals[FAILED]);
 	return good && totals[ITSELF] + totals[AGAIN] > 0 ? 0 : 1;
 }

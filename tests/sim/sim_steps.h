@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Operations that are crashed at every point that they pass (invariant I12).  Each is one
- * entry in steps_operations[]: how the world is before it, how it is asked for, how one sees
- * that it is done, and all that it does which can be seen or survives.
+ * Operations that meet trouble at every point that they pass (invariant I12): a crash, the loss
+ * of the session, a table that cannot be written, or two of them.  Each operation is one entry in
+ * steps_operations[]: how the world is before it, how it is asked for, how one sees that it is
+ * done, and all that it does which can be seen or survives.
  */
 #ifndef LS_SIM_STEPS_H
 #define LS_SIM_STEPS_H
@@ -48,6 +49,8 @@ struct steps {
 	unsigned written; /* by the writer */
 };
 
+/* The session is lost; the next one may begin. */
+void steps_cut(struct steps *steps);
 /* The nodes cannot reach each other any more; they can again. */
 void steps_part(struct steps *steps);
 void steps_join(struct steps *steps);

@@ -116,6 +116,12 @@ static void pair(struct steps *steps)
 	steps_write(steps, 0, 0, 1, 1);
 }
 
+static void pair_fail_closed(struct steps *steps)
+{
+	pair(steps);
+	do_now(steps, 0, SIM_POLICY);
+}
+
 static void pair_and_demote(struct steps *steps)
 {
 	pair(steps);
@@ -301,6 +307,17 @@ const struct steps_operation steps_operations[] = {
 		.done = both_broken,
 		.recorded = one_broken,
 		.sends = {F(BREAK) | F(WRITE), 0},
+		.stores = {TABLE | MAP | DATA, TABLE | DATA},
+	},
+	/* The primary serves it; until it is recorded there, nothing is acknowledged alone. */
+	{
+		.name = "break, asked at B",
+		.node = 1,
+		.kind = SIM_BREAK,
+		.prepare = pair_fail_closed,
+		.done = both_broken,
+		.recorded = one_broken,
+		.sends = {F(WRITE), F(BREAK)},
 		.stores = {TABLE | MAP | DATA, TABLE | DATA},
 	},
 	{

@@ -111,11 +111,16 @@ void steps_write(struct steps *steps, unsigned n, unsigned first, unsigned count
 
 /* --- going on --- */
 
+void steps_cut(struct steps *steps)
+{
+	LIST_FOR (entry, &steps->world.wires)
+		sim_wire_break(LIST_ENTRY(entry, struct sim_wire, node), "simulated: cut");
+}
+
 void steps_part(struct steps *steps)
 {
 	steps->world.profile.faults.dial_failure = 10000;
-	LIST_FOR (entry, &steps->world.wires)
-		sim_wire_break(LIST_ENTRY(entry, struct sim_wire, node), "simulated: parted");
+	steps_cut(steps);
 }
 
 void steps_join(struct steps *steps)

@@ -147,6 +147,18 @@ static void go_bad(struct sim_store *store, const struct store_op *op)
 	disk->bad_count++;
 }
 
+/* What somebody wants to see fail, once. */
+static bool fails_by_wish(struct sim_store *store, const struct store_op *op)
+{
+	unsigned node = 1u << store->node;
+
+	if (!(store->world->table_fails & node) || op->code != STORE_WRITE ||
+	    op->offset >= SIM_DATA_OFFSET)
+		return false;
+	store->world->table_fails &= ~node;
+	return true;
+}
+
 static bool strikes(struct sim_store *store, const struct store_op *op)
 {
 	struct sim_world *world = store->world;
@@ -173,7 +185,7 @@ static enum ls_status fate(struct sim_store *store, const struct store_op *op)
 		return LS_OK;
 	if (op->code == STORE_READ && bad_pages(store->disk, op, false))
 		return LS_LOCAL_IO;
-	if (!strikes(store, op))
+	if (!fails_by_wish(store, op) && !strikes(store, op))
 		return LS_OK;
 	go_bad(store, op);
 	world->disk_failed = true;

@@ -133,6 +133,7 @@ struct sim_volume {
 	/* The wire beside which it waits as a primary; on which it was called stale; 0 = none. */
 	unsigned waits_wire, stale_wire;
 	uint64_t operated_seq; /* when an operator's command last began or ended */
+	uint64_t freed_seq; /* the same, of those after which an active mirror may go on alone */
 	/* From the engine; see check_map(). */
 	bool mapped;
 	unsigned status_index;
@@ -264,6 +265,7 @@ struct sim_world {
 	uint64_t now_ns, seq, uids;
 	uint64_t steps, steps_max;
 	uint64_t fault_step, admin_step; /* when the next is due */
+	unsigned table_fails; /* nodes whose next write of the table or of a map will, as bits */
 	unsigned heal_budget;
 	enum sim_phase phase;
 	struct sim_spells spells;
@@ -378,6 +380,8 @@ void sim_verify_found(struct sim_world *world);
 
 /* sim_operator.c: the operations on mirrors. */
 void sim_operator_run(struct sim_node *node);
+/* An operation on @volume has begun, or ended in some way. */
+void sim_operated(struct sim_volume *volume, enum sim_job_kind kind, uint64_t seq);
 /* The job of an operation that the caller begins now, or NULL when there are too many. */
 struct sim_job *sim_operator_begin(struct sim_node *node, enum sim_job_kind kind,
 				   struct sim_volume *volume);
