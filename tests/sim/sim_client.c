@@ -123,9 +123,9 @@ static uint64_t longest_bytes(struct sim_node *node)
 {
 	static const struct {
 		uint64_t weight, bytes;
-	} sizes[] = {{28, KIB(1)}, {18, KIB(4)},  {20, KIB(16)},
-		     {9, KIB(64)}, {4, KIB(256)}, {1, KIB(1024)}};
-	uint64_t dice = draw(node, 80);
+	} sizes[] = {{44, KIB(1)},  {28, KIB(4)},  {31, KIB(16)},
+		     {12, KIB(64)}, {4, KIB(256)}, {1, KIB(1024)}};
+	uint64_t dice = draw(node, 120);
 	unsigned i = 0;
 
 	for (; dice >= sizes[i].weight; i++)
