@@ -61,6 +61,8 @@ static unsigned pass(struct shard *shard)
 		shard->news = false;
 		bell_ring(shard->bell_out);
 	}
+	if (UNLIKELY(shard->now_ns >= shard->sampler.due_ns))
+		sample_look(&shard->sampler, shard->engine);
 	shard->stats.idle_passes += !work;
 	return work;
 }

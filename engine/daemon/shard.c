@@ -475,6 +475,7 @@ void shard_status(struct shard *s, struct shard_status *status)
 	status->spin_ns = s->config.spin_ns;
 	status->data_path_allocations = watch.allocations;
 	status->data_path_locks = watch.locks;
+	memcpy(status->latency, s->sampler.histograms, sizeof(status->latency));
 	status->client_count = s->client_count;
 	for (unsigned i = 0; i < s->client_count; i++) {
 		const struct shard_client *c = s->clients[i];

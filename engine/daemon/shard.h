@@ -9,6 +9,7 @@
 #define LS_DAEMON_SHARD_H
 
 #include "engine/control/engine.h"
+#include "engine/control/sample.h"
 #include "engine/daemon/mail.h"
 #include "engine/config/options.h"
 #include "nvme/store_queue.h"
@@ -93,6 +94,7 @@ struct shard_status {
 	enum polling polling;
 	uint64_t spin_ns;
 	uint64_t data_path_allocations, data_path_locks;
+	struct sample_histogram latency[SAMPLE_OPS][SAMPLE_HOPS];
 	unsigned client_count;
 	struct client_status clients[CLIENTS_MAX];
 };

@@ -3,6 +3,7 @@
 #ifndef LS_DAEMON_SHARD_INTERNAL_H
 #define LS_DAEMON_SHARD_INTERNAL_H
 
+#include "engine/control/sample.h"
 #include "engine/daemon/client.h"
 #include "engine/daemon/shard.h"
 
@@ -44,6 +45,7 @@ struct shard {
 	bool stopping;
 	uint64_t notes_lost;
 	struct loop_stats stats;
+	struct sampler sampler;
 };
 
 uint64_t clock_ns(void);

@@ -387,6 +387,46 @@ static struct json_object *write_json(const struct engine_status *e)
 	return json;
 }
 
+static struct json_object *histogram_json(const struct sample_histogram *h)
+{
+	struct json_object *json = json_object_new_object();
+	struct json_object *buckets = json_object_new_array();
+
+	json_set_u64(json, "count", h->count);
+	json_set_u64(json, "sum_ns", h->sum_ns);
+	for (unsigned i = 0; i <= SAMPLE_BOUNDS; i++)
+		json_object_array_add(buckets, json_object_new_uint64(h->buckets[i]));
+	json_object_object_add(json, "buckets", buckets);
+	return json;
+}
+
+static struct json_object *latency_json(const struct shard_status *s)
+{
+	struct json_object *json = json_object_new_object();
+	struct json_object *bounds = json_object_new_array();
+	struct json_object *list = json_object_new_array();
+
+	json_set_u64(json, "every_ns", SAMPLE_EVERY_NS);
+	for (unsigned i = 0; i < SAMPLE_BOUNDS; i++)
+		json_object_array_add(bounds, json_object_new_uint64(sample_bounds_ns[i]));
+	json_object_object_add(json, "bounds_ns", bounds);
+	for (unsigned op = 0; op < SAMPLE_OPS; op++) {
+		for (unsigned hop = 0; hop < SAMPLE_HOPS; hop++) {
+			struct json_object *one;
+
+			/* A read goes nowhere else. */
+			if (op == SAMPLE_READ && hop >= SAMPLE_REMOTE)
+				break;
+			one = histogram_json(&s->latency[op][hop]);
+			json_set_text(one, "op", sample_op_name(op));
+			json_set_text(one, "hop", sample_hop_name(hop));
+			json_object_array_add(list, one);
+		}
+	}
+	json_object_object_add(json, "histograms", list);
+	return json;
+}
+
 static struct json_object *fabric_json(struct daemon *d)
 {
 	struct json_object *json = json_object_new_object();
@@ -424,6 +464,7 @@ struct json_object *status_json(struct daemon *d, const struct snapshot *s)
 	json_object_object_add(json, "fabric", fabric_json(d));
 	json_object_object_add(json, "shard", shard_json(d, s));
 	json_object_object_add(json, "writes", write_json(e));
+	json_object_object_add(json, "latency", latency_json(&s->status));
 	json_object_object_add(json, "pools", pools_json(d, s));
 	json_object_object_add(json, "volumes", volumes_json(s));
 	json_object_object_add(json, "peers", peers_json(d, s));

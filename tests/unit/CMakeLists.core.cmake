@@ -4,6 +4,8 @@ foreach(module frame msgid range record crc32c intent decide event pace sumlog)
 	ls_test(unit-${module} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_${module}.c
 		USES peer core meta base LABELS unit)
 endforeach()
+ls_test(unit-sample SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_sample.c
+	USES control peer core meta base LABELS unit)
 ls_test(unit-config SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_config.c USES config base LABELS unit)
 target_compile_definitions(test_unit-config PRIVATE
 	LS_SAMPLE="${CMAKE_SOURCE_DIR}/engine/config/lockstepd.conf")
