@@ -6,7 +6,7 @@
 
 # shellcheck source=tools/completion/lockstep
 . "$top/tools/completion/lockstep"
-PATH=$(dirname "$lockstep"):$(dirname "$lockstepd"):$PATH
+PATH=$LS_BUILD/tools/exporter:$(dirname "$lockstep"):$(dirname "$lockstepd"):$PATH
 
 # completes EXPECTED WORD...: what a tab behind the last word offers, joined by blanks.
 completes() {
@@ -37,6 +37,7 @@ completes "" lockstep bench --time ""
 completes "$work/a/some.conf" lockstep config check "$work/a/so"
 completes "--payload-crc=" lockstepd --pay
 completes "on off" lockstepd --payload-crc = o
+completes "--timeout=" lockstep-exporter --ti
 completes "debug" lockstepd --log-level d
 
 # Every command is offered, and each of its options.

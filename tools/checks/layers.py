@@ -72,6 +72,8 @@ HOMES = (
     (r"isa-l", ("engine/base",)),
     (r"json-c/|json\.h", ("engine/daemon", "tools")),
     (r"libsmartcols", ("tools",)),
+    (r"n?curses", ("tools/lockstep",)),
+    (r"microhttpd", ("tools/exporter",)),
     (r"systemd/", ("engine/daemon",)),
     (r"openssl/", ("engine", "tests/fuzz/wire.c")),
     (r"cmocka", ("tests",)),

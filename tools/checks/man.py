@@ -5,11 +5,12 @@
   lockstep.8         each command of `lockstep --help`, each option of `lockstep COMMAND --help`
   lockstepd.8        each option of `lockstepd --help`
   lockstepd.conf.5   each of those but --config
+  lockstep-exporter.8  each option of `lockstep-exporter --help`
   liblockstep.3      each function and each status of <lockstep.h>
 
 and that mandoc and man, as far as they are installed, have nothing to warn of.
 
-usage: man.py MAN LOCKSTEP LOCKSTEPD HEADER    prints one line for each fault, exit status 1 when there is any
+usage: man.py MAN LOCKSTEP LOCKSTEPD EXPORTER HEADER    prints one line for each fault, exit status 1 when there is any
        man.py --self-test MAN ...              leaves out every entry in turn: each must be missed
 """
 import functools
@@ -78,6 +79,10 @@ def check_daemon(page, conf, program):
     return faults + differ("lockstepd.conf.5", expected - {"config"}, keys, "option")
 
 
+def check_exporter(page, program):
+    return differ("lockstep-exporter.8", options_of(program), flags(page), "option")
+
+
 def check_library(page, header):
     functions = set(re.findall(r"LS_EXPORT [^;]*?\b(ls_[a-z_]+)\(", header))
     shown = set(re.findall(r"^\.Fn (ls_[a-z_]+) \"", page, re.M))
@@ -105,12 +110,13 @@ def check_form(folder):
     return faults
 
 
-def self_test(folder, tool, daemon, header):
+def self_test(folder, tool, daemon, exporter, header):
     """What is deleted from a page must be missed."""
     pages = {
         "lockstep.8": lambda page: check_tool(page, tool)[0],
         "lockstepd.8": lambda page: check_daemon(page, read(folder, "lockstepd.conf.5"), daemon),
         "lockstepd.conf.5": lambda page: check_daemon(read(folder, "lockstepd.8"), page, daemon),
+        "lockstep-exporter.8": lambda page: check_exporter(page, exporter),
         "liblockstep.3": lambda page: check_library(page, header),
     }
     wrong = tried = 0
@@ -130,13 +136,14 @@ def self_test(folder, tool, daemon, header):
 
 def main():
     own = sys.argv[1] == "--self-test"
-    folder, tool, daemon, header = sys.argv[1 + own:5 + own]
+    folder, tool, daemon, exporter, header = sys.argv[1 + own:6 + own]
     with open(header, encoding="utf-8") as file:
         header = file.read()
     if own:
-        return self_test(folder, tool, daemon, header)
+        return self_test(folder, tool, daemon, exporter, header)
     faults, commands = check_tool(read(folder, "lockstep.8"), tool)
     faults += check_daemon(read(folder, "lockstepd.8"), read(folder, "lockstepd.conf.5"), daemon)
+    faults += check_exporter(read(folder, "lockstep-exporter.8"), exporter)
     faults += check_library(read(folder, "liblockstep.3"), header) + check_form(folder)
     for fault in faults:
         print(fault)
