@@ -11,12 +11,28 @@
 
 #define DEFAULT_RUN "/run/lockstep"
 
+static struct {
+	char *text;
+	size_t bytes;
+} failure;
+
+void fail_into(char *text, size_t bytes)
+{
+	failure.text = text;
+	failure.bytes = bytes;
+}
+
 int fail(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("lockstep: ", stderr);
 	va_start(ap, fmt);
+	if (failure.text) {
+		vsnprintf(failure.text, failure.bytes, fmt, ap);
+		va_end(ap);
+		return EXIT_FAILED;
+	}
+	fputs("lockstep: ", stderr);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);

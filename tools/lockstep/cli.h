@@ -37,6 +37,7 @@ int cmd_expand(struct cli *cli, int argc, char **argv);
 int cmd_verify(struct cli *cli, int argc, char **argv);
 int cmd_policy(struct cli *cli, int argc, char **argv);
 int cmd_status(struct cli *cli, int argc, char **argv);
+int cmd_top(struct cli *cli, int argc, char **argv);
 int cmd_regions(struct cli *cli, int argc, char **argv);
 int cmd_events(struct cli *cli, int argc, char **argv);
 int cmd_shutdown(struct cli *cli, int argc, char **argv);
@@ -81,5 +82,7 @@ const char *arg_path(const char *path, char *out, size_t room);
 
 /* A sentence on standard error; returns EXIT_FAILED. */
 int fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* From now on the sentence goes to @text instead, for who has the screen; NULL: as before. */
+void fail_into(char *text, size_t bytes);
 
 #endif

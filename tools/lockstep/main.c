@@ -33,6 +33,7 @@ static const struct command {
 	{NULL, "policy", cmd_policy, "without its peer a volume goes on (fail-open) or waits"},
 	{NULL, "verify", cmd_verify, "compare a volume with its mirror, and repair what differs"},
 	{NULL, "status", cmd_status, "show everything, continually (--watch), or why (--explain)"},
+	{NULL, "top", cmd_top, "show rates, and where the time goes, on a screen"},
 	{NULL, "regions", cmd_regions,
 	 "list the parts of a volume that may differ from its peer's"},
 	{NULL, "events", cmd_events, "show changes of state as they happen, and why"},

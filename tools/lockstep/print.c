@@ -52,10 +52,16 @@ void table_cell(struct table *t, const char *fmt, ...)
 
 void table_print(struct table *t, const char *empty)
 {
+	table_print_to(t, stdout, empty);
+}
+
+void table_print_to(struct table *t, FILE *out, const char *empty)
+{
+	scols_table_set_stream(t->scols, out);
 	if (t->rows)
 		scols_print_table(t->scols);
 	else
-		puts(empty);
+		fprintf(out, "%s\n", empty);
 	scols_unref_table(t->scols);
 	free(t);
 }

@@ -6,6 +6,7 @@
 #include "engine/base/defs.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 struct table;
 
@@ -16,6 +17,7 @@ void table_row(struct table *table);
 void table_cell(struct table *table, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Prints and frees; @empty is said when there is no row. */
 void table_print(struct table *table, const char *empty);
+void table_print_to(struct table *table, FILE *out, const char *empty);
 
 /* "256 MiB", "1.5 GiB", "4096" below 10 KiB. */
 const char *human_bytes(uint64_t bytes, char *out, size_t room);

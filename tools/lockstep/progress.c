@@ -13,8 +13,7 @@ struct progress {
 	bool shown;
 };
 
-/* "comparing: 1 GiB of 4 GiB (25 %), 512.0 MB/s, 6 s left" */
-static void print_verify(struct json_object *v)
+const char *verify_progress(struct json_object *v, char *out, size_t room)
 {
 	uint64_t done = json_get_u64(v, "verify_done_bytes", 0);
 	uint64_t total = json_get_u64(v, "verify_total_bytes", 0);
@@ -22,10 +21,11 @@ static void print_verify(struct json_object *v)
 	double rate = seconds > 0 ? (double)done / seconds : 0;
 	char a[32], b[32];
 
-	printf("comparing: %s of %s (%.0f %%), %.1f MB/s, %.0f s left",
-	       human_bytes(done, a, sizeof(a)), human_bytes(total, b, sizeof(b)),
-	       100.0 * (double)done / (double)total, rate / 1e6,
-	       rate > 0 ? (double)(total - done) / rate : 0);
+	snprintf(out, room, "comparing: %s of %s (%.0f %%), %.1f MB/s, %.0f s left",
+		 human_bytes(done, a, sizeof(a)), human_bytes(total, b, sizeof(b)),
+		 100.0 * (double)done / (double)total, rate / 1e6,
+		 rate > 0 ? (double)(total - done) / rate : 0);
+	return out;
 }
 
 /* What "copy_bound" says, in words. */
@@ -83,7 +83,7 @@ static void show_progress(void *ctx, struct json_object *v)
 	if (p->tty)
 		fputs("\r\033[K", stdout);
 	if (json_get_u64(v, "verify_total_bytes", 0)) {
-		print_verify(v);
+		fputs(verify_progress(v, text, sizeof(text)), stdout);
 		if (json_get_u64(v, "verify_different_bytes", 0))
 			printf("; %s differ so far",
 			       human_bytes(json_get_u64(v, "verify_different_bytes", 0), a,

@@ -11,6 +11,8 @@ struct json_object;
 
 /* How far the copy of @volume is, at what rate, and what holds it back.  Returns @out. */
 const char *copy_progress(struct json_object *volume, char *out, size_t room);
+/* The same of the verify that runs on it. */
+const char *verify_progress(struct json_object *volume, char *out, size_t room);
 
 /*
  * Sends @request (consumed) and waits for its end.  With @no_wait only until it has begun;
