@@ -74,6 +74,7 @@ HOMES = (
     (r"libsmartcols", ("tools",)),
     (r"n?curses", ("tools/lockstep",)),
     (r"microhttpd", ("tools/exporter",)),
+    (r"(fio|optgroup)\.h", ("tools/fio",)),
     (r"systemd/", ("engine/daemon",)),
     (r"openssl/", ("engine", "tests/fuzz/wire.c")),
     (r"cmocka", ("tests",)),
