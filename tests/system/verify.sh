@@ -131,6 +131,8 @@ freeze b
 in_background on a verify vol >"$work/said" 2>&1
 await_log a "volume 'vol': verify begun \\("
 refuses 1 "is being verified already" on a verify vol
+matches "vol: comparing: 0 of 16 MiB" "$(on a status)" "status of a volume that is being verified"
+matches "comparing: 0 of 16 MiB" "$(on a status --explain)" "what --explain says of it"
 on a verify vol --stop
 await_exit "$job"
 same 1 "$status" "exit status of a verify that was stopped"

@@ -63,6 +63,7 @@ matches "failed on the local leg: the local device failed; what this node's devi
 	"$(volume_field a vol last_error)" "the reason"
 same synced "$(volume_field a vol mirror)" "the mirror after a write that failed here"
 same 1 "$(volume_field a vol lacking_regions)" "regions that are lacking"
+matches "device failed writes in 1 regions: they are fetched" "$(on a status --explain)" "what --explain says"
 "$ops" "$at_a" vol write:1M:64K:8 flush
 refuses any "byte 0 could not be mended: the local device failed" on a resume vol
 well a

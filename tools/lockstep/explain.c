@@ -61,17 +61,20 @@ static bool paired(struct json_object *v)
 	return strcmp(json_get_text(v, "association", "none"), "none") != 0;
 }
 
-/* Below the table: what is being copied, and what an operator has limited. */
-static void show_copies(struct json_object *volumes)
+/* Below the table: what is being copied or compared, and what an operator has limited. */
+static void show_progress(struct json_object *volumes)
 {
 	for (size_t i = 0; volumes && i < json_object_array_length(volumes); i++) {
 		struct json_object *v = json_object_array_get_idx(volumes, i);
 		uint64_t limit = json_get_u64(v, "resync_limit_bytes", 0);
-		char text[200], bytes[32];
+		char text[PROGRESS_BYTES], bytes[32];
 
 		if (!strcmp(json_get_text(v, "mirror", "?"), "copying"))
 			printf("%s: %s\n", json_get_text(v, "name", "?"),
 			       copy_progress(v, text, sizeof(text)));
+		if (json_get_u64(v, "verify_total_bytes", 0))
+			printf("%s: %s\n", json_get_text(v, "name", "?"),
+			       verify_progress(v, text, sizeof(text)));
 		if (limit)
 			printf("%s: a resync from here is limited to %s a second\n",
 			       json_get_text(v, "name", "?"),
@@ -114,7 +117,7 @@ void show_mirrors(struct json_object *volumes)
 		return;
 	putchar('\n');
 	table_print(t, "");
-	show_copies(volumes);
+	show_progress(volumes);
 }
 
 static void say_history(const char *who, const struct side *s)
@@ -213,19 +216,32 @@ static void explain_waiting(struct json_object *v, const struct side *here)
 
 static void explain_copying(struct json_object *v, const struct side *here)
 {
-	char sent[32];
+	char sent[32], progress[PROGRESS_BYTES];
 
 	if (!json_get_bool(v, "consistent", false))
 		puts("  this side is the target: until the end it is no consistent copy, and "
 		     "cannot be promoted");
+	printf("  %s\n", copy_progress(v, progress, sizeof(progress)));
 	say_regions("left here", here);
 	printf("  sent so far: %s\n",
 	       human_bytes(json_get_u64(v, "resync_sent_bytes", 0), sent, sizeof(sent)));
 }
 
+static void explain_synced(struct json_object *v)
+{
+	uint64_t lacking = json_get_u64(v, "lacking_regions", 0);
+
+	puts("  both sides are equal: every write is acknowledged when it is on both");
+	if (lacking)
+		printf("  this node's device failed writes in %llu regions: they are fetched from "
+		       "the peer; `lockstep resume` does it at once\n",
+		       (unsigned long long)lacking);
+}
+
 static void explain_state(struct json_object *v, const char *mirror)
 {
 	struct side here = local_side(v), there = peer_side(v);
+	char progress[PROGRESS_BYTES];
 
 	say_history("here", &here);
 	if (!strcmp(mirror, "split"))
@@ -245,8 +261,10 @@ static void explain_state(struct json_object *v, const char *mirror)
 	} else if (!strcmp(mirror, "copying")) {
 		explain_copying(v, &here);
 	} else {
-		puts("  both sides are equal: every write is acknowledged when it is on both");
+		explain_synced(v);
 	}
+	if (json_get_u64(v, "verify_total_bytes", 0))
+		printf("  %s\n", verify_progress(v, progress, sizeof(progress)));
 }
 
 static void explain_one(struct json_object *v)

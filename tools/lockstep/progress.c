@@ -19,12 +19,13 @@ const char *verify_progress(struct json_object *v, char *out, size_t room)
 	uint64_t total = json_get_u64(v, "verify_total_bytes", 0);
 	double seconds = (double)json_get_u64(v, "verify_ns", 0) / 1e9;
 	double rate = seconds > 0 ? (double)done / seconds : 0;
-	char a[32], b[32];
+	char a[32], b[32], left[32] = "";
 
-	snprintf(out, room, "comparing: %s of %s (%.0f %%), %.1f MB/s, %.0f s left",
+	if (rate > 0)
+		snprintf(left, sizeof(left), ", %.0f s left", (double)(total - done) / rate);
+	snprintf(out, room, "comparing: %s of %s (%.0f %%), %.1f MB/s%s",
 		 human_bytes(done, a, sizeof(a)), human_bytes(total, b, sizeof(b)),
-		 100.0 * (double)done / (double)total, rate / 1e6,
-		 rate > 0 ? (double)(total - done) / rate : 0);
+		 100.0 * (double)done / (double)total, rate / 1e6, left);
 	return out;
 }
 
@@ -75,7 +76,7 @@ static void show_progress(void *ctx, struct json_object *v)
 {
 	const char *mirror = json_get_text(v, "mirror", "?");
 	struct progress *p = ctx;
-	char text[200], a[32];
+	char text[PROGRESS_BYTES], a[32];
 
 	if (p->json)
 		return;

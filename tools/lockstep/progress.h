@@ -9,6 +9,8 @@
 struct cli;
 struct json_object;
 
+#define PROGRESS_BYTES 200u /* of a text that the next two write */
+
 /* How far the copy of @volume is, at what rate, and what holds it back.  Returns @out. */
 const char *copy_progress(struct json_object *volume, char *out, size_t room);
 /* The same of the verify that runs on it. */

@@ -45,7 +45,7 @@ static void put_volumes(FILE *out, struct json_object *list)
 /* A line for each volume that is copied or compared. */
 static void put_copies(FILE *out, struct json_object *list)
 {
-	char text[200];
+	char text[PROGRESS_BYTES];
 
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		struct json_object *v = json_object_array_get_idx(list, i);
