@@ -28,7 +28,8 @@ const char *sample_op_name(enum sample_op op)
 
 const char *sample_hop_name(enum sample_hop hop)
 {
-	static const char *const names[SAMPLE_HOPS] = {"total", "local", "remote", "peer_device"};
+	static const char *const names[SAMPLE_HOPS] = {"total", "local", "remote", "peer_device",
+						       "wire"};
 
 	return names[hop];
 }
@@ -95,9 +96,13 @@ static void end_remote(struct sampler *s, const struct core *core, uint64_t ns)
 	 * What the peer's device took is in the answer, and of that the engine keeps a sum alone.
 	 * When this answer was the only one of the pass, what was added is its own.
 	 */
-	if (!s->ended[SAMPLE_REMOTE] && core->stats.write_remote_ns_sum - s->remote_sum_ns == ns)
-		end_hop(s, SAMPLE_PEER_DEVICE,
-			core->stats.write_peer_device_ns_sum - s->device_sum_ns);
+	if (!s->ended[SAMPLE_REMOTE] && core->stats.write_remote_ns_sum - s->remote_sum_ns == ns) {
+		uint64_t device_ns = core->stats.write_peer_device_ns_sum - s->device_sum_ns;
+
+		end_hop(s, SAMPLE_PEER_DEVICE, device_ns);
+		/* The peer counts from the begin of its pass, which may be before it was sent. */
+		end_hop(s, SAMPLE_WIRE, ns - min_u64(device_ns, ns));
+	}
 	end_hop(s, SAMPLE_REMOTE, ns);
 }
 

@@ -22,12 +22,13 @@ struct piece;
 
 enum sample_op { SAMPLE_READ, SAMPLE_WRITE, SAMPLE_FLUSH, SAMPLE_OPS };
 
-/* All but the last are counted from where the piece took its place, as the sums of status are. */
+/* The first three are counted from where the piece took its place, as the sums of status are. */
 enum sample_hop {
 	SAMPLE_TOTAL, /* until all of it was done */
 	SAMPLE_LOCAL, /* until the local devices had done it */
 	SAMPLE_REMOTE, /* until the peer's answer was here; pieces that go to a peer */
-	SAMPLE_PEER_DEVICE, /* the peer's own device, as the peer says */
+	SAMPLE_PEER_DEVICE, /* the peer's own device, as the peer says, where that is known */
+	SAMPLE_WIRE, /* there, what else the peer's answer took: both engines and the wire */
 	SAMPLE_HOPS
 };
 

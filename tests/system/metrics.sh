@@ -59,7 +59,7 @@ same 0 "$(value a 'lockstep_mirror_state{volume="vol",peer="b",state="alone"}')"
 same 1 "$(value a 'lockstep_peer_up{peer="b"}')" "the session"
 same "$(ask a status .writes.count)" "$(value a lockstep_mirrored_writes_total)" "mirrored writes"
 # The sample: not all, but enough of each hop, and none of the hops longer than the whole.
-for hop in total local remote peer_device; do
+for hop in total local remote peer_device wire; do
 	count=$(value a "lockstep_request_seconds_count{op=\"write\",hop=\"$hop\"}")
 	((count >= 1 && count <= 250)) || fail "$hop: $count samples in a second"
 done

@@ -48,7 +48,7 @@ size 60x8
 await ^q: end
 type \x1b[B\x1b[B
 await ^VOLUME
-changes [0-9]+ +[0-9]+ +[0-9]+ *$
+changes ^vol +primary +synced +b +[0-9]+
 size 110x26
 await ^b +up
 type q

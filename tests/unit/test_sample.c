@@ -136,6 +136,7 @@ static void test_hops(void **state)
 	one(w, SAMPLE_WRITE, SAMPLE_LOCAL, 10 * US);
 	one(w, SAMPLE_WRITE, SAMPLE_REMOTE, 30 * US);
 	one(w, SAMPLE_WRITE, SAMPLE_PEER_DEVICE, 4 * US);
+	one(w, SAMPLE_WRITE, SAMPLE_WIRE, 26 * US);
 	assert_int_equal(of(w, SAMPLE_READ, SAMPLE_TOTAL)->count, 0);
 }
 

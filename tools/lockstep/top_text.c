@@ -96,23 +96,6 @@ static void hop_row(struct table *t, struct json_object *latency, const char *op
 	table_cell(t, "%" PRIu64, json_get_u64(h, "samples", 0));
 }
 
-/* What of the remote leg is not the peer's device; a mean of two samples, so it may be off. */
-static void wire_row(struct table *t, struct json_object *latency, const char *op)
-{
-	struct json_object *remote = hop(latency, op, "remote");
-	struct json_object *device = hop(latency, op, "peer_device");
-	double us =
-		(json_get_double(remote, "mean_ns") - json_get_double(device, "mean_ns")) / 1000;
-
-	if (!json_get(remote, "mean_ns") || !json_get(device, "mean_ns"))
-		return;
-	table_row(t);
-	table_cell(t, "%s", "    wire and engines");
-	table_cell(t, "%.0f", us > 0 ? us : 0);
-	for (unsigned i = 0; i < 3; i++)
-		table_cell(t, "%s", "");
-}
-
 static void put_latency(FILE *out, struct json_object *rates)
 {
 	static const char *const columns[] = {"HOP", ">MEAN us", ">50% us", ">99% us", ">SAMPLES"};
@@ -124,7 +107,7 @@ static void put_latency(FILE *out, struct json_object *rates)
 	hop_row(t, latency, "write", "local", "  local devices");
 	hop_row(t, latency, "write", "remote", "  peer");
 	hop_row(t, latency, "write", "peer_device", "    its devices");
-	wire_row(t, latency, "write");
+	hop_row(t, latency, "write", "wire", "    wire and engines");
 	hop_row(t, latency, "read", "total", "read");
 	hop_row(t, latency, "flush", "total", "flush");
 	hop_row(t, latency, "flush", "local", "  local devices");
