@@ -184,6 +184,8 @@ void check_seen(struct sim_volume *v)
 		new_incarnation(v);
 	if (!v->seen && s->role == VOLUME_SECONDARY)
 		v->wild = true;
+	if (s->role == VOLUME_SECONDARY)
+		v->zeroed = false;
 	if (!s->consistent)
 		v->wild = true;
 	if (v->partial && s->consistent && !v->arrived && !v->forced)

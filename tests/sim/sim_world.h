@@ -105,7 +105,7 @@ struct sim_volume {
 	struct volume *handle; /* clients have it open */
 	unsigned requests_open;
 	unsigned jobs_open;
-	bool zeroed; /* at creation */
+	bool zeroed; /* at creation, and nobody else has been its primary since */
 	bool promoted; /* its engine says so, and that is not looked at yet */
 	uint64_t replaced_seq; /* when its history was last replaced by another */
 	bool wild; /* in the middle of a resync, or after one of unknown end: not predicted */
