@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command line, the processes, and the client of floor-queue. */
+#include "bench/floor/floor.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static const char usage_text[] =
+	"usage: bench-floor --jobs KIND:BYTES:DEPTH,... [OPTIONS] [DEVICE-A DEVICE-B]\n"
+	"The floor of a mirrored write: randwrite jobs over RDMA and two devices (/dev/ng*), "
+	"whose\n"
+	"content is lost.  Without devices: the wire alone.  Prints one JSON object for each job.\n"
+	"  --queue            a third process asks, through a ring in shared memory\n"
+	"  --frame FORM       train (default), each or imm: how the headers travel\n"
+	"  --rdma NAME        RDMA device (default: the first)\n"
+	"  --cpus A,B,C       where A, B and the client run; -1: anywhere (default: 0,1,0)\n"
+	"  --spin A,B,C       microseconds that each looks before it sleeps (default: 0,300,0)\n"
+	"  --span BYTES  --seconds S  --warm S  --system NAME  --round N\n";
+
+static void *map_shared(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("no memory");
+	return memory;
+}
+
+void *slots_map(void)
+{
+	return map_shared((size_t)DEPTH_MAX * SLOT_BYTES);
+}
+
+void slots_iovecs(void *memory, struct iovec *iovecs)
+{
+	for (unsigned i = 0; i < DEPTH_MAX; i++)
+		iovecs[i] = (struct iovec){payload_of(memory, i), BLOCK_MAX};
+}
+
+/* The process that asks: all it does is fill slots and wait for them. */
+static void client_wait(struct queue *done, uint64_t spin_ticks)
+{
+	uint64_t since = 0;
+	eventfd_t count;
+
+	while (queue_empty(done)) {
+		if (spin_on(&since, spin_ticks)) {
+			sched_yield();
+			continue;
+		}
+		if (queue_doze(done) && eventfd_read(done->bell, &count) < 0)
+			die("cannot wait: %s", strerror(errno));
+		queue_wake(done);
+	}
+}
+
+static void client_issue(struct load *load, void *memory, struct shared *shared, unsigned slot)
+{
+	if (load_issue(load, slot, payload_of(memory, slot), &shared->ios[slot]))
+		queue_put(&shared->requests, slot);
+}
+
+void client_run(const struct options *o, void *memory, struct shared *shared)
+{
+	static struct load load;
+	uint64_t spin_ticks = ticks_of_us(o->spin_us[SIDE_CLIENT]);
+	uint32_t slot;
+
+	for (unsigned job = 0; job < o->load.job_count; job++) {
+		load_begin(&load, &o->load, job);
+		for (slot = 0; slot < load.job.qd; slot++)
+			client_issue(&load, memory, shared, slot);
+		queue_ring(&shared->requests);
+		while (load.in_flight) {
+			client_wait(&shared->done, spin_ticks);
+			while (queue_get(&shared->done, &slot)) {
+				load_complete(&load, slot);
+				client_issue(&load, memory, shared, slot);
+			}
+			queue_ring(&shared->requests);
+		}
+		load_print(&load);
+	}
+	queue_put(&shared->requests, SLOT_STOP);
+	queue_ring(&shared->requests);
+}
+
+static void parse_three(const char *text, int64_t values[SIDES])
+{
+	if (sscanf(text, "%ld,%ld,%ld", &values[0], &values[1], &values[2]) != SIDES)
+		die("'%s': write three numbers, for A, B and the client", text);
+}
+
+static void parse_frame(struct options *o, const char *text)
+{
+	static const char *const names[] = {
+		[FRAME_TRAIN] = "train", [FRAME_EACH] = "each", [FRAME_IMM] = "imm"};
+	unsigned i = 0;
+
+	while (i < ARRAY_SIZE(names) && strcmp(names[i], text) != 0)
+		i++;
+	if (i == ARRAY_SIZE(names))
+		die("--frame: train, each or imm, not '%s'", text);
+	o->framing = (enum framing)i;
+}
+
+static void parse_one(struct options *o, int option, const char *value)
+{
+	int64_t three[SIDES];
+
+	if (load_parse_option(&o->load, option, value))
+		return;
+	switch (option) {
+	case 'q':
+		o->queue = true;
+		break;
+	case 'f':
+		parse_frame(o, value);
+		break;
+	case 'd':
+		o->rdma = value;
+		break;
+	case 'c':
+		parse_three(value, three);
+		for (int i = 0; i < SIDES; i++)
+			o->cpus[i] = (int)three[i];
+		break;
+	case 'S':
+		parse_three(value, three);
+		for (int i = 0; i < SIDES; i++)
+			o->spin_us[i] = (uint64_t)three[i];
+		break;
+	case 'h':
+		fputs(usage_text, stdout);
+		exit(0);
+	default:
+		fputs(usage_text, stderr);
+		exit(2);
+	}
+}
+
+static void parse(struct options *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		LOAD_LONG_OPTIONS,
+		{"queue", no_argument, NULL, 'q'},
+		{"frame", required_argument, NULL, 'f'},
+		{"rdma", required_argument, NULL, 'd'},
+		{"cpus", required_argument, NULL, 'c'},
+		{"spin", required_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1)
+		parse_one(o, option, optarg);
+	if (!o->load.job_count || (argc != optind && argc != optind + 2)) {
+		fputs(usage_text, stderr);
+		exit(2);
+	}
+	for (int i = 0; i < argc - optind; i++) {
+		o->devices[i] = argv[optind + i];
+		if (disk_bytes(o->devices[i]) < o->load.span_bytes)
+			die("%s is smaller than --span", o->devices[i]);
+	}
+	if (!o->load.system)
+		o->load.system = o->queue ? "floor-queue" : "floor";
+	for (unsigned i = 0; i < o->load.job_count; i++)
+		if (o->load.jobs[i].kind != JOB_WRITE)
+			die("the floor only writes: randwrite jobs");
+}
+
+/* A child that ends with its parent. */
+static pid_t fork_side(const struct options *o, int side)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid < 0)
+		die("cannot fork: %s", strerror(errno));
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	pin_to(o->cpus[side]);
+	return 0;
+}
+
+static void child_ended(int signal)
+{
+	int status, saved = errno;
+
+	(void)signal;
+	while (waitpid(-1, &status, WNOHANG) > 0)
+		if (status)
+			_exit(1); /* it said why */
+	errno = saved;
+}
+
+int main(int argc, char **argv)
+{
+	static struct options o = {
+		.load = {.seconds = 2, .warm_seconds = 0.3, .span_bytes = 256u << 20},
+		.cpus = {0, 1, 0},
+		.spin_us = {0, 300, 0},
+	};
+	struct sigaction action = {.sa_handler = child_ended, .sa_flags = SA_RESTART};
+	struct shared *shared;
+	int sockets[2];
+	void *memory;
+
+	parse(&o, argc, argv);
+	shared = map_shared(sizeof(*shared));
+	queue_init(&shared->requests);
+	queue_init(&shared->done);
+	memory = slots_map();
+	fill_random(memory, (size_t)DEPTH_MAX * SLOT_BYTES, ticks());
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		die("cannot make a socket pair: %s", strerror(errno));
+	sigaction(SIGCHLD, &action, NULL);
+	if (!fork_side(&o, SIDE_B)) {
+		side_b_run(&o, sockets[1]);
+		return 0;
+	}
+	if (o.queue && !fork_side(&o, SIDE_CLIENT)) {
+		client_run(&o, memory, shared);
+		return 0;
+	}
+	pin_to(o.cpus[SIDE_A]);
+	side_a_run(&o, memory, shared, sockets[0]);
+	while (wait(NULL) > 0 || errno == EINTR)
+		;
+	return 0;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bench/floor/wire.h"
+
+#include "bench/load/load.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define SIGNAL_EVERY 64u
+#define MESSAGES (RECEIVES + 2 * SENDS)
+#define PORT 1
+
+/* What the sides tell each other; both are the same program on the same kind of machine. */
+struct endpoint {
+	uint64_t addr;
+	uint32_t key, qpn, psn, mtu;
+	uint16_t lid;
+	union ibv_gid gid;
+};
+
+static struct ibv_context *open_context(const char *name)
+{
+	int count = 0;
+	struct ibv_device **list = ibv_get_device_list(&count);
+	struct ibv_context *context = NULL;
+
+	for (int i = 0; i < count && !context; i++)
+		if (!name || !strcmp(ibv_get_device_name(list[i]), name))
+			context = ibv_open_device(list[i]);
+	if (!context)
+		die("no RDMA device%s%s here can be opened", name ? " " : "", name ? name : "");
+	ibv_free_device_list(list);
+	return context;
+}
+
+static void make_queues(struct wire *w)
+{
+	struct ibv_qp_init_attr attr = {
+		.qp_type = IBV_QPT_RC,
+		.cap = {.max_send_wr = SENDS,
+			.max_recv_wr = RECEIVES,
+			.max_send_sge = CHAIN_SGES,
+			.max_recv_sge = 1},
+	};
+
+	w->channel = ibv_create_comp_channel(w->context);
+	if (!w->channel || fcntl(w->channel->fd, F_SETFL, O_NONBLOCK))
+		die("cannot make a completion channel: %s", strerror(errno));
+	w->cq = ibv_create_cq(w->context, RECEIVES + SENDS, NULL, w->channel, 0);
+	if (!w->cq)
+		die("cannot make a completion queue: %s", strerror(errno));
+	attr.send_cq = attr.recv_cq = w->cq;
+	/* Most devices take less inline than soft-RoCE does. */
+	for (uint32_t bytes = MESSAGE_BYTES; !w->qp; bytes /= 2) {
+		attr.cap.max_inline_data = bytes;
+		w->qp = ibv_create_qp(w->pd, &attr);
+		if (!w->qp && !bytes)
+			die("cannot make a queue pair: %s", strerror(errno));
+	}
+	w->inline_max = attr.cap.max_inline_data;
+}
+
+static void post_receive(struct wire *w, uint64_t index)
+{
+	struct ibv_sge sge = {(uintptr_t)w->messages[index], MESSAGE_BYTES, w->message_mr->lkey};
+	struct ibv_recv_wr wr = {.wr_id = index, .sg_list = &sge, .num_sge = 1}, *bad;
+	int rc = ibv_post_recv(w->qp, &wr, &bad);
+
+	if (rc)
+		die("cannot post a receive: %s", strerror(rc));
+}
+
+void wire_open(struct wire *w, const char *device, void *memory, size_t bytes)
+{
+	memset(w, 0, sizeof(*w));
+	w->context = open_context(device);
+	w->pd = ibv_alloc_pd(w->context);
+	if (!w->pd)
+		die("cannot make a protection domain: %s", strerror(errno));
+	w->messages = mmap(NULL, MESSAGES * MESSAGE_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (w->messages == MAP_FAILED)
+		die("no memory for messages");
+	w->mr = ibv_reg_mr(w->pd, memory, bytes, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+	w->message_mr =
+		ibv_reg_mr(w->pd, w->messages, MESSAGES * MESSAGE_BYTES, IBV_ACCESS_LOCAL_WRITE);
+	if (!w->mr || !w->message_mr)
+		die("cannot register memory (ulimit -l?): %s", strerror(errno));
+	make_queues(w);
+}
+
+/* RoCE v2 over IPv4 where there is one; entry 0 of an InfiniBand port. */
+static int choose_gid(struct wire *w, union ibv_gid *gid)
+{
+	static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct ibv_port_attr port;
+	struct ibv_gid_entry entry;
+	int chosen = 0;
+
+	if (ibv_query_port(w->context, PORT, &port))
+		die("cannot read the port: %s", strerror(errno));
+	for (int i = 0; i < port.gid_tbl_len; i++) {
+		if (ibv_query_gid_ex(w->context, PORT, (uint32_t)i, &entry, 0) == 0 &&
+		    entry.gid_type == IBV_GID_TYPE_ROCE_V2 &&
+		    !memcmp(entry.gid.raw, v4_mapped, sizeof(v4_mapped))) {
+			chosen = i;
+			break;
+		}
+	}
+	if (ibv_query_gid(w->context, PORT, chosen, gid))
+		die("cannot read the port's address: %s", strerror(errno));
+	return chosen;
+}
+
+static void exchange(int socket, const struct endpoint *mine, struct endpoint *theirs)
+{
+	if (send(socket, mine, sizeof(*mine), 0) != sizeof(*mine) ||
+	    recv(socket, theirs, sizeof(*theirs), MSG_WAITALL) != sizeof(*theirs))
+		die("the other process ended");
+}
+
+static void modify(struct wire *w, struct ibv_qp_attr attr, int mask)
+{
+	int rc = ibv_modify_qp(w->qp, &attr, mask);
+
+	if (rc)
+		die("cannot connect the queue pair: %s", strerror(rc));
+}
+
+void wire_connect(struct wire *w, int socket)
+{
+	struct endpoint mine = {0}, theirs;
+	struct ibv_port_attr port;
+	int gid_index = choose_gid(w, &mine.gid);
+
+	if (ibv_query_port(w->context, PORT, &port))
+		die("cannot read the port: %s", strerror(errno));
+	mine.addr = (uintptr_t)w->mr->addr;
+	mine.key = w->mr->rkey;
+	mine.qpn = w->qp->qp_num;
+	mine.psn = w->qp->qp_num & 0xffff;
+	mine.mtu = port.active_mtu;
+	mine.lid = port.lid;
+	modify(w,
+	       (struct ibv_qp_attr){.qp_state = IBV_QPS_INIT,
+				    .port_num = PORT,
+				    .qp_access_flags = IBV_ACCESS_REMOTE_WRITE},
+	       IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+	for (unsigned i = 0; i < RECEIVES; i++)
+		post_receive(w, i);
+	exchange(socket, &mine, &theirs);
+	modify(w,
+	       (struct ibv_qp_attr){
+		       .qp_state = IBV_QPS_RTR,
+		       .path_mtu = theirs.mtu < mine.mtu ? theirs.mtu : mine.mtu,
+		       .dest_qp_num = theirs.qpn,
+		       .rq_psn = theirs.psn,
+		       .min_rnr_timer = 12,
+		       .ah_attr = {.is_global = port.link_layer == IBV_LINK_LAYER_ETHERNET,
+				   .grh = {.dgid = theirs.gid,
+					   .sgid_index = (uint8_t)gid_index,
+					   .hop_limit = 64},
+				   .dlid = theirs.lid,
+				   .port_num = PORT}},
+	       IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+		       IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
+	modify(w,
+	       (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS,
+				    .timeout = 14,
+				    .retry_cnt = 7,
+				    .rnr_retry = 7,
+				    .sq_psn = mine.psn},
+	       IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+		       IBV_QP_MAX_QP_RD_ATOMIC);
+	w->remote_addr = theirs.addr;
+	w->remote_key = theirs.key;
+	/* Nobody sends before both can receive. */
+	exchange(socket, &mine, &theirs);
+}
+
+struct ibv_send_wr *wire_add(struct wire *w, enum ibv_wr_opcode opcode)
+{
+	struct ibv_send_wr *wr = &w->wrs[w->pending];
+
+	if (w->pending == CHAIN_MAX)
+		die("the chain is full");
+	memset(wr, 0, sizeof(*wr));
+	wr->opcode = opcode;
+	wr->sg_list = w->sges[w->pending];
+	if (w->pending)
+		wr[-1].next = wr;
+	w->pending++;
+	/* A completion now and then tells the library that the queue has room. */
+	if (++w->unsignalled == SIGNAL_EVERY) {
+		wr->send_flags = IBV_SEND_SIGNALED;
+		w->unsignalled = 0;
+	}
+	return wr;
+}
+
+void wire_gather(struct wire *w, struct ibv_send_wr *wr, const void *from, uint32_t bytes)
+{
+	struct ibv_sge *sge = &wr->sg_list[wr->num_sge];
+
+	if (wr->num_sge && sge[-1].addr + sge[-1].length == (uintptr_t)from)
+		sge[-1].length += bytes;
+	else
+		wr->sg_list[wr->num_sge++] = (struct ibv_sge){(uintptr_t)from, bytes, w->mr->lkey};
+}
+
+void wire_target(struct wire *w, struct ibv_send_wr *wr, uint64_t offset)
+{
+	wr->wr.rdma.remote_addr = w->remote_addr + offset;
+	wr->wr.rdma.rkey = w->remote_key;
+}
+
+void wire_message(struct wire *w, const void *bytes, uint32_t length)
+{
+	struct ibv_send_wr *wr = wire_add(w, IBV_WR_SEND);
+	uint8_t *copy;
+
+	wr->num_sge = 1;
+	if (length <= w->inline_max)
+		wr->send_flags |= IBV_SEND_INLINE;
+	/* Twice as many as sends can be on their way. */
+	copy = w->messages[RECEIVES + w->message_next++ % (2 * SENDS)];
+	memcpy(copy, bytes, length);
+	wr->sg_list[0] = (struct ibv_sge){(uintptr_t)copy, length, w->message_mr->lkey};
+}
+
+void wire_post(struct wire *w)
+{
+	struct ibv_send_wr *bad;
+	int rc;
+
+	if (!w->pending)
+		return;
+	rc = ibv_post_send(w->qp, w->wrs, &bad);
+	if (rc)
+		die("cannot post: %s", strerror(rc));
+	w->pending = 0;
+}
+
+unsigned wire_poll(struct wire *w, struct ibv_wc *wcs, unsigned room)
+{
+	int count = ibv_poll_cq(w->cq, (int)room, wcs);
+	unsigned kept = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (wcs[i].status != IBV_WC_SUCCESS)
+			die("the connection failed: %s", ibv_wc_status_str(wcs[i].status));
+		if (wcs[i].opcode & IBV_WC_RECV)
+			wcs[kept++] = wcs[i];
+	}
+	return kept;
+}
+
+void wire_done(struct wire *w, const struct ibv_wc *wc)
+{
+	post_receive(w, wc->wr_id);
+}
+
+const void *wire_received(const struct wire *w, const struct ibv_wc *wc)
+{
+	return w->messages[wc->wr_id];
+}
+
+void wire_arm(struct wire *w)
+{
+	if (!w->armed && ibv_req_notify_cq(w->cq, 0))
+		die("cannot arm the completion queue");
+	w->armed = true;
+}
+
+void wire_event(struct wire *w)
+{
+	struct ibv_cq *cq;
+	void *context;
+
+	if (!w->armed || ibv_get_cq_event(w->channel, &cq, &context))
+		return;
+	ibv_ack_cq_events(cq, 1);
+	w->armed = false;
+}

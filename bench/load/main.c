@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * bench-load: the same closed loop on a block device, on an NVMe device past the block layer, or
+ * on a Lockstep volume through its queue in shared memory; and what belongs to a comparison:
+ * devices that were written before, and legs that are equal afterwards.
+ */
+#include "bench/load/disk.h"
+#include "bench/load/load.h"
+#include "engine/include/lockstep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CHUNK (1u << 20)
+
+static const char usage_text[] =
+	"usage: bench-load --jobs KIND:BYTES:DEPTH,... [OPTIONS] TARGET\n"
+	"       bench-load --fill DEVICE     writes --span bytes, always the same\n"
+	"       bench-load --compare DEVICE:OFFSET DEVICE:OFFSET    --span bytes of both\n"
+	"A closed loop of random requests; the target's content is lost.  KIND: randread, "
+	"randwrite,\n"
+	"randrw (70 % reads) or fsync (each write is followed by a flush).  TARGET: /dev/ng*, a "
+	"block\n"
+	"device, or SOCKET:VOLUME of lockstepd.  Prints one JSON object for each job.\n"
+	"  --cpu N            where it runs (default: anywhere)\n"
+	"  --span BYTES  --seconds S  --warm S  --system NAME  --round N\n";
+
+static void *map_memory(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("no memory");
+	return memory;
+}
+
+/* Devices. */
+
+static void disk_issue(struct load *load, struct disk *disk, uint8_t *buffers, unsigned slot)
+{
+	struct io io;
+	void *buffer = buffers + (size_t)slot * BLOCK_MAX;
+
+	if (load_issue(load, slot, buffer, &io))
+		disk_start(disk, &io, slot, buffer);
+}
+
+static void disk_job(struct load *load, struct disk *disk, uint8_t *buffers)
+{
+	struct disk_events events;
+
+	for (unsigned slot = 0; slot < load->job.qd; slot++)
+		disk_issue(load, disk, buffers, slot);
+	while (load->in_flight) {
+		disk_wait(disk);
+		disk_reap(disk, &events);
+		for (unsigned i = 0; i < events.done; i++) {
+			load_complete(load, events.slots[i]);
+			disk_issue(load, disk, buffers, events.slots[i]);
+		}
+	}
+}
+
+static void run_on_disk(const struct load_options *o, const char *path)
+{
+	static struct load load;
+	struct iovec iovecs[DEPTH_MAX];
+	struct disk disk;
+	uint8_t *buffers = map_memory((size_t)DEPTH_MAX * BLOCK_MAX);
+
+	if (disk_bytes(path) < o->span_bytes)
+		die("%s is smaller than --span", path);
+	fill_random(buffers, (size_t)DEPTH_MAX * BLOCK_MAX, ticks());
+	for (unsigned i = 0; i < DEPTH_MAX; i++)
+		iovecs[i] = (struct iovec){buffers + (size_t)i * BLOCK_MAX, BLOCK_MAX};
+	disk_open(&disk, path, iovecs, DEPTH_MAX);
+	for (unsigned job = 0; job < o->job_count; job++) {
+		load_begin(&load, o, job);
+		disk_job(&load, &disk, buffers);
+		load_print(&load);
+	}
+}
+
+/* Lockstep. */
+
+struct volume {
+	struct ls_connection *connection;
+	int handle;
+	void *buffers[DEPTH_MAX];
+};
+
+static void volume_open(struct volume *v, const char *socket, const char *name, uint64_t span)
+{
+	struct ls_options options = {
+		.size = sizeof(options),
+		.queue_depth = DEPTH_MAX,
+		.arena_bytes = (uint64_t)(DEPTH_MAX + 2) * BLOCK_MAX,
+		.socket = socket,
+		.reconnect_ms = LS_RECONNECT_NEVER,
+	};
+	struct ls_volume_info info;
+	char message[256];
+
+	if (ls_connect(&options, &v->connection, message, sizeof(message)) < 0)
+		die("%s", message);
+	v->handle = ls_volume_open(v->connection, name, &info);
+	if (v->handle < 0)
+		die("%s", ls_error(v->connection));
+	if (info.size_bytes < span)
+		die("volume %s is smaller than --span", name);
+	for (unsigned i = 0; i < DEPTH_MAX; i++) {
+		v->buffers[i] = ls_buf_alloc(v->connection, BLOCK_MAX);
+		if (!v->buffers[i])
+			die("the arena has no room");
+		fill_random(v->buffers[i], BLOCK_MAX, ticks());
+	}
+}
+
+static void volume_issue(struct load *load, struct volume *v, unsigned slot)
+{
+	void *buffer = v->buffers[slot];
+	struct io io;
+	int rc;
+
+	if (!load_issue(load, slot, buffer, &io))
+		return;
+	if (io.op == IO_FLUSH)
+		rc = ls_flush(v->connection, v->handle, slot);
+	else if (io.op == IO_READ)
+		rc = ls_read(v->connection, v->handle, buffer, io.offset, io.bytes, slot);
+	else
+		rc = ls_write(v->connection, v->handle, buffer, io.offset, io.bytes, 0, slot);
+	if (rc < 0)
+		die("%s", ls_error(v->connection));
+}
+
+static void volume_job(struct load *load, struct volume *v)
+{
+	struct ls_completion done[DEPTH_MAX];
+	int count;
+
+	for (unsigned slot = 0; slot < load->job.qd; slot++)
+		volume_issue(load, v, slot);
+	while (load->in_flight) {
+		count = ls_wait(v->connection, done, DEPTH_MAX, -1);
+		if (count < 0)
+			die("%s", ls_error(v->connection));
+		for (int i = 0; i < count; i++) {
+			if (done[i].status)
+				die("a request failed: %s", ls_status_text(done[i].status));
+			load_complete(load, (unsigned)done[i].tag);
+			volume_issue(load, v, (unsigned)done[i].tag);
+		}
+	}
+}
+
+static void run_on_volume(const struct load_options *o, const char *socket, const char *name)
+{
+	static struct load load;
+	struct volume v;
+
+	volume_open(&v, socket, name, o->span_bytes);
+	for (unsigned job = 0; job < o->job_count; job++) {
+		load_begin(&load, o, job);
+		volume_job(&load, &v);
+		load_print(&load);
+	}
+	ls_disconnect(v.connection);
+}
+
+/* Around it. */
+
+static int open_direct(const char *path, int flags)
+{
+	int fd = open(path, flags | O_DIRECT | O_CLOEXEC);
+
+	if (fd < 0)
+		die("cannot open %s: %s", path, strerror(errno));
+	return fd;
+}
+
+static void fill(const char *path, uint64_t span)
+{
+	int fd = open_direct(path, O_WRONLY);
+	void *chunk = map_memory(CHUNK);
+
+	fill_random(chunk, CHUNK, 1); /* the same on every device */
+	for (uint64_t at = 0; at < span; at += CHUNK)
+		if (pwrite(fd, chunk, CHUNK, (off_t)at) != CHUNK)
+			die("cannot write to %s: %s", path, strerror(errno));
+	if (fsync(fd))
+		die("cannot flush %s: %s", path, strerror(errno));
+}
+
+/* "PATH:OFFSET" */
+static int open_leg(char *leg, uint64_t *offset)
+{
+	char *colon = strrchr(leg, ':');
+
+	if (!colon)
+		die("'%s': write DEVICE:OFFSET", leg);
+	*colon = '\0';
+	*offset = strtoull(colon + 1, NULL, 0);
+	return open_direct(leg, O_RDONLY);
+}
+
+static int compare(char *legs[2], uint64_t span)
+{
+	uint8_t *chunks = map_memory(2 * CHUNK);
+	uint64_t offsets[2];
+	int fds[2];
+
+	for (int i = 0; i < 2; i++)
+		fds[i] = open_leg(legs[i], &offsets[i]);
+	for (uint64_t at = 0; at < span; at += CHUNK) {
+		for (int i = 0; i < 2; i++)
+			if (pread(fds[i], chunks + i * CHUNK, CHUNK, (off_t)(offsets[i] + at)) !=
+			    CHUNK)
+				die("cannot read %s: %s", legs[i], strerror(errno));
+		if (memcmp(chunks, chunks + CHUNK, CHUNK) != 0) {
+			printf("%s and %s differ within 1 MiB from %llu\n", legs[0], legs[1],
+			       (unsigned long long)at);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+enum mode { MODE_LOAD, MODE_FILL, MODE_COMPARE };
+
+static enum mode parse(struct load_options *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		LOAD_LONG_OPTIONS,
+		{"cpu", required_argument, NULL, 'c'},
+		{"fill", no_argument, NULL, 'F'},
+		{"compare", no_argument, NULL, 'C'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	enum mode mode = MODE_LOAD;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (load_parse_option(o, option, optarg))
+			continue;
+		switch (option) {
+		case 'c':
+			pin_to(atoi(optarg));
+			break;
+		case 'F':
+			mode = MODE_FILL;
+			break;
+		case 'C':
+			mode = MODE_COMPARE;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			exit(0);
+		default:
+			fputs(usage_text, stderr);
+			exit(2);
+		}
+	}
+	if (argc - optind != (mode == MODE_COMPARE ? 2 : 1) ||
+	    (mode == MODE_LOAD && !o->job_count)) {
+		fputs(usage_text, stderr);
+		exit(2);
+	}
+	return mode;
+}
+
+int main(int argc, char **argv)
+{
+	static struct load_options o = {
+		.system = "raw", .seconds = 2, .warm_seconds = 0.3, .span_bytes = 256u << 20};
+	enum mode mode = parse(&o, argc, argv);
+	char *target = argv[optind], *colon = strrchr(target, ':');
+
+	if (mode == MODE_FILL) {
+		fill(target, o.span_bytes);
+	} else if (mode == MODE_COMPARE) {
+		return compare(argv + optind, o.span_bytes);
+	} else if (!colon) {
+		run_on_disk(&o, target);
+	} else {
+		*colon = '\0';
+		run_on_volume(&o, target, colon + 1);
+	}
+	return 0;
+}
