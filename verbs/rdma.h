@@ -10,7 +10,9 @@
  *
  * The queue pair is ours, not rdmacm's: it is made with ibv_create_qp() and librdmacm is
  * told its number only.  So nothing that the CM thread does with its identifier touches
- * the queue pair, and the shard may drain and destroy it without asking.
+ * the queue pair, and the shard drains it without asking.  The CM thread destroys it: a device
+ * that does not let go of a packet makes that call wait, soft-RoCE of Linux 6.1 for 50 s, and
+ * the shard has other links.
  */
 #ifndef LS_VERBS_RDMA_H
 #define LS_VERBS_RDMA_H
@@ -79,7 +81,8 @@ enum conn_state {
 
 /* What the shard asks of the CM thread. */
 #define CONN_DISCONNECT 1u
-#define CONN_DESTROY 2u
+#define CONN_TAKE_DOWN 2u /* it is drained */
+#define CONN_DESTROY 4u
 
 /* One connection, as the CM thread sees it. */
 struct rdma_conn {
@@ -102,6 +105,7 @@ struct rdma_conn {
 /* What the CM thread tells the shard: a bit is set, then the link's eventfd is written. */
 #define SIGNAL_PEER_GONE 1u
 #define SIGNAL_DRAIN_LATE 2u
+#define SIGNAL_TAKEN_DOWN 4u /* nothing can come through its queue pair, or its keys, any more */
 
 enum tx_kind {
 	TX_MESSAGE,
@@ -133,6 +137,7 @@ struct rdma_link {
 	bool armed;
 	unsigned unacked_events;
 	bool failed;  /* the queue pair is in error; waits for its flushed completions */
+	bool leaving; /* they are here; the CM thread takes the queue pair down */
 	bool discard; /* delivers nothing more */
 	char reason[256];
 
@@ -191,14 +196,14 @@ void rdma_cm_requested(struct rdma_conn *conn, unsigned requests);
 void rdma_cm_late(struct rdma_conn *conn);
 void rdma_cm_fail(struct rdma_conn *conn, const char *reason);
 
-/* rdma_qp.c, on the CM thread but for the last two. */
+/* rdma_qp.c, on the CM thread but for the last one. */
 int rdma_link_create(struct rdma_conn *conn, struct rdma_link **link, struct err *err) MUST_CHECK;
 int rdma_link_ready(struct rdma_link *link, struct err *err) MUST_CHECK;
 int rdma_link_open(struct rdma_link *link, struct err *err) MUST_CHECK;
 void rdma_link_free(struct rdma_link *link);
 void rdma_link_signal(struct rdma_link *link, unsigned signal);
-void rdma_qp_error(struct rdma_link *link);
 void rdma_qp_destroy(struct rdma_link *link);
+void rdma_qp_error(struct rdma_link *link);
 
 /* rdma_link.c */
 extern const struct link_ops rdma_link_ops;

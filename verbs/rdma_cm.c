@@ -7,8 +7,8 @@
  *   accepts:                      ACCEPT ---------> OPEN -> CLOSING
  *
  * Before OPEN a failure frees the connection (and tries the next address of a dial).  From
- * OPEN on the shard owns the link: it asks for the disconnect, and in the end for the
- * destruction; what the CM thread learns it only signals to the link.
+ * OPEN on the shard owns the link: it asks for the disconnect, for the end of the queue pair,
+ * and at last for the destruction; what the CM thread learns it only signals to the link.
  */
 #include "verbs/rdma.h"
 
@@ -152,8 +152,8 @@ void rdma_cm_dial(struct rdma_conn *conn)
 
 static bool conn_device_fits(const struct rdma_conn *conn)
 {
-	return conn->id->verbs && strcmp(ibv_get_device_name(conn->id->verbs->device),
-					 conn->fabric->device.name) == 0;
+	return conn->id->verbs &&
+	       strcmp(ibv_get_device_name(conn->id->verbs->device), conn->fabric->device.name) == 0;
 }
 
 static void on_address(struct rdma_conn *conn)
@@ -352,6 +352,11 @@ void rdma_cm_requested(struct rdma_conn *conn, unsigned requests)
 		conn->deadline_ms = cm_now_ms() + RDMA_DRAIN_MS;
 		/* It fails when the peer was faster; nothing waits for its answer. */
 		(void)rdma_disconnect(conn->id);
+	}
+	if (requests & CONN_TAKE_DOWN) {
+		conn->deadline_ms = CM_NEVER;
+		rdma_qp_destroy(conn->link);
+		rdma_link_signal(conn->link, SIGNAL_TAKEN_DOWN);
 	}
 }
 

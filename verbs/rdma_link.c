@@ -9,8 +9,8 @@
  * back with the peer's answer.
  *
  * Failing: the queue pair goes to the error state, every work request that was posted comes
- * back flushed, and when all have come back the queue pair and the key of the slots are
- * destroyed; then down() is told.  The CM thread's timer ends the wait if the device never
+ * back flushed, and when all have come back the CM thread destroys the queue pair and the key
+ * of the slots; then down() is told.  The CM thread's timer ends the wait if the device never
  * flushes.
  */
 #include "verbs/rdma.h"
@@ -44,10 +44,10 @@ static struct tx_op *tx_op_at(struct rdma_link *rdma, uint64_t index)
 static void marker_post(struct rdma_link *rdma)
 {
 	struct ibv_send_wr *bad, marker = {
-		.wr_id = rdma->tx.posted,
-		.opcode = IBV_WR_SEND,
-		.send_flags = IBV_SEND_SIGNALED,
-	};
+					 .wr_id = rdma->tx.posted,
+					 .opcode = IBV_WR_SEND,
+					 .send_flags = IBV_SEND_SIGNALED,
+				 };
 
 	/* What was not posted never will be. */
 	rdma->tx.queued = rdma->tx.posted;
@@ -113,8 +113,7 @@ static void rdma_send(struct link *link, const void *bytes, uint32_t length)
 	if (rdma->failed || tx_join(rdma, bytes, length))
 		return;
 	if (rdma->tx.message_count == rdma->tx.message_max) {
-		rdma_fail(rdma, "%u messages wait and the peer takes none",
-			  rdma->tx.message_count);
+		rdma_fail(rdma, "%u messages wait and the peer takes none", rdma->tx.message_count);
 		return;
 	}
 	op = tx_op_add(rdma);
@@ -407,12 +406,30 @@ static void signals_take(struct rdma_link *rdma)
 	rdma->discard = false;
 }
 
+/* From here on the queue pair is the CM thread's; the queue may not even be looked at. */
+static void leave(struct rdma_link *rdma)
+{
+	rdma->leaving = true;
+	rdma_fabric_request(rdma->fabric, rdma->conn, CONN_TAKE_DOWN);
+}
+
+static bool taken_down(const struct rdma_link *rdma)
+{
+	return rdma->signals_seen & SIGNAL_TAKEN_DOWN;
+}
+
 static unsigned rdma_poll(struct link *link, unsigned budget)
 {
 	struct rdma_link *rdma = rdma_of(link);
 	unsigned handled = 0;
 
 	signals_take(rdma);
+	if (UNLIKELY(rdma->leaving)) {
+		if (!taken_down(rdma))
+			return 0;
+		link->handler->down(link->owner, rdma->reason);
+		return 1;
+	}
 	while (handled < budget && wc_fetch(rdma, budget - handled)) {
 		wc_handle(rdma, &rdma->wc[rdma->wc_next++]);
 		handled++;
@@ -422,8 +439,7 @@ static unsigned rdma_poll(struct link *link, unsigned budget)
 		rdma_flush(link);
 	if (!rdma->failed || !drained(rdma))
 		return handled;
-	rdma_qp_destroy(rdma);
-	link->handler->down(link->owner, rdma->reason);
+	leave(rdma);
 	return handled + 1;
 }
 
@@ -437,6 +453,8 @@ static bool rdma_arm(struct link *link)
 	if (rdma->failed) {
 		(void)eventfd_read(rdma->wake_fd, &count);
 		signals_take(rdma);
+		if (rdma->leaving)
+			return taken_down(rdma);
 		if (drained(rdma))
 			return true;
 	}
@@ -490,8 +508,7 @@ static int rdma_grant(struct link *link, uint8_t grant[LINK_GRANT_BYTES])
 
 	if (rdma->failed)
 		return -ENOTCONN;
-	rc = rdma_device_register(&rdma->fabric->device, link->slots.base,
-				  link->slots.length_bytes,
+	rc = rdma_device_register(&rdma->fabric->device, link->slots.base, link->slots.length_bytes,
 				  IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE,
 				  "registration of the slots", &rdma->slots_mr, &err);
 	if (rc < 0) {
