@@ -25,6 +25,7 @@ completes "create list" lockstep pool ""
 completes "list" lockstep volume l
 completes "" lockstep nothing ""
 completes "--keep=" lockstep resume db --k
+completes "unix: tcp" lockstep attach db --nbd = ""
 completes "--no-wait" lockstep resume db --no
 completes "local peer" lockstep resume db --keep ""
 completes "peer" lockstep resume db --keep = p

@@ -76,8 +76,9 @@ HOMES = (
     (r"n?curses", ("tools/lockstep",)),
     (r"microhttpd", ("tools/exporter",)),
     (r"(fio|optgroup)\.h", ("tools/fio",)),
-    (r"systemd/", ("engine/daemon",)),
+    (r"systemd/", ("engine/daemon", "tools/lockstep")),
     (r"openssl/", ("engine", "tests/fuzz/wire.c")),
+    (r"libnbd|netlink/|linux/nbd", ("tools/lockstep",)),
     (r"cmocka", ("tests",)),
     (r"benchmark/", ("bench",)),
 )

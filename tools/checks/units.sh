@@ -10,7 +10,7 @@ type systemd-analyze >/dev/null 2>&1 || {
 }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-sed "s|^ExecStart=[^ ]*|ExecStart=$1|" "$2" >"$folder/${2##*/}"
+sed -E "s|^(Exec[A-Za-z]*=)[^ ]*|\\1$1|" "$2" >"$folder/${2##*/}"
 # The manual pages are not where it looks for them.
 said=$(systemd-analyze verify --man=no "$folder/${2##*/}" 2>&1) && rc=0 || rc=$?
 if ((rc != 0)) || [[ -n $said ]]; then

@@ -41,6 +41,7 @@ int fail(const char *fmt, ...)
 
 static void set_run(struct cli *cli, const char *run)
 {
+	snprintf(cli->run, sizeof(cli->run), "%s", run);
 	snprintf(cli->control, sizeof(cli->control), "%s/control.sock", run);
 	snprintf(cli->client, sizeof(cli->client), "%s/client.sock", run);
 }

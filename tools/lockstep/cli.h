@@ -13,7 +13,8 @@
 #define EXIT_USAGE 2
 
 struct cli {
-	char control[512]; /* sockets of the daemon */
+	char run[480]; /* the daemon's directory, and its sockets */
+	char control[512];
 	char client[512];
 	bool json;
 };
@@ -49,6 +50,8 @@ int cmd_bench(struct cli *cli, int argc, char **argv);
 int cmd_pattern_write(struct cli *cli, int argc, char **argv);
 int cmd_pattern_check(struct cli *cli, int argc, char **argv);
 int cmd_load(struct cli *cli, int argc, char **argv);
+int cmd_attach(struct cli *cli, int argc, char **argv);
+int cmd_detach(struct cli *cli, int argc, char **argv);
 
 /*
  * args.c: parses a command's own arguments together with the options that all have

@@ -17,29 +17,37 @@ struct json_object *control_request(const char *command)
 	return request;
 }
 
-static FILE *dial(const struct cli *cli)
+int control_dial(const struct cli *cli)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd;
+	int fd, rc;
 
-	if (strlen(cli->control) >= sizeof(address.sun_path)) {
-		fail("the socket path %s is too long", cli->control);
-		return NULL;
-	}
+	if (strlen(cli->control) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", cli->control);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		if (errno == EACCES)
-			fail("no permission to use %s: be root or in its group", cli->control);
-		else
-			fail("no lockstepd answers at %s (%s): start it, or name its directory "
-			     "with --run",
-			     cli->control, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return NULL;
-	}
-	return fdopen(fd, "r+e");
+	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static FILE *dial(const struct cli *cli)
+{
+	int fd = control_dial(cli);
+
+	if (fd >= 0)
+		return fdopen(fd, "r+e");
+	if (fd == -ENAMETOOLONG)
+		fail("the socket path %s is too long", cli->control);
+	else if (fd == -EACCES)
+		fail("no permission to use %s: be root or in its group", cli->control);
+	else
+		fail("no lockstepd answers at %s (%s): start it, or name its directory with --run",
+		     cli->control, strerror(-fd));
+	return NULL;
 }
 
 static int send_request(FILE *f, struct json_object *request)
@@ -126,6 +134,33 @@ int control_call(const struct cli *cli, struct json_object *request,
 		rc = read_answer(cli, f, progress, ctx, answer);
 	fclose(f);
 	return rc;
+}
+
+struct json_object *control_ask(const struct cli *cli, struct json_object *request,
+				unsigned limit_s)
+{
+	const char *text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_NOSLASHESCAPE);
+	const struct timeval limit = {.tv_sec = limit_s};
+	struct json_object *answer = NULL;
+	char *line = NULL;
+	size_t room = 0;
+	int fd = control_dial(cli);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r+e");
+
+	if (f) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+		if (dprintf(fd, "%s\n", text) > 0 && getline(&line, &room, f) > 0)
+			answer = json_tokener_parse(line);
+		fclose(f);
+	}
+	free(line);
+	json_object_put(request);
+	if (answer && !json_get_bool(answer, "ok", false)) {
+		json_object_put(answer);
+		answer = NULL;
+	}
+	return answer;
 }
 
 int control_do(const struct cli *cli, struct json_object *request, const char *done)

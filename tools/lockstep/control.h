@@ -21,6 +21,16 @@ int control_call(const struct cli *cli, struct json_object *request,
 /* The same for commands that only say that it is done: @done is printed, or the JSON. */
 int control_do(const struct cli *cli, struct json_object *request, const char *done);
 
+/*
+ * The same without a word on standard error and within @limit_s, for who goes on without an answer:
+ * NULL when there is none, or it is no.
+ */
+struct json_object *control_ask(const struct cli *cli, struct json_object *request,
+				unsigned limit_s);
+
+/* A connection to the daemon, or a negative errno. */
+int control_dial(const struct cli *cli);
+
 /* Prints @answer (consumed) as JSON. */
 void control_print(struct json_object *answer);
 

@@ -30,6 +30,8 @@ static const struct command {
 	{NULL, "unpair", cmd_unpair, "forget a mirror; both volumes stay"},
 	{NULL, "promote", cmd_promote, "let processes write to a volume on this node"},
 	{NULL, "demote", cmd_demote, "make a volume secondary on this node"},
+	{NULL, "attach", cmd_attach, "make a block device of a volume, or serve it over NBD"},
+	{NULL, "detach", cmd_detach, "take the block device away"},
 	{NULL, "policy", cmd_policy, "without its peer a volume goes on (fail-open) or waits"},
 	{NULL, "verify", cmd_verify, "compare a volume with its mirror, and repair what differs"},
 	{NULL, "status", cmd_status, "show everything, continually (--watch), or why (--explain)"},

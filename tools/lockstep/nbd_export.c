@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tools/lockstep/nbd_export.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libnbd.h>
+#include <limits.h>
+#include <linux/nbd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 16
+#define FIRST_PASSED_FD 3 /* of systemd's socket activation, which nbdkit understands */
+
+#ifndef LS_NBDKIT_PLUGINS
+#error "LS_NBDKIT_PLUGINS: nbdkit's folder of plugins below the prefix"
+#endif
+
+/* The plugin that belongs to this program: in the build folder, or below the same prefix. */
+static const char *plugin_path(char *out, size_t room)
+{
+	static const char *const places[] = {
+		"/../nbdkit/nbdkit-lockstep-plugin.so",
+		"/../" LS_NBDKIT_PLUGINS "/nbdkit-lockstep-plugin.so",
+	};
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (length < 0)
+		return NULL;
+	self[length] = 0;
+	*strrchr(self, '/') = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		snprintf(out, room, "%s%s", self, places[i]);
+		if (!access(out, R_OK))
+			return out;
+	}
+	return NULL;
+}
+
+static bool in_path(const char *program)
+{
+	const char *path = getenv("PATH");
+	char copy[4096], full[PATH_MAX], *rest = copy, *folder;
+
+	snprintf(copy, sizeof(copy), "%s", path ? path : "/usr/sbin:/usr/bin");
+	while ((folder = strsep(&rest, ":"))) {
+		snprintf(full, sizeof(full), "%s/%s", folder, program);
+		if (!access(full, X_OK))
+			return true;
+	}
+	return false;
+}
+
+int nbd_export_check(struct err *err)
+{
+	char path[PATH_MAX];
+
+	if (!in_path("nbdkit"))
+		return err_set(err, -ENOENT,
+			       "nbdkit is not installed: `apt install nbdkit` (a program that uses "
+			       "liblockstep itself needs none)");
+	if (!plugin_path(path, sizeof(path)))
+		return err_set(
+			err, -ENOENT,
+			"nbdkit's plugin for Lockstep is not installed: the Debian package is "
+			"nbdkit-lockstep-plugin");
+	return 0;
+}
+
+/* --- where it listens --- */
+
+static int address_of(const struct nbd_export *e, struct sockaddr_storage *out, socklen_t *length)
+{
+	struct sockaddr_un path = {.sun_family = AF_UNIX};
+	struct sockaddr_in port = {
+		.sin_family = AF_INET,
+		.sin_port = htons(e->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	if (e->path[0])
+		snprintf(path.sun_path, sizeof(path.sun_path), "%s", e->path);
+	*length = e->path[0] ? sizeof(path) : sizeof(port);
+	memcpy(out, e->path[0] ? (void *)&path : (void *)&port, *length);
+	return socket(out->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int listen_at(struct nbd_export *e, struct err *err)
+{
+	struct sockaddr_storage address;
+	struct stat there;
+	socklen_t length;
+	const int one = 1;
+	int fd = address_of(e, &address, &length), rc = -1;
+	mode_t mask;
+
+	if (fd < 0)
+		return err_set(err, -errno, "no socket: %s", strerror(errno));
+	/* One that an earlier nbdkit left; not somebody's file. */
+	if (e->path[0] && !lstat(e->path, &there) && S_ISSOCK(there.st_mode))
+		unlink(e->path);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	mask = umask(0177);
+	if (!e->for_kernel)
+		umask(mask); /* who may connect is the caller's to say */
+	rc = bind(fd, (struct sockaddr *)&address, length);
+	umask(mask);
+	if (!rc)
+		rc = listen(fd, BACKLOG);
+	if (!rc && !e->path[0] && !e->port) {
+		rc = getsockname(fd, (struct sockaddr *)&address, &length);
+		e->port = ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+	}
+	if (rc) {
+		char uri[256];
+
+		nbd_export_uri(e, uri, sizeof(uri));
+		rc = err_set(err, -errno, "nothing can listen at %s: %s", uri, strerror(errno));
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+void nbd_export_uri(const struct nbd_export *e, char *uri, size_t room)
+{
+	if (e->path[0])
+		snprintf(uri, room, "nbd+unix:///?socket=%s", e->path);
+	else
+		snprintf(uri, room, "nbd://127.0.0.1:%u", e->port);
+}
+
+/* --- nbdkit --- */
+
+/* In the child. */
+static _Noreturn void become_nbdkit(const struct nbd_export *e, int listener)
+{
+	char plugin[PATH_MAX], volume[128], socket_path[600], wait[40], pid[24];
+	/* The last but one is for the kernel only. */
+	const char *argv[] = {"nbdkit", "-f", plugin, volume, socket_path, wait, NULL, NULL};
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	if (!plugin_path(plugin, sizeof(plugin)))
+		_exit(126);
+	snprintf(volume, sizeof(volume), "volume=%s", e->volume);
+	snprintf(socket_path, sizeof(socket_path), "socket=%s", e->socket);
+	snprintf(wait, sizeof(wait), "reconnect=%u", e->reconnect_s);
+	if (e->for_kernel) {
+		argv[6] = "open-ended=true";
+		/* What writes out memory must not wait for memory to be written out. */
+		prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	}
+	if (dup2(listener, FIRST_PASSED_FD) < 0)
+		_exit(126);
+	if (listener == FIRST_PASSED_FD)
+		fcntl(listener, F_SETFD, 0);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	unsetenv("LISTEN_FDNAMES");
+	unsetenv("NOTIFY_SOCKET");
+	execvp("nbdkit", (char *const *)argv);
+	dprintf(STDERR_FILENO, "lockstep: nbdkit cannot be started: %s\n", strerror(errno));
+	_exit(127);
+}
+
+pid_t nbd_export_start(struct nbd_export *e, struct err *err)
+{
+	int listener = listen_at(e, err);
+	pid_t pid;
+
+	if (listener < 0)
+		return listener;
+	pid = fork();
+	if (!pid)
+		become_nbdkit(e, listener);
+	if (pid < 0)
+		pid = err_set(err, -errno, "no process for nbdkit: %s", strerror(errno));
+	/* Only nbdkit has it now: who waits to be accepted hears when it ends. */
+	close(listener);
+	return pid;
+}
+
+/* --- connections --- */
+
+static uint64_t flags_of(struct nbd_handle *h)
+{
+	return NBD_FLAG_HAS_FLAGS | (nbd_is_read_only(h) > 0 ? NBD_FLAG_READ_ONLY : 0) |
+	       (nbd_can_flush(h) > 0 ? NBD_FLAG_SEND_FLUSH : 0) |
+	       (nbd_can_fua(h) > 0 ? NBD_FLAG_SEND_FUA : 0) |
+	       (nbd_can_trim(h) > 0 ? NBD_FLAG_SEND_TRIM : 0) |
+	       (nbd_can_multi_conn(h) > 0 ? NBD_FLAG_CAN_MULTI_CONN : 0);
+}
+
+/* The handshake; libnbd closes its own copy of the socket afterwards, and says nothing on it. */
+static int negotiate(int fd, uint64_t *flags, struct err *err)
+{
+	struct nbd_handle *h = nbd_create();
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), rc = 0;
+
+	/* The kernel knows the simple replies only. */
+	if (!h || copy < 0 || nbd_set_request_structured_replies(h, false) ||
+	    nbd_connect_socket(h, copy))
+		rc = err_set(err, -EIO, "nbdkit does not serve the volume, and has said why");
+	else
+		*flags = flags_of(h);
+	nbd_close(h);
+	return rc;
+}
+
+int nbd_export_dial(const struct nbd_export *e, uint64_t *flags, struct err *err)
+{
+	struct sockaddr_storage address;
+	socklen_t length;
+	int fd = address_of(e, &address, &length), rc;
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, length)) {
+		rc = err_set(err, -errno, "nbdkit cannot be reached: %s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	rc = negotiate(fd, flags, err);
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	/* It is the same open file, and libnbd made that one not block. */
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	return fd;
+}
