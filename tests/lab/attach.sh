@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Goal: a mirrored volume as a block device with a file system on it: what was synced is there and right
+# though engine, nbdkit and what stays with the device are killed in mid-I/O; the mounted device grows, and its mirror is
+# broken, resumed and verified under load; without an engine I/O fails within the stated time; after detach nothing hangs.
+. "$(dirname "$0")/../system/lib.sh"
+
+need root nbdkit mkfs.ext4 resize2fs python3
+[[ -n $LS_DEVS_A ]] || skip "is about the kernel's block devices"
+notes=$work/a/run-attach mnt=$work/mnt link=/dev/lockstep/vol
+
+# In a machine that other tests use, too.
+undo() {
+	local rc=$?
+	set +e
+	kill -KILL "${background[@]}" 2>/dev/null
+	((rc == 0)) || cat "$notes/vol.log"
+	umount -l "$mnt" 2>/dev/null
+	on a detach vol --force >/dev/null 2>&1
+	(exit $rc)
+	cleanup
+}
+trap undo EXIT
+field() { jq -r ".$1" "$notes/vol.json"; }
+# await_words REGEX: what the keeper says, or has said since mark_words.
+mark_words() { words_mark=$(wc -l <"$notes/vol.log"); }
+await_words() {
+	timeout "$LS_LIMIT" grep -qm 1 -E -- "$1" < <(exec tail -n "+$((words_mark + 1))" -s 0.05 -f "$notes/vol.log") || fail "the keeper does not say '$1'"
+}
+
+await_gone() { timeout "$LS_LIMIT" tail --pid="$1" -s 0.05 -f /dev/null || fail "process $1 is there still"; }
+
+# writer.py FOLDER: files that say what they hold, each synced, and a line for each that is; 64 names in turn.
+# writer.py FOLDER check N: after N lines each name has what came last, or what came after.
+cat >"$work/writer.py" <<'PY'
+import os
+import random
+import sys
+
+folder = sys.argv[1]
+
+
+def content(n):
+    return b"%016d" % n + random.Random(n).randbytes(48 * 1024)
+
+
+if sys.argv[2:3] == ["check"]:
+    synced = int(sys.argv[3])
+    for name in range(min(64, synced)):
+        last = (synced - 1 - name) // 64 * 64 + name
+        with open("%s/%d" % (folder, name), "rb") as f:
+            found = f.read()
+        if found not in (content(last), content(last + 64)):
+            sys.exit("file %d is not what was synced: it says %r" % (name, found[:16]))
+    print("all of", synced, "are right")
+else:
+    n = 0
+    while True:
+        name = "%s/%d" % (folder, n % 64)
+        fd = os.open(name + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.write(fd, content(n))
+        os.fsync(fd)
+        os.close(fd)
+        os.rename(name + ".new", name)
+        fd = os.open(folder, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
+        n += 1
+        print(n, flush=True)
+PY
+synced=0
+start_writer() {
+	exec {synced_fd}< <(exec python3 "$work/writer.py" "$mnt")
+	writer=$!
+	background+=("$writer")
+}
+# await_synced N: so many more.
+await_synced() {
+	local i
+	for ((i = 0; i < $1; i++)); do
+		read -rt 60 -u "$synced_fd" synced || fail "the writer does not go on behind $synced"
+	done
+}
+end_writer() {
+	local line
+	kill -TERM "$writer"
+	while read -rt 60 -u "$synced_fd" line; do synced=$line; done # to its end
+	exec {synced_fd}<&-
+}
+check() {
+	echo 3 >/proc/sys/vm/drop_caches
+	python3 "$work/writer.py" "$mnt" check "$synced" || fail "$1"
+}
+
+two_nodes
+mirrored vol 16M
+device=$(on a attach vol --connections 2 --resend 2 --timeout 40)
+matches '^/dev/nbd[0-9]+$' "$device" "the device"
+name=${device#/dev/}
+same "$device" "$(readlink $link)" "the stable name"
+same $((16 << 20)) "$(blockdev --getsize64 $link)" "its size"
+same "lockstep/vol" "$(cat "/sys/block/$name/backend")" "what udev looks for"
+same "$device" "$(on a attach vol)" "attached again"
+refuses 1 "is secondary on this node: attach it on its primary" on b attach vol
+refuses 1 "is attached as $device: .lockstep detach vol. first" on a attach vol --nbd tcp
+mkfs.ext4 -q $link
+mkdir "$mnt"
+mount $link "$mnt"
+refuses 1 "$device is in use: unmount" on a detach vol
+
+explain "the engine is killed under it"
+start_writer
+await_synced 5
+crash a
+start a
+await_synced 5
+on a resume vol >/dev/null
+
+explain "nbdkit is killed: sent again"
+mark_words
+kill -KILL "$(field nbdkit)"
+await_words "goes on, after"
+await_synced 5
+
+explain "grows while it is mounted"
+mark_words
+on a expand vol 24M >/dev/null
+await_words "$device has $((24 << 20)) bytes now"
+same $((24 << 20)) "$(blockdev --getsize64 "$device")" "its new size"
+resize2fs $link 2>/dev/null
+(($(df -B 1 --output=size "$mnt" | tail -n 1) > 20 << 20)) || fail "the file system did not grow"
+dd if=/dev/urandom of="$mnt/large" bs=1M count=6 conv=fsync status=none
+sum=$(sha256sum <"$mnt/large")
+
+explain "broken, resumed and verified under load"
+on a break vol >/dev/null
+await_synced 5
+on a resume vol >/dev/null
+on a verify vol
+await_synced 5
+
+explain "what stays with it is killed, and nbdkit with it"
+keeper=$(field keeper)
+kill -KILL "$keeper" "$(field nbdkit)"
+await_gone "$keeper"
+same "$device" "$(on a attach vol --connections 2 --resend 2 --timeout 40)" "taken over"
+await_synced 5
+end_writer
+umount "$mnt"
+legs_equal vol
+mount $link "$mnt"
+check "before detach"
+same "$sum" "$(sha256sum <"$mnt/large")" "the large file"
+umount "$mnt"
+keeper=$(field keeper) nbdkit=$(field nbdkit)
+same "volume 'vol' is detached" "$(on a detach vol)" "detach"
+[[ ! -e $link && ! -e /proc/$keeper && ! -e /proc/$nbdkit ]] || fail "something is left"
+same 0 "$(blockdev --getsize64 "$device")" "the device without a volume"
+
+explain "an engine that stays away: I/O fails within the stated time"
+same "$device" "$(on a attach vol --device "$device" --timeout 3 --resend 2)" "attached"
+keeper=$(field keeper)
+crash a
+begin=$SECONDS
+! dd if=/dev/zero of=$link bs=4k count=1 oflag=direct status=none 2>"$work/said" || fail "written without an engine"
+matches "Input/output error" "$(cat "$work/said")" "dd"
+((SECONDS - begin <= 10)) || fail "it took $((SECONDS - begin)) s to fail"
+await_gone "$keeper"
+grep "given up after 3 s" "$notes/vol.log" || fail "it does not say why"
+[[ ! -e $link ]] || fail "$link is there still"
+same "" "$(ps -eo state=,args= | awk '/^D.*(nbd|dd |lockstep)/')" "processes that hang"
+start a
+passed
