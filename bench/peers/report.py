@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables, goals and a plot of what bench/peers/run measured.
+
+usage: report.py ROWS [--machine FILE] [--json FILE] [--svg FILE]
+
+ROWS: one JSON object a line, or a list as --json writes it.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ORDER = ("wire raw raw-both floor floor-queue lockstep lockstep-nocrc lockstep-nbd lockstep-tcp "
+         "md-nvme-rdma md-nvme-tcp drbd").split()
+MD = "md-nvme-rdma"
+WRITE1, WRITE32 = ("randwrite", 4096, 1), ("randwrite", 4096, 32)
+WRITE128K = ("randwrite", 131072, 8)
+READ1, READ32 = ("randread", 4096, 1), ("randread", 4096, 32)
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if text.lstrip().startswith("["):
+        return json.loads(text)
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def rank(system):
+    return (ORDER.index(system) if system in ORDER else len(ORDER), system)
+
+
+class Results:
+    def __init__(self, rows):
+        self.values = {}
+        self.gone = {}
+        self.jobs = []
+        for row in rows:
+            if "not_available" in row:
+                self.gone[row["system"]] = row["not_available"]
+                continue
+            job = (row["rw"], row["bs"], row["qd"])
+            if job not in self.jobs:
+                self.jobs.append(job)
+            self.values.setdefault((row["system"], job), []).append(row)
+
+    def systems(self):
+        return sorted({system for system, _ in self.values} | set(self.gone), key=rank)
+
+    def all(self, system, job, what):
+        """Of every round; empty when there is none."""
+        rows = self.values.get((system, job), [])
+        return [row[what] for row in rows if row.get(what) is not None]
+
+    def median(self, system, job, what):
+        found = self.all(system, job, what)
+        return statistics.median(found) if found else None
+
+
+def size(bs):
+    return f"{bs >> 10} KiB" if bs >= 1024 and bs % 1024 == 0 else f"{bs} B"
+
+
+def job_name(job):
+    return f"{job[0]} {size(job[1])} QD{job[2]}"
+
+
+def number(value, digits=0):
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def print_job(results, job):
+    print(f"\n{job_name(job)}")
+    print(f"  {'':16}{'IOPS':>8} {'(min..max)':>15}{'x md':>7}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}"
+          f"{'MB/s':>8}{'CPU us/IO':>11}")
+    base = results.median(MD, job, "iops")
+    for system in results.systems():
+        if (system, job) not in results.values:
+            continue
+        iops = results.all(system, job, "iops")
+        middle = results.median(system, job, "iops")
+        spread = f"({min(iops):.0f}..{max(iops):.0f})" if iops else ""
+        ratio = f"{middle / base:.2f}" if middle and base else "-"
+        print(f"  {system:16}{number(middle):>8} {spread:>15}{ratio:>7}"
+              f"{number(results.median(system, job, 'p50_us')):>9}"
+              f"{number(results.median(system, job, 'p99_us')):>9}"
+              f"{number(results.median(system, job, 'p999_us')):>10}"
+              f"{number(results.median(system, job, 'mbps'), 1):>8}"
+              f"{number(results.median(system, job, 'cpu_us_per_io'), 1):>11}")
+
+
+def goals():
+    """(name, system, what, job, at least?, factor, others): against factor x the best of the others."""
+    at_least, at_most = True, False
+    return (
+        ("P1", "lockstep-nocrc", "iops", WRITE1, at_least, 0.95, ["floor-queue"]),
+        ("P1", "lockstep", "iops", WRITE1, at_least, 0.85, ["floor-queue"]),
+        ("P1", "lockstep", "iops", WRITE1, at_least, 1.6, [MD]),
+        ("P1", "lockstep", "p99_us", WRITE1, at_most, 0.5, [MD]),
+        ("P2", "lockstep", "iops", WRITE32, at_least, 0.9, ["floor-queue"]),
+        ("P2", "lockstep", "iops", WRITE32, at_least, 5, [MD]),
+        ("P2", "lockstep", "iops", WRITE32, at_least, 2, ["md-nvme-tcp", "drbd"]),
+        ("P3", "lockstep", "mbps", WRITE128K, at_least, 0.9, ["floor-queue"]),
+        ("P3", "lockstep", "mbps", WRITE128K, at_least, 1.6, [MD]),
+        ("P4", "lockstep", "iops", READ1, at_least, 0.9, ["raw"]),
+        ("P4", "lockstep", "iops", READ32, at_least, 0.9, ["raw"]),
+        ("P5", "lockstep", "cpu_us_per_io", WRITE32, at_most, 0.4, [MD]),
+        ("P5", "lockstep", "cpu_us_per_io", WRITE32, at_most, 1.2, ["floor-queue"]),
+        ("P6", "lockstep-nbd", "iops", WRITE1, at_least, 1.0, [MD]),
+        ("P6", "lockstep-nbd", "iops", WRITE32, at_least, 2.5, [MD]),
+        ("P7", "lockstep-tcp", "iops", WRITE1, at_least, 1.25, ["md-nvme-tcp", "drbd"]),
+        ("P7", "lockstep-tcp", "iops", WRITE32, at_least, 1.25, ["md-nvme-tcp", "drbd"]),
+    )
+
+
+def print_goals(results):
+    lines = []
+    for name, system, what, job, at_least, factor, others in goals():
+        ours = results.median(system, job, what)
+        theirs = [results.median(other, job, what) for other in others]
+        if ours is None or None in theirs:
+            continue
+        ratio = ours / (max(theirs) if what != "p99_us" else min(theirs))
+        holds = ratio >= factor if at_least else ratio <= factor
+        lines.append(f"  {name}  {system + ', ' + job_name(job):38} {what:14}"
+                     f"{'>=' if at_least else '<='} {factor:4} x {' | '.join(others):20}"
+                     f"{ratio:6.2f}  {'holds' if holds else 'DOES NOT HOLD'}")
+    if lines:
+        print("\ngoals (medians)")
+        print("\n".join(lines))
+
+
+def plot(results, path):
+    """One panel for each job: median IOPS, and minimum and maximum as a line."""
+    jobs = [job for job in results.jobs if job[0].startswith("rand") or job[0] == "fsync"]
+    if not jobs:
+        return
+    columns = min(3, len(jobs))
+    lines = -(-len(jobs) // columns)
+    script = [f"set terminal svg size {columns * 420},{lines * 340} font 'sans,11'", f"set output '{path}'",
+              f"set multiplot layout {lines},{columns}", "set style fill solid 0.6", "set boxwidth 0.7",
+              "set yrange [0:*]", "set grid ytics", "unset key", "set xtics rotate by -50 noenhanced"]
+    for job in jobs:
+        systems = [s for s in results.systems() if results.all(s, job, "iops")]
+        script += [f"set title '{job_name(job)}, IOPS'", f"set xrange [-0.6:{len(systems) - 0.4}]", "$d << EOD"]
+        for i, system in enumerate(systems):
+            iops = results.all(system, job, "iops")
+            script.append(f"{i} {system} {statistics.median(iops)} {min(iops)} {max(iops)}")
+        script += ["EOD", "plot $d using 1:3:xtic(2) with boxes lc rgb '#4477aa', "
+                   "$d using 1:3:4:5 with yerrorbars pt 0 lc rgb 'black'"]
+    with tempfile.NamedTemporaryFile("w", suffix=".gp", delete=False) as file:
+        file.write("\n".join(script) + "\n")
+    try:
+        subprocess.run(["gnuplot", file.name], check=True)
+    finally:
+        os.unlink(file.name)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rows")
+    parser.add_argument("--machine")
+    parser.add_argument("--json")
+    parser.add_argument("--svg")
+    args = parser.parse_args()
+    rows = load(args.rows)
+    results = Results(rows)
+    if args.machine:
+        with open(args.machine, encoding="utf-8") as file:
+            print(file.read().rstrip())
+    for job in results.jobs:
+        print_job(results, job)
+    for system in sorted(results.gone, key=rank):
+        print(f"\n{system}: not available: {results.gone[system]}")
+    print_goals(results)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            file.write("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    if args.svg:
+        plot(results, args.svg)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash disable=SC1091,SC2034,SC2154 # variables of lib.sh and its systems
+# Two lockstepd, a paired volume, a process that asks through the queue in shared memory.
+# Also the base of the other lockstep-*: they say what differs.
+mirrored=yes
+: "${lockstep_transport:=rdma}"
+lockstep_options=()
+LS_TRANSPORT=$lockstep_transport LS_HOST=$IP_A LS_DEVS_A=$DEV_A LS_DEVS_B=$DEV_B LIMIT=120
+. "$top/tests/system/lib.sh"
+
+why_not() { missing jq; }
+
+set_up() {
+	lockstep_nodes
+	TARGET=$(socket_of a):vol
+}
+
+# Two nodes, a on CPU 0 and b on CPU 1, and the volume "vol" on both.
+lockstep_nodes() {
+	start a --core 0 "${lockstep_options[@]}"
+	start b --core 1 "${lockstep_options[@]}"
+	pool a pool-a
+	pool b pool-b
+	introduce
+	mirrored vol "$PEERS_SPAN"
+	read -r _ OFFSET_A _ < <(extents a vol)
+	read -r _ OFFSET_B _ < <(extents b vol)
+}
