@@ -19,7 +19,7 @@ refuses 2 "one volume at a time" on a top vol other
 explain "as text, and as JSON"
 on a top --once --interval 0.1 >"$work/idle"
 matches "^no request was measured" "$(cat "$work/idle")" "an idle node"
-in_background on a bench --volume vol --rw randrw --bs 4k --qd 4 --time 600 >/dev/null
+LIMIT=170 in_background on a bench --volume vol --rw randrw --bs 4k --qd 2 --time 600 >/dev/null
 load=$job
 await_log a "client .* attached: lockstep"
 on a top vol --once | tee "$work/text"
@@ -72,7 +72,7 @@ await_exit "$looker" 60
 same 0 "$status" "top over an engine that was killed"
 
 explain "status --watch"
-in_background on a bench --volume vol --rw randrw --bs 4k --qd 4 --time 600 >/dev/null
+LIMIT=170 in_background on a bench --volume vol --rw randrw --bs 4k --qd 2 --time 600 >/dev/null
 screen 130x45 status --watch <<'KEYS' | tee "$work/screen"
 await ^node +a, address
 await ^vol
