@@ -74,7 +74,7 @@ static inline void *payload_of(void *memory, unsigned slot)
 
 static inline struct header *header_of(void *memory, unsigned slot)
 {
-	return (struct header *)((uint8_t *)payload_of(memory, slot) - HEADER_BYTES);
+	return (void *)((uint8_t *)payload_of(memory, slot) - HEADER_BYTES);
 }
 
 /* Time to look once more instead of sleeping?  @since: when there was work last, 0 = now. */

@@ -135,7 +135,7 @@ static void prepare_passthrough(const struct disk *d, const struct io *io, void 
 {
 	static const uint8_t opcodes[] = {
 		[IO_READ] = NVME_READ, [IO_WRITE] = NVME_WRITE, [IO_FLUSH] = NVME_FLUSH};
-	struct nvme_uring_cmd *cmd = (struct nvme_uring_cmd *)sqe->cmd;
+	struct nvme_uring_cmd *cmd = (void *)sqe->cmd;
 	uint64_t block = io->offset >> d->block_shift;
 
 	sqe->opcode = IORING_OP_URING_CMD;

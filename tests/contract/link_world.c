@@ -274,12 +274,15 @@ void ends_run(struct end *x, struct end *y, bool (*done)(void *arg), void *arg)
 	while (!done(arg)) {
 		struct pollfd fds[2];
 		unsigned handled = end_step(x);
+		bool again;
 
 		handled += end_step(y);
 		if (handled > 0)
 			continue;
 		/* Both, always: an armed end must stay armed while the other one works. */
-		if (end_arm(x) | end_arm(y))
+		again = end_arm(x);
+		again |= end_arm(y);
+		if (again)
 			continue;
 		fds[0] = (struct pollfd){.fd = end_fd(x), .events = POLLIN};
 		fds[1] = (struct pollfd){.fd = end_fd(y), .events = POLLIN};

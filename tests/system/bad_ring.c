@@ -96,7 +96,7 @@ static void client_open(struct client *c)
 	c->header = mmap(NULL, c->layout.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 			 c->fds[ATTACH_FD_MEMORY], 0);
 	assert_ptr_not_equal(c->header, MAP_FAILED);
-	c->sq = (struct shmq_descriptor *)((char *)c->header + SHMQ_PAGE_BYTES);
+	c->sq = (void *)((char *)c->header + SHMQ_PAGE_BYTES);
 }
 
 static void client_close(struct client *c)

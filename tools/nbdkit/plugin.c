@@ -291,4 +291,7 @@ static struct nbdkit_plugin plugin = {
 	.cache = lockstep_cache,
 };
 
+/* nbdkit's macro has none, and clang asks for it. */
+NBDKIT_DLL_PUBLIC struct nbdkit_plugin *plugin_init(void);
+
 NBDKIT_REGISTER_PLUGIN(plugin)
