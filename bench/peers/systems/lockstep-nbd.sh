@@ -11,3 +11,4 @@ set_up() {
 	lockstep_nodes
 	TARGET=$(on a --json attach vol | jq -r .device)
 }
+tear_down() { [[ -z $TARGET ]] || on a detach vol; }
