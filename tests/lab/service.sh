@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Goal: lockstepd.service starts as it is installed, hardening and all, over RDMA and NVMe passthrough;
 # what happens is in the journal with its fields; an engine that hangs is started again by the
-# watchdog, with its volume; a wrong configuration is not started again and again; it stops in order.
+# watchdog, with its volume; a wrong configuration is not started again and again; it stops in order.  So does the exporter.
 #
 # usage: service.sh [PACKAGES]    a folder with the Debian packages: they are installed, and removed under
 #                                 the engine that runs; without it: what `cmake --install` installs
@@ -111,6 +111,19 @@ same synced "$(volume_field b vol mirror)" "the mirror, at b"
 # The journal knows what each entry is about, and explains it.
 in_there journalctl -o json VOLUME=vol PEER=b TO=synced | jq -r '[._SYSTEMD_UNIT, .SYSLOG_IDENTIFIER, .MESSAGE_ID, .EVENT] | join(" ")' >"$work/said"
 same "lockstepd.service lockstepd c500c027857546e194387f6b01ffcc7e mirror" "$(cat "$work/said")" "the entry"
+
+# The exporter's unit, with all that it gives up.
+if [[ -z $packages ]]; then
+	in_there systemctl start lockstep-exporter
+	grep -qm 1 "^ready http://127.0.0.1:7619/metrics" < <(in_there journalctl -f -n all -o cat -u lockstep-exporter) ||
+		fail "the exporter did not start"
+	python3 "$here/metrics.py" get http://127.0.0.1:7619/metrics >"$work/page"
+	for sample in "lockstep_up 1" 'lockstep_peer_up{peer="b"} 1' 'lockstep_mirror_state{volume="vol",peer="b",state="synced"} 1'; do
+		grep -qxF "$sample" "$work/page" || fail "the exporter does not say '$sample': $(head -n 4 "$work/page")"
+	done
+	in_there systemctl stop lockstep-exporter
+	same "inactive success" "$(in_there systemctl show --value -p ActiveState -p Result lockstep-exporter | sort | xargs)" "the exporter after a stop"
+fi
 
 # The watchdog: one that hangs is killed and started again; clients and peer go on.
 in_there mkdir -p /run/systemd/system/lockstepd.service.d
