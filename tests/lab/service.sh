@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Goal: lockstepd.service starts as it is installed, hardening and all, over RDMA and NVMe passthrough;
+# Goal: lockstepd.service and lockstep-attach@.service start as they are installed, hardening and all, over RDMA and NVMe;
 # what happens is in the journal with its fields; an engine that hangs is started again by the
 # watchdog, with its volume; a wrong configuration is not started again and again; it stops in order.  So does the exporter.
 #
@@ -10,7 +10,7 @@
 # The guest's first program is not systemd: here one runs as the first of its own namespaces.
 . "$(dirname "$0")/../system/lib.sh"
 
-need root rdma systemctl journalctl nsenter unshare pgrep cmake
+need root rdma systemctl journalctl nsenter unshare pgrep cmake nbdkit
 [[ -n $LS_DEVS_A ]] || skip "is about NVMe devices"
 manager="" packages=${1:-} prefix=/usr/local
 [[ -z $packages ]] || prefix=/usr
@@ -25,7 +25,7 @@ undo() {
 	fi
 	# With the first process of its namespace all others there end.
 	[[ -z $manager ]] || kill -KILL "$manager"
-	if [[ -n $packages ]]; then dpkg --purge lockstep >/dev/null 2>&1; fi
+	if [[ -n $packages ]]; then dpkg --purge lockstep nbdkit-lockstep-plugin liblockstep0 >/dev/null 2>&1; fi
 	rm -rf /etc/lockstep /var/lib/lockstep
 	xargs -r rm -f <"$work/installed"
 	(exit $rc)
@@ -35,7 +35,7 @@ trap undo EXIT
 
 in_there() { timeout "${LIMIT:-60}" nsenter -t "$manager" -m -p -C -- "$@"; }
 lockstep_there() { in_there "$prefix/bin/lockstep" "$@"; }
-property() { in_there systemctl show --value -p "$1" lockstepd; }
+property() { in_there systemctl show --value -p "$1" "${2:-lockstepd}"; } # PROPERTY [UNIT]
 
 # boot: systemd with the journal, and nothing else that it would start by itself.
 boot() {
@@ -77,7 +77,7 @@ boot
 : >"$work/installed"
 if [[ -n $packages ]]; then
 	rm -f /var/lib/man-db/auto-update # its index of pages takes minutes in emulation
-	LIMIT=200 in_there dpkg -i "$packages"/lockstep_*.deb
+	LIMIT=200 in_there dpkg -i "$packages"/lockstep_*.deb "$packages"/liblockstep0_*.deb "$packages"/nbdkit-lockstep-plugin_*.deb
 else
 	cmake --install "$LS_BUILD" --prefix $prefix >"$work/installing"
 	sed -n 's/^-- \(Installing\|Up-to-date\): //p' "$work/installing" >"$work/installed"
@@ -107,6 +107,11 @@ lockstep_there pair vol --peer b
 lockstep_there pattern write vol --seed 7 --bytes 4M
 lockstep_there pattern check vol --seed 7 --bytes 4M
 same synced "$(volume_field b vol mirror)" "the mirror, at b"
+
+# A block device as a service: as it is installed, too. It does not stop with the engine that is restarted below.
+in_there systemctl start lockstep-attach@vol
+same active "$(property ActiveState lockstep-attach@vol)" "the block device's service"
+same $((16 << 20)) "$(blockdev --getsize64 /dev/lockstep/vol)" "the block device"
 
 # The journal knows what each entry is about, and explains it.
 in_there journalctl -o json VOLUME=vol PEER=b TO=synced | jq -r '[._SYSTEMD_UNIT, .SYSLOG_IDENTIFIER, .MESSAGE_ID, .EVENT] | join(" ")' >"$work/said"
@@ -139,6 +144,11 @@ same active "$(property ActiveState)" "the service after the watchdog"
 [[ $(property MainPID) != "$first" ]] || fail "the engine that hung is still there"
 same 1 "$(property NRestarts)" "restarts"
 lockstep_there pattern check vol --seed 7 --bytes 4M
+
+dd if=/dev/lockstep/vol of=/dev/null bs=64k count=8 iflag=direct status=none
+in_there systemctl stop lockstep-attach@vol
+same "inactive success" "$(property ActiveState lockstep-attach@vol) $(property Result lockstep-attach@vol)" "the block device, stopped"
+[[ ! -e /dev/lockstep/vol ]] || fail "the block device is there still"
 
 # An orderly end; a wrong configuration is refused once.
 in_there systemctl stop lockstepd
