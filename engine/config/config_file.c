@@ -48,11 +48,13 @@ static char *trim(char *text)
 	return text;
 }
 
-/* A '#' inside of a word belongs to it. */
+/* A '#' inside of a word belongs to it; right behind the name's '=' it does not. */
 static void cut_comment(char *line)
 {
+	const char *equals = strchr(line, '=');
+
 	for (size_t i = 0; line[i]; i++) {
-		if (line[i] == '#' && (i == 0 || blank(line[i - 1]))) {
+		if (line[i] == '#' && (i == 0 || blank(line[i - 1]) || equals == &line[i - 1])) {
 			line[i] = '\0';
 			return;
 		}

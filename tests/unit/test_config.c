@@ -125,6 +125,7 @@ static void mistakes_are_told(void **state)
 	one_mistake("= 4", 1, "'= 4' is not of the form: option = value");
 	one_mistake("[daemon]", 1, "'[daemon]' is not of the form: option = value");
 	one_mistake("slots = # many", 1, "slots: the value is missing");
+	one_mistake("slots =# many", 1, "slots: the value is missing");
 	one_mistake("state = a/b", 1, "state: 'a/b' is not an absolute path");
 	one_mistake("run =", 1, "run: the value is missing");
 	one_mistake("core = left", 1,
