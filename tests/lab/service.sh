@@ -33,7 +33,7 @@ undo() {
 }
 trap undo EXIT
 
-in_there() { timeout "${LIMIT:-60}" nsenter -t "$manager" -m -p -C -- "$@"; }
+in_there() { timeout "${LIMIT:-180}" nsenter -t "$manager" -m -p -C -- "$@"; }
 lockstep_there() { in_there "$prefix/bin/lockstep" "$@"; }
 property() { in_there systemctl show --value -p "$1" "${2:-lockstepd}"; } # PROPERTY [UNIT]
 
@@ -138,7 +138,7 @@ in_there systemctl restart lockstepd
 first=$(property MainPID)
 mark b
 in_there kill -STOP "$first"
-grep -qm 1 "Watchdog timeout" < <(LIMIT=60 in_there journalctl -f -n all -o cat -u lockstepd) || fail "the watchdog did not notice"
+grep -qm 1 "Watchdog timeout" < <(in_there journalctl -f -n all -o cat -u lockstepd) || fail "the watchdog did not notice"
 await_log b "volume 'vol': .*-> synced"
 same active "$(property ActiveState)" "the service after the watchdog"
 [[ $(property MainPID) != "$first" ]] || fail "the engine that hung is still there"
