@@ -138,6 +138,7 @@ refuses 1 "power of two" nbdkit -f -U - "$plugin" vol depth=3
 refuses 1 "unknown parameter 'color'" nbdkit -f -U - "$plugin" vol color=red
 refuses 1 "which volume" nbdkit -f -U - "$plugin"
 start a
+on a resume vol >/dev/null # until it is in sync: only then can it grow
 
 explain "without an end: what is behind the volume's is refused, until it grows"
 serve a vol open-ended=true
