@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
 #define PEER_TIMEOUT_DEFAULT_MS 10000u
 #define REQUEST_TIMEOUT_DEFAULT_MS 30000u
 #define MAP_KEEP_DEFAULT GIB(4)

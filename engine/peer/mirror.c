@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
 #define RETRY_NS (1000 * NS_PER_MS)
 /* A leg that failed: after 5, 10, 20 … seconds; from the beginning after ten minutes of peace. */
 #define BACKOFF_NS (5 * RETRY_NS)
@@ -308,8 +307,8 @@ void mirror_commit(struct mirror *m, void (*committed)(struct mirror *, enum ls_
 	m->committing = true;
 	m->volume->unpairing = m->before.association != ASSOCIATION_NONE &&
 			       m->volume->record.association == ASSOCIATION_NONE;
-	m->volume->promoting = m->before.role != VOLUME_PRIMARY &&
-			       m->volume->record.role == VOLUME_PRIMARY;
+	m->volume->promoting =
+		m->before.role != VOLUME_PRIMARY && m->volume->record.role == VOLUME_PRIMARY;
 	m->committed = committed;
 	m->commit.done = record_written;
 	m->engine->admin_open++;

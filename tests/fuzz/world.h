@@ -13,7 +13,6 @@
 #define DISK_BYTES MIB(16)
 #define NODE_JOBS 16u
 #define NODE_REQUESTS 16u
-#define NS_PER_MS UINT64_C(1000000)
 
 /* Says what must never happen, and ends the run. */
 _Noreturn void fuzz_fail(const char *what);

@@ -111,8 +111,8 @@ class Lab:
         if done.returncode:
             raise Broken("tools/lab %s: %s" % (" ".join(words), done.stderr.strip()))
 
-    def up(self):
-        self.call("up", *self.switches, "--fresh", "--disk-size", "96M", "--lba", "4096",
+    def up(self, disk="96M"):
+        self.call("up", *self.switches, "--fresh", "--disk-size", disk, "--lba", "4096",
                   "--share", self.share)
         for node in NODES:
             self._meet(node)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import threading
 
-from common import NODES, other
 from lab import Lab, Machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -43,21 +42,6 @@ class DemoLab(Lab):
     def _meet(self, node):
         self.boots += 1
         self.machine[node] = DemoMachine(self, node, self.boots)
-
-    def up(self, disk):  # pylint: disable=arguments-differ
-        self.call("up", *self.switches, "--fresh", "--disk-size", disk, "--lba", "4096",
-                  "--share", self.share)
-        for node in NODES:
-            self._meet(node)
-        self.start(*NODES)
-        for node in NODES:
-            self.lockstep(node, "pool", "create", "pool-" + node, "/dev/nvme0n1", "--force")
-        self.lockstep("a", "key", "create", self.share + "/key")
-        for node in NODES:
-            peer = other(node)
-            self.lockstep(node, "peer", "add", peer, "--address",
-                          "10.77.0.%d:7610" % (NODES.index(peer) + 1), "--key-file",
-                          self.share + "/key")
 
     def run(self, node, script, limit_s=180):
         """A shell script in the machine, which must succeed; what it says."""
