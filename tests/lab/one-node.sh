@@ -9,14 +9,13 @@
 #   one-node.sh log | stop
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 run=/run/lockstep-test
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 verb=$1
 shift
 lockstep=("$LS_BUILD/tools/lockstep/lockstep" --run "$run")
 
-where() { "${lockstep[@]}" --json volume list | "$here/../system/extents" "$1"; }
+where() { "${lockstep[@]}" --json volume list | "$LS_BUILD/tests/system/answer" extents "$1"; }
 
 case $verb in
 start)

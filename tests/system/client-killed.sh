@@ -7,7 +7,7 @@ two_nodes
 mirrored vol 16M
 "$ops" "$(socket_of a)" vol write:0:8M:1 flush
 # The other half is under load when its client dies.
-for round in 1 2 3; do
+for ((round = 1; round <= LS_ROUNDS; round++)); do
 	before=$(volume_field a vol writes)
 	in_background "$lockstep" --run "$work/a/run" load vol --time 60 --seed "$round" >/dev/null 2>&1
 	victim=$job

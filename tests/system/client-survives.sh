@@ -10,8 +10,8 @@ at_a=$(socket_of a)
 "$ops" "$at_a" vol write:0:16M:1 flush
 
 # The load checks all that it reads against what it wrote.  A restart takes seconds in a virtual machine.
-seconds=20 rounds=3
-[[ $LS_TRANSPORT == tcp ]] || seconds=60 rounds=1
+seconds=20
+[[ $LS_TRANSPORT == tcp ]] || seconds=60
 in_background "$lockstep" --run "$work/a/run" --json load vol --time $seconds --seed 7 --reconnect 60 >"$work/load.json"
 load=$job
 # goes_on WHAT: at least 200 more writes are done by the engine that runs now.
@@ -23,7 +23,7 @@ goes_on() {
 	until (($(volume_field a vol writes) > from + 200)); do kill -0 "$load" || fail "the load ended: $1"; done
 }
 goes_on "before anything"
-for ((round = 1; round <= rounds; round++)); do
+for ((round = 1; round <= LS_ROUNDS; round++)); do
 	crash a
 	mark a
 	start a
@@ -46,7 +46,7 @@ goes_on "both killed"
 await_exit "$load" 120
 same 0 "$status" "the load's exit status"
 jq -c . "$work/load.json"
-(($(jq .reconnects "$work/load.json") >= rounds + 2)) || fail "the load was attached anew fewer than $((rounds + 2)) times"
+(($(jq .reconnects "$work/load.json") >= LS_ROUNDS + 2)) || fail "the load was attached anew fewer than $((LS_ROUNDS + 2)) times"
 same 0 "$(jq '.errors // 0' "$work/load.json")" "errors of the load"
 on a resume vol
 same synced "$(volume_field a vol mirror)" "the mirror"

@@ -8,7 +8,7 @@ two_nodes
 mirrored vol 64M
 at_a=$(socket_of a)
 "$ops" "$at_a" vol write:0:64M:1 flush
-for round in 1 2 3; do
+for ((round = 1; round <= LS_ROUNDS; round++)); do
 	before=$(volume_field a vol writes)
 	in_background "$lockstep" --run "$work/a/run" load vol --bytes 4M --time 60 --seed "$round" \
 		>/dev/null 2>&1
