@@ -71,7 +71,7 @@ HOMES = (
     (r"liburing", ("nvme", "bench/load")),
     (r"blkid/", ("nvme",)),
     (r"isa-l", ("engine/base",)),
-    (r"json-c/|json\.h", ("engine/daemon", "tools")),
+    (r"json-c/|json\.h", ("engine/daemon", "tools", "tests/system")),
     (r"libsmartcols", ("tools",)),
     (r"n?curses", ("tools/lockstep",)),
     (r"microhttpd", ("tools/exporter",)),
