@@ -25,7 +25,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 lockstepd=$LS_BUILD/engine/daemon/lockstepd
 lockstep=$LS_BUILD/tools/lockstep/lockstep
 ops=$LS_BUILD/tests/system/ops
-answer=$LS_BUILD/tests/system/answer
+read_answer=$LS_BUILD/tests/system/answer
 
 declare -A node_pid=() node_uri=() node_starts=()
 background=()
@@ -199,8 +199,8 @@ ask() {
 }
 # One value of what a node says about itself, a volume, a peer.
 node_address() { ask "$1" status .address; }
-volume_field() { on "$1" --json volume list | "$answer" field volumes "$2" "$3"; }
-peer_field() { on "$1" --json peer list | "$answer" field peers "$2" "$3"; }
+volume_field() { on "$1" --json volume list | "$read_answer" field volumes "$2" "$3"; }
+peer_field() { on "$1" --json peer list | "$read_answer" field peers "$2" "$3"; }
 
 # pool NODE NAME [HOW MANY DEVICES]
 pool() {
@@ -259,13 +259,16 @@ refuses() {
 }
 
 # extents NODE VOLUME: "PATH OFFSET LENGTH" lines, where its bytes lie on the devices.
-extents() { on "$1" --json volume list | "$answer" extents "$2"; }
+extents() { on "$1" --json volume list | "$read_answer" extents "$2"; }
 
 # raw NODE VOLUME: all of its bytes, read from the devices past the engine and the page cache.  What cannot be read is a
 # sentence that names the node, so that it equals nothing.
 raw() {
 	local path offset length where
-	where=$(extents "$1" "$2") || echo "the extents of $2 at node $1 are not known"
+	where=$(extents "$1" "$2") || {
+		echo "the extents of $2 at node $1 are not known"
+		return
+	}
 	while read -r path offset length; do
 		dd if="$path" iflag=direct,skip_bytes,count_bytes,fullblock bs=1M skip="$offset" count="$length" status=none ||
 			echo "$path of node $1 could not be read"
