@@ -371,7 +371,7 @@ static bool has_company(const struct sim_volume *v)
 
 /*
  * I6: who goes on alone beside a session that is up all the while has told the peer, so that
- * nobody takes that replica for whole.
+ * nobody takes that replica for whole.  An operator who says --force does not ask the peer.
  */
 void check_goes_on(struct sim_volume *v, const char *from, const char *to)
 {
@@ -383,9 +383,9 @@ void check_goes_on(struct sim_volume *v, const char *from, const char *to)
 			strcmp(from, "synced") == 0 && has_company(v) ? session_wire(v->owner) : 0;
 	if (strcmp(from, "waiting") != 0)
 		return;
-	if (strcmp(to, "alone") == 0 && v->waits_wire && v->waits_wire == session_wire(v->owner) &&
-	    twin && twin->status.association == ASSOCIATION_ACTIVE &&
-	    twin->stale_wire != v->waits_wire)
+	if (strcmp(to, "alone") == 0 && !v->forced && v->waits_wire &&
+	    v->waits_wire == session_wire(v->owner) && twin &&
+	    twin->status.association == ASSOCIATION_ACTIVE && twin->stale_wire != v->waits_wire)
 		sim_fail(v->owner->world, "I6",
 			 "%s at %c goes on alone, and the peer, which is connected, was not told",
 			 v->name, 'A' + v->node);
