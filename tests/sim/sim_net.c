@@ -51,6 +51,16 @@ static void bring(struct sim_node *node, struct link *link, void *cookie, uint64
 	sim_fail(node->world, "sim", "more links than the simulator has room for");
 }
 
+/* A node that does not run accepts nothing: what its kernel keeps for it is soon full. */
+static bool backlog_full(const struct sim_node *node)
+{
+	for (unsigned i = 0; i < SIM_OPENS_MAX; i++) {
+		if (!node->openings[i].used)
+			return false;
+	}
+	return true;
+}
+
 static void answer_dial(struct sim_node *node, struct sim_dial *dial)
 {
 	struct sim_world *world = node->world;
@@ -61,7 +71,7 @@ static void answer_dial(struct sim_node *node, struct sim_dial *dial)
 
 	dial->used = false;
 	if (fails || sim_spell_dial_fails(world) || peer->stopped || !peer->engine ||
-	    strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
+	    backlog_full(peer) || strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
 		SIM_NOTE(world, node->number, "dial fails");
 		engine_dial_failed(node->engine, dial->cookie, "simulated: nobody answers");
 		return;
