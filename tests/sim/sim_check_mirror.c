@@ -377,7 +377,7 @@ void check_goes_on(struct sim_volume *v, const char *from, const char *to)
 {
 	const struct sim_volume *twin = check_twin(v);
 
-	/* Resumed, by a pair, too: who went on alone while it was broken does until it is in sync. */
+	/* Resumed, by a pair, too: who went on alone while it was broken does until in sync. */
 	if (strcmp(from, "broken") == 0 && strcmp(to, "alone") == 0)
 		v->freed_seq = v->owner->world->seq++;
 	/* Who was split or broken may have gone on alone before, in a generation without base. */
