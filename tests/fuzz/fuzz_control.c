@@ -201,6 +201,17 @@ static int listener(struct sockaddr_un *address, socklen_t *bytes)
 	return fd;
 }
 
+/* Those whom a daemon that ended at once has not let in: they would fill the next one's backlog. */
+static void turn_away(void)
+{
+	struct sockaddr_un at;
+	socklen_t bytes;
+	int fd;
+
+	while ((fd = accept4(listener(&at, &bytes), NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(fd);
+}
+
 static void open_asker(struct asker *a)
 {
 	struct sockaddr_un at;
@@ -405,6 +416,7 @@ static void end(struct scene *s, bool early)
 	if (!engine_stopped(s->node.engine))
 		fuzz_fail("the engine does not stop");
 	control_destroy(s->d.control);
+	turn_away();
 	for (i = 0; i < CLIENTS; i++) {
 		hang_up(&s->askers[i]);
 		free(s->askers[i].text);
