@@ -36,29 +36,25 @@ void sim_net_release(void *ctx, struct link *link)
 	link_destroy(link);
 }
 
-static void bring(struct sim_node *node, struct link *link, void *cookie, uint64_t due_ns)
-{
-	for (unsigned i = 0; i < SIM_OPENS_MAX; i++) {
-		struct sim_opening *opening = &node->openings[i];
-
-		if (opening->used)
-			continue;
-		*opening = (struct sim_opening){
-			.used = true, .link = link, .cookie = cookie, .due_ns = due_ns};
-		sim_wake(node->world, node->number, due_ns);
-		return;
-	}
-	sim_fail(node->world, "sim", "more links than the simulator has room for");
-}
-
-/* A node that does not run accepts nothing: what its kernel keeps for it is soon full. */
-static bool backlog_full(const struct sim_node *node)
+/* NULL: all are in use.  A node that does not run accepts nothing: its kernel keeps so many. */
+static struct sim_opening *free_opening(struct sim_node *node)
 {
 	for (unsigned i = 0; i < SIM_OPENS_MAX; i++) {
 		if (!node->openings[i].used)
-			return false;
+			return &node->openings[i];
 	}
-	return true;
+	return NULL;
+}
+
+static void bring(struct sim_node *node, struct link *link, void *cookie, uint64_t due_ns)
+{
+	struct sim_opening *opening = free_opening(node);
+
+	if (!opening)
+		sim_fail(node->world, "sim", "more links than the simulator has room for");
+	*opening = (struct sim_opening){
+		.used = true, .link = link, .cookie = cookie, .due_ns = due_ns};
+	sim_wake(node->world, node->number, due_ns);
 }
 
 static void answer_dial(struct sim_node *node, struct sim_dial *dial)
@@ -71,7 +67,7 @@ static void answer_dial(struct sim_node *node, struct sim_dial *dial)
 
 	dial->used = false;
 	if (fails || sim_spell_dial_fails(world) || peer->stopped || !peer->engine ||
-	    backlog_full(peer) || strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
+	    !free_opening(peer) || strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
 		SIM_NOTE(world, node->number, "dial fails");
 		engine_dial_failed(node->engine, dial->cookie, "simulated: nobody answers");
 		return;
