@@ -395,10 +395,13 @@ static void promote_answered(struct mirror *m, const struct frame *f)
 		       v->record.name, peer_name(m));
 		return;
 	}
-	if (!f || f->status != LS_OK) {
-		op_end(m, f ? -EBUSY : -EPIPE,
-		       f ? "volume '%s' is primary at node '%s': demote it there first"
-			 : "volume '%s': node '%s' was lost before it agreed; try again",
+	if (!f) {
+		/* Lost before it answered: as if it had not been there when the operator asked. */
+		op_later(m);
+		return;
+	}
+	if (f->status != LS_OK) {
+		op_end(m, -EBUSY, "volume '%s' is primary at node '%s': demote it there first",
 		       v->record.name, peer_name(m));
 		return;
 	}

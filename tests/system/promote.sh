@@ -53,4 +53,16 @@ until (($(volume_field b vol regions_touched) == 0)); do
 	((SECONDS < end)) || fail "still in the map of b: $(volume_field b vol regions_touched) regions"
 done
 legs_equal vol
+
+# Asked while nobody has missed the peer yet: one command waits until it counts as lost, then goes on without it.
+mark a b
+freeze a
+on b promote vol
+same primary "$(volume_field b vol role)" "role at b"
+"$ops" "$at_b" vol write:0:1M:6 flush read:0:1M:6
+thaw a
+await_log a "no longer primary"
+await_log a "volume 'vol': .*-> synced"
+await_log b "volume 'vol': .*-> synced"
+legs_equal vol
 passed
