@@ -3,9 +3,9 @@
  * The store queue: one io_uring, its slots, and the protocol by which its owner sleeps.
  *
  * Sleeping.  The kernel signals event_fd when there is work: a completion, or task work
- * that will make one.  arm() first reads event_fd empty if it may be stale, then looks
- * for work: what came before the look is seen by it, and what comes later makes event_fd
- * readable.  In that order no wake is lost.  Until the first arm() the kernel is told not
+ * that will make one.  Each signal is an edge for whoever watches; nobody empties event_fd.
+ * arm() looks for work: what came before the look is seen by it, and what comes later is an
+ * edge.  In that order no wake is lost.  Until the first arm() the kernel is told not
  * to signal at all, so that a shard that only spins does not pay for it.
  */
 #include "nvme/queue_internal.h"
@@ -62,29 +62,6 @@ static struct store_op *fifo_pop(struct op_fifo *f)
 	if (!f->head)
 		f->tail = &f->head;
 	return op;
-}
-
-static uint64_t read_clock(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/*
- * The precise clock, unless reading it is a system call (clocksource hpet, as in virtual
- * machines): then the coarse one, which steps by a few ms and costs nothing anywhere.
- */
-static clockid_t choose_clock(void)
-{
-	enum { READS = 32, DEAR_NS = 300 };
-	uint64_t begin = read_clock(CLOCK_MONOTONIC);
-
-	for (int i = 0; i < READS; i++)
-		(void)read_clock(CLOCK_MONOTONIC);
-	return read_clock(CLOCK_MONOTONIC) - begin > READS * DEAR_NS ? CLOCK_MONOTONIC_COARSE
-								     : CLOCK_MONOTONIC;
 }
 
 static int ring_error(struct err *err, int rc)
@@ -165,7 +142,7 @@ int queue_create_at(enum queue_rung rung, uint32_t depth, struct store_queue **q
 	if (!q)
 		return err_set(err, -ENOMEM, "no memory for a store queue");
 	q->depth = depth;
-	q->clock = choose_clock();
+	clock_init(&q->clock);
 	q->claim_wait_ms = QUEUE_CLAIM_WAIT_MS;
 	fifo_init(&q->waiting);
 	fifo_init(&q->ready);
@@ -252,7 +229,7 @@ void queue_own(struct store_queue *q)
 static uint64_t batch_ns(struct store_queue *q)
 {
 	if (!q->now_ns)
-		q->now_ns = read_clock(q->clock);
+		q->now_ns = clock_now(&q->clock);
 	return q->now_ns;
 }
 
@@ -377,7 +354,7 @@ static unsigned reap(struct store_queue *q, unsigned room)
 		if (io_uring_cq_ready(&q->ring) == 0)
 			return 0;
 	}
-	q->now_ns = read_clock(q->clock);
+	q->now_ns = clock_now(&q->clock);
 	before = io_uring_sq_ready(&q->ring);
 	io_uring_for_each_cqe(&q->ring, head, cqe)
 	{
@@ -390,25 +367,12 @@ static unsigned reap(struct store_queue *q, unsigned room)
 	while (q->free_slots && q->waiting.head)
 		start(q, fifo_pop(&q->waiting));
 	q->restarted |= io_uring_sq_ready(&q->ring) > before;
-	q->event_stale = true;
 	return taken;
-}
-
-/*
- * A wake that brought nothing is mostly one by another descriptor of the caller.  When a
- * second follows, event_fd itself may be what woke it: its signal came after it was read.
- */
-static void note_fruitless(struct store_queue *q)
-{
-	if (q->fruitless)
-		q->event_stale = true;
-	q->fruitless = !q->fruitless;
 }
 
 unsigned store_queue_poll(struct store_queue *q, unsigned budget)
 {
 	unsigned done = 0;
-	bool reaped = false;
 
 	queue_own(q);
 	/* Commands that an earlier poll started, and no flush since. */
@@ -424,13 +388,7 @@ unsigned store_queue_poll(struct store_queue *q, unsigned budget)
 		}
 		if (reap(q, budget - done) == 0)
 			break;
-		reaped = true;
 	}
-	if (done || reaped)
-		q->fruitless = false;
-	else if (q->armed)
-		note_fruitless(q);
-	q->armed = false;
 	q->now_ns = 0;
 	return done;
 }
@@ -450,20 +408,11 @@ static void start_signals(struct store_queue *q)
 
 bool store_queue_arm(struct store_queue *q)
 {
-	uint64_t count;
-
 	queue_own(q);
 	if (io_uring_sq_ready(&q->ring) > 0)
 		store_queue_flush(q);
 	if (!q->eventfd_on)
 		start_signals(q);
-	if (q->event_stale) {
-		ssize_t n = read(q->event_fd, &count, sizeof(count));
-
-		(void)n;
-		q->event_stale = false;
-	}
-	q->armed = true;
 	return q->ready.head || io_uring_cq_ready(&q->ring) > 0 || kernel_has_work(q) ||
 	       io_uring_sq_ready(&q->ring) > 0;
 }

@@ -14,12 +14,12 @@
 #ifndef LS_NVME_QUEUE_INTERNAL_H
 #define LS_NVME_QUEUE_INTERNAL_H
 
+#include "engine/base/clock.h"
 #include "engine/base/limits.h"
 #include "nvme/store_queue.h"
 
 #include <liburing.h>
 #include <pthread.h>
-#include <time.h>
 
 #define QUEUE_DEPTH_MAX 4096u
 /* Fixed buffers of one queue; io_uring's own limit (IORING_MAX_REG_BUFFERS, Linux 5.13). */
@@ -91,13 +91,10 @@ struct store_queue {
 	enum queue_rung rung;
 	bool enabled; /* the owner has used it: @owner is set, the ring runs */
 	bool eventfd_on; /* the kernel signals @event_fd: from the first arm on */
-	bool event_stale; /* @event_fd may be readable without need */
-	bool armed; /* since the last poll */
-	bool fruitless; /* the last poll after an arm found nothing */
 	bool restarted; /* poll put commands in the ring since the last system call */
 	pthread_t owner;
 	int event_fd;
-	clockid_t clock;
+	struct clock clock;
 	uint64_t now_ns; /* when the batch in the making began; 0 = not looked yet */
 	void *zeroes; /* QUEUE_ZEROES_BYTES, read only */
 

@@ -62,7 +62,7 @@ void store_queue_region_remove(struct store_queue *queue, struct region *region)
 void store_queue_flush(struct store_queue *queue);
 /* Calls done() of what has completed, at most @budget; returns how many. */
 unsigned store_queue_poll(struct store_queue *queue, unsigned budget);
-/* Readable (level-triggered, via epoll) when poll has something to do. */
+/* Has an edge (EPOLLET) whenever poll gets something to do after an arm; it is never read. */
 int store_queue_fd(const struct store_queue *queue);
 /* Before sleeping on the fd: true when there is something to poll at once. */
 bool store_queue_arm(struct store_queue *queue);

@@ -135,6 +135,7 @@ struct rdma_link {
 	unsigned signals_seen;
 
 	bool armed;
+	bool heard; /* a completion since then */
 	unsigned unacked_events;
 	bool failed;  /* the queue pair is in error; waits for its flushed completions */
 	bool leaving; /* they are here; the CM thread takes the queue pair down */

@@ -378,6 +378,7 @@ static bool wc_fetch(struct rdma_link *rdma, unsigned limit)
 	n = ibv_poll_cq(rdma->cq, (int)min_u64(limit, RDMA_POLL_BATCH), rdma->wc);
 	rdma->wc_next = 0;
 	rdma->wc_count = n > 0 ? n : 0;
+	rdma->heard |= n > 0;
 	if (n < 0)
 		rdma_fail(rdma, "cannot read the completion queue");
 	return n > 0;
@@ -458,8 +459,11 @@ static bool rdma_arm(struct link *link)
 		if (drained(rdma))
 			return true;
 	}
-	/* An event that came disarmed the queue; one that did not come leaves it armed. */
-	if (rdma->armed && ibv_get_cq_event(rdma->channel, &cq, &context) == 0) {
+	/*
+	 * An event that came disarmed the queue; one that did not come leaves it armed.  Without a
+	 * completion since then there is none, and nothing to ask the kernel.
+	 */
+	if (rdma->armed && rdma->heard && ibv_get_cq_event(rdma->channel, &cq, &context) == 0) {
 		rdma->armed = false;
 		/* In batches: acknowledging takes a mutex. */
 		if (++rdma->unacked_events == 1024) {
@@ -473,6 +477,7 @@ static bool rdma_arm(struct link *link)
 			return true;
 		}
 		rdma->armed = true;
+		rdma->heard = false;
 	}
 	/* What came between the last poll and the arming raised no event. */
 	return wc_fetch(rdma, RDMA_POLL_BATCH);

@@ -46,7 +46,7 @@ int client_enter(struct shard *shard, struct shard_client *c, struct err *err)
 			       CLIENTS_MAX);
 	c->shard = shard;
 	store_queue_region_add(shard->queue, shmq_arena(c->queue), ARENA_BUFFER_BYTES);
-	shard_watch(shard, shmq_fds(c->queue).doorbell);
+	shard_watch_bell(shard, shmq_fds(c->queue).doorbell);
 	shard->clients[shard->client_count++] = c;
 	return 0;
 }
@@ -81,7 +81,7 @@ int client_open(struct shard_client *c, const char *name, struct ls_volume_info 
 
 static void client_stop_fetching(struct shard_client *c)
 {
-	/* The bell would ring for ever: nobody empties it any more. */
+	/* Who does not listen any more is not to be woken. */
 	if (!c->broken && !c->leave)
 		shard_unwatch(c->shard, shmq_fds(c->queue).doorbell);
 }

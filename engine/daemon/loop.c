@@ -3,8 +3,8 @@
  * The shard's loop and its polling policy.
  *
  * Sleeping loses no wake-up because of its order: arm every source, look at every source
- * once more, sleep.  What comes after the look finds its source armed, and makes a
- * descriptor readable; epoll is level-triggered, so it need not come in time.  A
+ * once more, sleep.  What comes after the look finds its source armed, and rings its bell or
+ * makes a descriptor readable; epoll remembers either, so it need not come in time.  A
  * control-thread call needs no arming: it always rings bell_in after the push.
  */
 #include "engine/daemon/shard_internal.h"
@@ -13,7 +13,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 /* Events of one link, and completions of the store, in one pass. */
 #define POLL_BUDGET 64
@@ -32,20 +31,12 @@
  */
 #define LATE_MS 10
 
-uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 /* One pass; returns how much there was to do. */
 static unsigned pass(struct shard *shard)
 {
 	unsigned work;
 
-	shard->now_ns = clock_ns();
+	shard->now_ns = clock_now(&shard->clock);
 	shard->stats.passes++;
 	engine_tick(shard->engine, shard->now_ns);
 	work = shard_inbox(shard);
@@ -78,10 +69,10 @@ static bool arm(struct shard *shard)
 }
 
 /* Until the engine's next timer, rounded up so that it has passed when we look. */
-static int sleep_ms(const struct shard *shard)
+static int sleep_ms(struct shard *shard)
 {
 	uint64_t deadline = engine_deadline_ns(shard->engine);
-	uint64_t now = clock_ns();
+	uint64_t now = clock_now(&shard->clock);
 
 	if (deadline == UINT64_MAX)
 		return -1;
@@ -108,9 +99,6 @@ static bool sleep_once(struct shard *shard)
 		shard->stats.wakes += count > 0;
 		shard->stats.interrupted += count < 0;
 		timed_out = count == 0 && limit_ms >= LATE_MS;
-		for (int i = 0; i < count; i++)
-			if (events[i].data.fd == shard->bell_in)
-				bell_quiet(shard->bell_in);
 	}
 	clients_disarm(shard);
 	return timed_out;
@@ -150,7 +138,7 @@ static void judge_spin(struct shard *shard, bool hit)
 /* Looks again and again for a bounded time; true when there was work. */
 static bool spin(struct shard *shard)
 {
-	uint64_t end = clock_ns() + shard->config.spin_ns;
+	uint64_t end = clock_now(&shard->clock) + shard->config.spin_ns;
 	bool hit;
 
 	do
@@ -171,6 +159,7 @@ void loop_run(struct shard *shard)
 {
 	bool timed_out = false;
 
+	clock_init(&shard->clock);
 	watch.on = true;
 	while (!finished(shard)) {
 		unsigned work = pass(shard);

@@ -48,8 +48,8 @@ int shard_create(const struct shard_config *config, struct store_queue *queue, s
 		shard_destroy(s);
 		return err_set(err, -EMFILE, "no memory or descriptors for a shard");
 	}
-	shard_watch(s, s->bell_in);
-	shard_watch(s, store_queue_fd(queue));
+	shard_watch_bell(s, s->bell_in);
+	shard_watch_bell(s, store_queue_fd(queue));
 	*shard = s;
 	return 0;
 }
@@ -75,15 +75,25 @@ void shard_destroy(struct shard *s)
 	free(s);
 }
 
-void shard_watch(struct shard *s, int fd)
+static void watch_fd(struct shard *s, int fd, uint32_t events)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+	struct epoll_event event = {.events = events, .data.fd = fd};
 	int rc = epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 
 	assert(rc == 0 || errno == ENOMEM || errno == ENOSPC);
 	if (rc)
 		shard_log(s, 3, "cannot watch a descriptor: %s; it is polled only",
 			  strerror(errno));
+}
+
+void shard_watch(struct shard *s, int fd)
+{
+	watch_fd(s, fd, EPOLLIN);
+}
+
+void shard_watch_bell(struct shard *s, int fd)
+{
+	watch_fd(s, fd, EPOLLIN | EPOLLET);
 }
 
 void shard_unwatch(struct shard *s, int fd)
@@ -425,7 +435,7 @@ static void handle_failed(void *owner, void *cookie, const char *reason)
 static void handle_refused(void *owner, const char *reason)
 {
 	struct shard *s = owner;
-	uint64_t now = clock_ns();
+	uint64_t now = clock_precise();
 
 	if (now - s->refused_said_ns < NS_PER_S)
 		return;

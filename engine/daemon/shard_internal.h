@@ -3,6 +3,7 @@
 #ifndef LS_DAEMON_SHARD_INTERNAL_H
 #define LS_DAEMON_SHARD_INTERNAL_H
 
+#include "engine/base/clock.h"
 #include "engine/control/sample.h"
 #include "engine/daemon/client.h"
 #include "engine/daemon/shard.h"
@@ -38,6 +39,7 @@ struct shard {
 	struct shard_client *clients[CLIENTS_MAX];
 	unsigned client_count, client_first;
 	unsigned leaving_count;
+	struct clock clock;
 	uint64_t now_ns;
 	uint32_t client_in_flight; /* of all clients */
 	unsigned judged_spins, judged_hits, unspun_left; /* loop.c: how spinning pays */
@@ -48,15 +50,17 @@ struct shard {
 	struct sampler sampler;
 };
 
-uint64_t clock_ns(void);
-
 /* loop.c: runs until the engine has stopped. */
 void loop_run(struct shard *shard);
 /* shard.c: calls and link events; returns how many there were. */
 unsigned shard_inbox(struct shard *shard);
 bool shard_inbox_empty(const struct shard *shard);
-/* Adds @fd to what ends a sleep, or removes it. */
+/*
+ * Adds @fd to what ends a sleep, as long as it is readable; or removes it.  A bell is an eventfd of
+ * which each ring ends one sleep: nobody empties it, which saves a system call before each.
+ */
 void shard_watch(struct shard *shard, int fd);
+void shard_watch_bell(struct shard *shard, int fd);
 void shard_unwatch(struct shard *shard, int fd);
 void shard_note(struct shard *shard, const struct note *note);
 

@@ -14,10 +14,10 @@
  * atomic exchange on x86 and stlr/ldar on Arm: no dearer than a fence, and
  * ThreadSanitizer understands it.)
  *
- * Descriptors that the client holds too must not be able to block us.  The doorbell is an
- * eventfd that we only read, with RWF_NOWAIT, because the client could clear O_NONBLOCK.
- * The wake-up is not: a write to a full eventfd would block without O_NONBLOCK, so it is a
- * socket pair, where MSG_DONTWAIT holds whatever the client did.
+ * Descriptors that the client holds too must not be able to block us: it could clear O_NONBLOCK.
+ * The doorbell is an eventfd that we never read; whoever sleeps on it watches for edges, and
+ * each ring is one.  The wake-up cannot be an eventfd: a write to a full one would block; so it
+ * is a socket pair, where MSG_DONTWAIT holds whatever the client did.
  */
 #include "engine/shm/shmq.h"
 
@@ -34,7 +34,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -162,15 +161,6 @@ static int memory_map(struct shmq *q, const struct shmq_layout *layout, struct e
 	return 0;
 }
 
-/* Empties the doorbell without ever waiting.  0 or a negative errno. */
-static int doorbell_drain(struct shmq *q)
-{
-	uint64_t rings;
-	struct iovec iov = {.iov_base = &rings, .iov_len = sizeof(rings)};
-
-	return preadv2(q->doorbell, &iov, 1, -1, RWF_NOWAIT) < 0 ? -errno : 0;
-}
-
 static int wake_create(struct shmq *q, struct err *err)
 {
 	int ends[2];
@@ -178,9 +168,6 @@ static int wake_create(struct shmq *q, struct err *err)
 	q->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->doorbell < 0)
 		return err_set(err, -errno, "cannot create a doorbell: %s", strerror(errno));
-	if (doorbell_drain(q) != -EAGAIN)
-		return err_set(err, -EOPNOTSUPP,
-			       "this kernel has no RWF_NOWAIT for eventfd: use 6.1 or newer");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
 		return err_set(err, -errno, "cannot create a wake-up: %s", strerror(errno));
 	q->wake_engine = ends[0];
@@ -417,8 +404,6 @@ void shmq_publish(struct shmq *q)
 
 bool shmq_arm(struct shmq *q)
 {
-	/* Before the new number: a ring that is taken here belongs to an older sleep. */
-	doorbell_drain(q);
 	if (q->broken)
 		return false;
 	q->sleep++;

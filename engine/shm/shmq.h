@@ -83,8 +83,9 @@ void shmq_complete(struct shmq *queue, uint64_t tag, enum ls_status status, uint
 void shmq_publish(struct shmq *queue);
 
 /*
- * Before the engine sleeps: empties the doorbell and asks for it; true, and not armed, when
- * there is something to fetch at once (shmq_fetch() may say -EPROTO).  One ring an arming.
+ * Before the engine sleeps: asks for the doorbell; true, and not armed, when there is something
+ * to fetch at once (shmq_fetch() may say -EPROTO).  One ring an arming.  The doorbell is never
+ * emptied: watch it edge-triggered.
  */
 bool shmq_arm(struct shmq *queue);
 /* After it woke: no doorbell needed. */

@@ -36,7 +36,7 @@ static void *open_elsewhere(void *argument)
 int env_setup(void **state)
 {
 	struct env *e = calloc(1, sizeof(*e));
-	struct epoll_event event = {.events = EPOLLIN};
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 	pthread_t control;
 	void *failed;
 

@@ -77,7 +77,7 @@ static void begin(struct scene *s, struct input *in)
 	s->client.shard = &s->shard;
 	s->shard.engine = s->node.engine;
 	s->shard.clients[s->shard.client_count++] = &s->client;
-	shard_watch(&s->shard, shmq_fds(s->queue).doorbell);
+	shard_watch_bell(&s->shard, shmq_fds(s->queue).doorbell);
 	open_volume(s, "vol");
 }
 

@@ -206,6 +206,8 @@ static void *engine_main(void *arg)
 		order_follow(f);
 		if (f->listener < 0)
 			return NULL;
+		if (f->queue)
+			(void)!read(shmq_fds(f->queue).doorbell, &count, sizeof(count));
 		if (queue_serve(f) || (f->queue && shmq_arm(f->queue)))
 			continue;
 		struct pollfd fds[] = {

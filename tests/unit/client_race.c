@@ -213,7 +213,10 @@ static void *serving_engine(void *arg)
 		for (int i = 0; i < n; i++)
 			shmq_complete(r->peer.queue, request[i].tag, LS_OK, 0, 0);
 		shmq_publish(r->peer.queue);
-		if (n || shmq_arm(r->peer.queue))
+		if (n)
+			continue;
+		shm_quiet(r->peer.fds.doorbell);
+		if (shmq_arm(r->peer.queue))
 			continue;
 		shm_readable(r->peer.fds.doorbell, -1);
 		shmq_disarm(r->peer.queue);

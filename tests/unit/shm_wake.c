@@ -48,6 +48,7 @@ static bool engine_idle(struct run *run)
 		spin(&run->engine_spins);
 		return true;
 	}
+	shm_quiet(run->peer.fds.doorbell);
 	if (shmq_arm(run->peer.queue))
 		return true;
 	run->engine_sleeps++;
