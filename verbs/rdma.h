@@ -6,7 +6,8 @@
  *   rdma_fabric.c  the fabric: create, listen, dial, commands to the CM thread
  *   rdma_cm.c      one connection, from rdmacm event to rdmacm event; on the CM thread only
  *   rdma_qp.c      memory, queues and queue pair of a link; set up and taken down
- *   rdma_link.c    the link itself; on the shard's thread only
+ *   rdma_link.c    the link itself, and
+ *   rdma_tx.c      its sending half; on the shard's thread only
  *
  * The queue pair is ours, not rdmacm's: it is made with ibv_create_qp() and librdmacm is
  * told its number only.  So nothing that the CM thread does with its identifier touches
@@ -176,6 +177,11 @@ struct rdma_link {
 	} tx;
 };
 
+static inline struct rdma_link *rdma_of(struct link *link)
+{
+	return CONTAINER_OF(link, struct rdma_link, link);
+}
+
 /* rdma_device.c */
 int rdma_device_open(struct rdma_device *device, const char *name, struct err *err) MUST_CHECK;
 void rdma_device_close(struct rdma_device *device);
@@ -208,5 +214,20 @@ void rdma_qp_error(struct rdma_link *link);
 
 /* rdma_link.c */
 extern const struct link_ops rdma_link_ops;
+/* The link ends; the first sentence counts. */
+void rdma_fail(struct rdma_link *rdma, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* rdma_tx.c: the sending members of link_ops, and what a link that ends or polls asks of it. */
+void rdma_tx_send(struct link *link, const void *bytes, uint32_t length);
+void rdma_tx_write(struct link *link, uint32_t slot, const uint8_t header[LINK_HEADER_BYTES],
+		   const void *payload, uint32_t payload_bytes, const struct region *region);
+void rdma_tx_flush(struct link *link);
+/* All up to number @through are done. */
+void rdma_tx_retire(struct rdma_link *rdma, uint64_t through);
+/*
+ * The last work request of the send queue, posted in the error state: its completion says
+ * that all before it are done, those too that ended well and asked for no completion.
+ */
+void rdma_tx_marker(struct rdma_link *rdma);
 
 #endif

@@ -16,11 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct rdma_link *rdma_of(struct end *end)
-{
-	return CONTAINER_OF(end->link, struct rdma_link, link);
-}
-
 struct raw_write {
 	uint64_t addr;
 	uint32_t rkey, slot, length;
@@ -29,7 +24,7 @@ struct raw_write {
 
 static struct raw_write raw_good(struct end *end)
 {
-	struct rdma_link *rdma = rdma_of(end);
+	struct rdma_link *rdma = rdma_of(end->link);
 
 	return (struct raw_write){
 		.addr = rdma->tx.remote_addr + LINK_PAYLOAD_OFFSET - LINK_HEADER_BYTES,
@@ -41,7 +36,7 @@ static struct raw_write raw_good(struct end *end)
 
 static void raw_post(struct end *end, const struct raw_write *raw)
 {
-	struct rdma_link *rdma = rdma_of(end);
+	struct rdma_link *rdma = rdma_of(end->link);
 	struct ibv_sge sge = {
 		.addr = (uintptr_t)rdma->memory,
 		.length = raw->length,
