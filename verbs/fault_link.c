@@ -110,17 +110,19 @@ static void below_message(void *owner, const uint8_t *bytes, uint32_t length)
 static void below_landed(void *owner, uint32_t slot, const uint8_t *header, uint32_t payload_bytes)
 {
 	struct fault_link *fault = owner;
+	uint8_t hurt[LINK_HEADER_BYTES];
 	const struct fault *due;
 
-	/* The slot is our own memory: hurting it there works the same over every backend. */
 	fault->landed++;
+	memcpy(hurt, header, LINK_HEADER_BYTES);
 	due = fault_due(fault, FAULT_RX_HEADER, fault->landed);
 	if (due)
-		flip(link_slot_header(fault->below, slot), LINK_HEADER_BYTES, due->offset);
+		flip(hurt, LINK_HEADER_BYTES, due->offset);
+	/* The slot is our own memory: hurting it there works the same over every backend. */
 	due = fault_due(fault, FAULT_RX_PAYLOAD, fault->landed);
 	if (due)
 		flip(link_slot_payload(fault->below, slot), payload_bytes, due->offset);
-	fault->link.handler->landed(fault->link.owner, slot, header, payload_bytes);
+	fault->link.handler->landed(fault->link.owner, slot, hurt, payload_bytes);
 }
 
 static void below_down(void *owner, const char *reason)

@@ -11,8 +11,8 @@
  *    slot i:  | unused .......... | header 64 | payload: page-aligned, slot_bytes long |
  *             ^ i * slot_stride               ^ i * slot_stride + LINK_PAYLOAD_OFFSET
  *
- * Backends: `rdma` (a request is one RDMA WRITE_WITH_IMM, a message one SEND), `tcp`, and
- * the simulator's.  A backend never decides anything about a frame.
+ * Backends: `rdma` (a request is one RDMA WRITE_WITH_IMM, or a WRITE and its part of a SEND, a
+ * message one SEND), `tcp`, and the simulator's.  A backend never decides anything about a frame.
  *
  * Threads: all calls and all handler calls happen on the shard's thread, once the link was
  * handed over.  Handlers are called from link_poll() only, never from inside another call.
@@ -46,9 +46,10 @@ struct link_handler {
 	/* One or more sends of the peer, joined; valid during the call only. */
 	void (*message)(void *owner, const uint8_t *bytes, uint32_t length);
 	/*
-	 * A request has landed in @slot.  @header points to LINK_HEADER_BYTES that the peer may
-	 * still change (copy once); @payload_bytes is how much really arrived.  A hostile peer
-	 * may use a slot again that was not answered: the owner must check for that.
+	 * A request has landed in @slot.  @header points to LINK_HEADER_BYTES, valid during the
+	 * call only, that the peer may still change (copy once); @payload_bytes fit into the
+	 * slot.  A hostile peer may leave some of them unwritten, or use a slot again that was
+	 * not answered: the owner must check for that.
 	 */
 	void (*landed)(void *owner, uint32_t slot, const uint8_t *header, uint32_t payload_bytes);
 	/* The end; @reason is a sentence.  The owner then calls link_destroy(), now or later. */
@@ -58,6 +59,7 @@ struct link_handler {
 struct link_stats {
 	uint64_t messages_tx, messages_rx; /* transfers, after joining */
 	uint64_t requests_tx, requests_rx;
+	uint64_t trains_tx; /* transfers that carried the headers of several of them; rdma only */
 	uint64_t payload_tx, payload_rx; /* bytes */
 	uint64_t posts; /* doorbells or write calls */
 	uint64_t completions; /* CQEs polled */
@@ -102,7 +104,7 @@ struct link {
 	char backend[16]; /* "rdma", "tcp", … */
 	char address[96]; /* of the peer, as connected */
 	char device[64]; /* "rxe0", "mlx5_0 port 1", or the local address */
-	char detail[160]; /* "RC, path MTU 4096, inline 220" … for status */
+	char detail[160]; /* "RC, path MTU 4096, inline 512" … for status */
 	int numa_node; /* of the device; -1 = the machine does not say */
 
 	/* Kept by link.c to check both sides of the contract; a backend leaves them zero. */

@@ -28,7 +28,20 @@
 
 /* Private data of connect and accept: "LSRD", version u16, zero u16. */
 #define RDMA_HELLO_BYTES 8u
-#define RDMA_VERSION 1u
+#define RDMA_VERSION 2u
+/*
+ * A train carries the headers of several requests, whose payloads went before it by writes of
+ * their own: one entry for each, slot u32, payload bytes u32, header.  It is a SEND like a
+ * message, told from one by its immediate.  Seven are 504 bytes: soft-RoCE takes 512 inline.
+ */
+#define RDMA_TRAIN_IMM 0x4e525452u /* "RTRN" */
+#define RDMA_TRAIN_ENTRY_BYTES (8u + LINK_HEADER_BYTES)
+#define RDMA_TRAIN_MAX 7u
+/*
+ * Longest payload in a train.  The first header leaves behind the last payload, so long ones
+ * would keep the peer's device waiting; and what they gain is one packet of many.
+ */
+#define RDMA_TRAIN_PAYLOAD_MAX (16u << 10)
 /* 4.096 us * 2^14 = 67 ms, up to 8 times: a silent peer is known after half a second. */
 #define RDMA_ACK_TIMEOUT 14
 #define RDMA_RETRIES 7
@@ -110,17 +123,19 @@ struct rdma_conn {
 
 enum tx_kind {
 	TX_MESSAGE,
-	TX_REQUEST,
+	TX_REQUEST, /* header and payload */
+	TX_PAYLOAD, /* of a request whose header is in the next train */
+	TX_TRAIN,
 	TX_MARKER, /* the last one of a link that failed */
 };
 
 /* One work request to be, or posted and not yet known to be done. */
 struct tx_op {
 	enum tx_kind kind;
-	uint32_t slot;       /* of a request */
-	uint32_t bytes;      /* message or payload */
+	uint32_t slot;       /* of a request or payload */
+	uint32_t bytes;      /* message, payload or train */
 	uint32_t lkey;       /* of the payload */
-	const void *payload; /* or the message buffer */
+	const void *payload; /* or the buffer of message or train */
 };
 
 struct rdma_link {
@@ -146,7 +161,7 @@ struct rdma_link {
 	struct ibv_wc wc[RDMA_POLL_BATCH];
 	int wc_count, wc_next;
 
-	/* Registered: receive buffers, message buffers, then one header per slot of the peer. */
+	/* Registered: receive buffers, send buffers, then one header per slot of the peer. */
 	void *memory;
 	size_t memory_bytes;
 	struct ibv_mr *memory_mr;
@@ -166,10 +181,13 @@ struct rdma_link {
 		uint64_t queued, posted, retired;
 		uint32_t depth, signal_every, unsignalled, inline_max;
 		bool blocked; /* the last flush left some behind */
-		uint8_t (*messages)[LINK_MESSAGE_MAX];
-		uint32_t message_max, message_next, message_count;
+		/* Of messages and trains; taken and given back in the order of ops. */
+		uint8_t (*buffers)[LINK_MESSAGE_MAX];
+		uint32_t buffer_max, buffer_next;
+		uint32_t message_max, message_count, train_max, train_count;
+		uint32_t path_mtu; /* bytes of one packet */
 		uint8_t (*headers)[LINK_HEADER_BYTES];
-		bool waiting[LINK_SLOTS_MAX]; /* requests queued and not posted */
+		bool waiting[LINK_SLOTS_MAX]; /* requests whose header is not posted */
 		struct ibv_send_wr *wrs;
 		struct ibv_sge *sges;
 		uint64_t remote_addr;

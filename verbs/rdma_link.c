@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define GRANT_MAGIC 0x3152474cu /* "LGR1" */
+#define GRANT_MAGIC 0x3252474cu /* "LGR2" */
 
 void rdma_fail(struct rdma_link *rdma, const char *fmt, ...)
 {
@@ -68,27 +68,73 @@ static void rx_again_post(struct rdma_link *rdma)
 	rdma_fail(rdma, "cannot post receives: %s", strerror(rc));
 }
 
+/* The number is the peer's word. */
+static bool rx_slot_check(struct rdma_link *rdma, uint32_t slot)
+{
+	uint32_t count = rdma->slots_mr ? rdma->link.slot_count : 0;
+
+	if (slot < count)
+		return true;
+	rdma_fail(rdma, "the peer sent a request to slot %u of %u", slot, count);
+	return false;
+}
+
+static void rx_deliver(struct link *link, uint32_t slot, const uint8_t *header,
+		       uint32_t payload_bytes)
+{
+	link->stats.requests_rx++;
+	link->stats.payload_rx += payload_bytes;
+	link->handler->landed(link->owner, slot, header, payload_bytes);
+}
+
 static void rx_landed(struct rdma_link *rdma, const struct ibv_wc *wc)
 {
 	struct link *link = &rdma->link;
 	uint32_t slot = ntohl(wc->imm_data);
 
-	/* The number and the length are the peer's word. */
-	if (!rdma->slots_mr || slot >= link->slot_count) {
-		rdma_fail(rdma, "the peer sent a request to slot %u of %u", slot,
-			  rdma->slots_mr ? link->slot_count : 0);
+	if (!rx_slot_check(rdma, slot))
 		return;
-	}
+	/* So is the length, as far as the key allows. */
 	if (wc->byte_len < LINK_HEADER_BYTES ||
 	    wc->byte_len > LINK_HEADER_BYTES + link->slot_bytes) {
 		rdma_fail(rdma, "the peer sent %u bytes to a slot of %u + %u", wc->byte_len,
 			  LINK_HEADER_BYTES, link->slot_bytes);
 		return;
 	}
-	link->stats.requests_rx++;
-	link->stats.payload_rx += wc->byte_len - LINK_HEADER_BYTES;
-	link->handler->landed(link->owner, slot, link_slot_header(link, slot),
-			      wc->byte_len - LINK_HEADER_BYTES);
+	rx_deliver(link, slot, link_slot_header(link, slot), wc->byte_len - LINK_HEADER_BYTES);
+}
+
+/* Headers of requests whose payloads came before: everything in it is the peer's word. */
+static void rx_train(struct rdma_link *rdma, uint32_t index, const struct ibv_wc *wc)
+{
+	struct link *link = &rdma->link;
+	const uint8_t *entry = rdma->rx.buffers[index];
+	const uint8_t *end = entry + wc->byte_len;
+
+	if (ntohl(wc->imm_data) != RDMA_TRAIN_IMM) {
+		rdma_fail(rdma, "the peer sent a message of an unknown kind, 0x%08x",
+			  ntohl(wc->imm_data));
+		return;
+	}
+	if (wc->byte_len == 0 || wc->byte_len % RDMA_TRAIN_ENTRY_BYTES != 0 ||
+	    wc->byte_len > RDMA_TRAIN_MAX * RDMA_TRAIN_ENTRY_BYTES) {
+		rdma_fail(rdma, "the peer sent a train of %u bytes: 1 to %u times %u may be",
+			  wc->byte_len, RDMA_TRAIN_MAX, RDMA_TRAIN_ENTRY_BYTES);
+		return;
+	}
+	/* The owner may shut the link in the middle. */
+	for (; entry < end && !rdma->discard; entry += RDMA_TRAIN_ENTRY_BYTES) {
+		uint32_t slot = get_u32(entry), payload_bytes = get_u32(entry + 4);
+
+		if (!rx_slot_check(rdma, slot))
+			return;
+		if (payload_bytes > link->slot_bytes) {
+			rdma_fail(rdma, "the peer says that %u bytes are in a slot of %u",
+				  payload_bytes, link->slot_bytes);
+			return;
+		}
+		rx_deliver(link, slot, entry + 8, payload_bytes);
+	}
 }
 
 static void rx_message(struct rdma_link *rdma, uint32_t index, uint32_t length)
@@ -145,6 +191,8 @@ static void wc_handle(struct rdma_link *rdma, const struct ibv_wc *wc)
 		return;
 	if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM)
 		rx_landed(rdma, wc);
+	else if (wc->wc_flags & IBV_WC_WITH_IMM)
+		rx_train(rdma, (uint32_t)wc->wr_id, wc);
 	else
 		rx_message(rdma, (uint32_t)wc->wr_id, wc->byte_len);
 	rx_again(rdma, &rdma->rx.wrs[(uint32_t)wc->wr_id]);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Asked for first; a device that gives less is asked again. */
-static const uint32_t inline_sizes[] = {220, 64, 0};
+static const uint32_t inline_sizes[] = {512, 220, 64, 0};
 
 static int depths_choose(struct rdma_link *link, struct err *err)
 {
@@ -31,7 +31,12 @@ static int depths_choose(struct rdma_link *link, struct err *err)
 	/* Twice the answers that may be due, and those that are done but not yet known to be. */
 	link->tx.message_max =
 		2 * (config->slot_count + LINK_SPARE_MESSAGES) + link->tx.signal_every;
-	link->tx.op_max = LINK_SLOTS_MAX + link->tx.message_max + link->tx.depth;
+	/* With these gone requests go one by one: half of what may be under way, since a train has
+	 * two requests or more, and those that are done but not yet known to be. */
+	link->tx.train_max = config->slot_count / 2 + link->tx.signal_every;
+	link->tx.buffer_max = link->tx.message_max + link->tx.train_max;
+	/* What waits is one for each slot at most, messages and trains. */
+	link->tx.op_max = LINK_SLOTS_MAX + link->tx.buffer_max + link->tx.depth;
 	if (link->tx.signal_every == 0 || link->rx.depth > device->wr_max ||
 	    link->rx.depth + link->tx.depth + 1 > device->cqe_max)
 		return err_set(err, -ENOSPC,
@@ -44,7 +49,7 @@ static int depths_choose(struct rdma_link *link, struct err *err)
 static int memory_create(struct rdma_link *link, struct err *err)
 {
 	size_t rx_bytes = (size_t)link->rx.depth * LINK_MESSAGE_MAX;
-	size_t tx_bytes = (size_t)link->tx.message_max * LINK_MESSAGE_MAX;
+	size_t tx_bytes = (size_t)link->tx.buffer_max * LINK_MESSAGE_MAX;
 	uint8_t *memory;
 	int rc;
 
@@ -61,7 +66,7 @@ static int memory_create(struct rdma_link *link, struct err *err)
 		return err_set(err, rc, "no memory for the buffers of a link: %s", strerror(-rc));
 	memory = link->memory;
 	link->rx.buffers = (void *)memory;
-	link->tx.messages = (void *)(memory + rx_bytes);
+	link->tx.buffers = (void *)(memory + rx_bytes);
 	link->tx.headers = (void *)(memory + rx_bytes + tx_bytes);
 	return rdma_device_register(&link->fabric->device, link->memory, link->memory_bytes,
 				    IBV_ACCESS_LOCAL_WRITE, "buffers of a link", &link->memory_mr,
@@ -207,9 +212,10 @@ int rdma_link_ready(struct rdma_link *link, struct err *err)
 
 	if (rc < 0)
 		return rc;
+	link->tx.path_mtu = 128u << attr.path_mtu;
 	snprintf(link->link.detail, sizeof(link->link.detail),
 		 "RC%s, path MTU %u, GID %u, inline %u",
-		 link->fabric->device.soft ? " soft-RoCE" : "", 128u << attr.path_mtu,
+		 link->fabric->device.soft ? " soft-RoCE" : "", link->tx.path_mtu,
 		 attr.ah_attr.grh.sgid_index, link->tx.inline_max);
 	return qp_move(link, IBV_QPS_RTS, &attr, err);
 }

@@ -242,6 +242,7 @@ static struct json_object *link_json(const struct peer_status *p)
 	json_set_u64(json, "messages_rx", p->link.messages_rx);
 	json_set_u64(json, "requests_tx", p->link.requests_tx);
 	json_set_u64(json, "requests_rx", p->link.requests_rx);
+	json_set_u64(json, "trains_tx", p->link.trains_tx);
 	json_set_u64(json, "payload_tx_bytes", p->link.payload_tx);
 	json_set_u64(json, "payload_rx_bytes", p->link.payload_rx);
 	json_set_u64(json, "posts", p->link.posts);

@@ -71,6 +71,7 @@ int main(int argc, char **argv)
 	if (argc > 3 && strcmp(argv[2], "only") == 0)
 		cmocka_set_test_filter(argv[3]);
 	failed = suite_run("link basics", link_basic_tests, link_basic_count, &world);
+	failed += suite_run("link queued", link_queued_tests, link_queued_count, &world);
 	failed += suite_run("link faults", link_fault_tests, link_fault_count, &world);
 	failed += suite_run("link ping", link_ping_tests, link_ping_count, &world);
 	failed += world_is_rdma(&world)

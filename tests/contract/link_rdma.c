@@ -5,6 +5,7 @@
  */
 #include "tests/contract/link_suite.h"
 
+#include "engine/base/wire.h"
 #include "verbs/rdma.h"
 
 #include <arpa/inet.h>
@@ -110,6 +111,107 @@ static void an_empty_message_ends_the_link(void **state)
 	struct raw_write raw = {.opcode = IBV_WR_SEND};
 
 	hostile(world, &raw, "message of 0 bytes");
+}
+
+/* @count entries for slot 0 without payload, in the memory that raw_post() sends from. */
+static struct raw_write raw_train(struct end *end, uint32_t count)
+{
+	struct rdma_link *rdma = rdma_of(end->link);
+
+	memset(rdma->memory, 0, (size_t)count * RDMA_TRAIN_ENTRY_BYTES);
+	return (struct raw_write){
+		.slot = RDMA_TRAIN_IMM,
+		.length = count * RDMA_TRAIN_ENTRY_BYTES,
+		.opcode = IBV_WR_SEND_WITH_IMM,
+	};
+}
+
+static void a_train_that_is_cut_ends_the_link(void **state)
+{
+	struct world *world = *state;
+	struct raw_write raw;
+
+	world_grant(world);
+	raw = raw_train(&world->b, 3);
+	raw.length--;
+	hostile(world, &raw, "train of 215 bytes");
+}
+
+static void an_empty_train_ends_the_link(void **state)
+{
+	struct world *world = *state;
+	struct raw_write raw;
+
+	world_grant(world);
+	raw = raw_train(&world->b, 0);
+	hostile(world, &raw, "train of 0 bytes");
+}
+
+static void a_train_that_is_too_long_ends_the_link(void **state)
+{
+	struct world *world = *state;
+	struct raw_write raw;
+
+	world_grant(world);
+	raw = raw_train(&world->b, RDMA_TRAIN_MAX + 1);
+	hostile(world, &raw, "train of 576 bytes");
+}
+
+static void an_unknown_kind_of_message_ends_the_link(void **state)
+{
+	struct world *world = *state;
+	struct raw_write raw;
+
+	world_grant(world);
+	raw = raw_train(&world->b, 1);
+	raw.slot++;
+	hostile(world, &raw, "unknown kind");
+}
+
+static void a_train_before_the_grant_ends_the_link(void **state)
+{
+	struct world *world = *state;
+	struct raw_write raw = raw_train(&world->b, 1);
+
+	hostile(world, &raw, "slot 0 of 0");
+}
+
+static void a_train_to_a_slot_out_of_range_ends_the_link(void **state)
+{
+	struct world *world = *state;
+	struct raw_write raw;
+
+	world_grant(world);
+	raw = raw_train(&world->b, 2);
+	put_u32(rdma_of(world->b.link)->memory, world->config.slot_count);
+	hostile(world, &raw, "slot 32 of 32");
+}
+
+static void a_train_beyond_its_slot_ends_the_link(void **state)
+{
+	struct world *world = *state;
+	struct raw_write raw;
+
+	world_grant(world);
+	raw = raw_train(&world->b, 2);
+	put_u32((uint8_t *)rdma_of(world->b.link)->memory + 4, world->config.slot_bytes + 1);
+	hostile(world, &raw, "131073 bytes");
+}
+
+/* What was delivered before the bad entry stays; nothing after it is, the good third neither. */
+static void a_train_ends_at_its_bad_entry(void **state)
+{
+	struct world *world = *state;
+	struct raw_write raw;
+
+	world_grant(world);
+	raw = raw_train(&world->b, 3);
+	put_u32((uint8_t *)rdma_of(world->b.link)->memory + RDMA_TRAIN_ENTRY_BYTES, UINT32_MAX);
+	raw_post(&world->b, &raw);
+	end_run_down(&world->a);
+	assert_int_equal(world->a.landed_count, 1);
+	assert_non_null(strstr(world->a.down, "slot 4294967295 of 32"));
+	end_run_down(&world->b);
 }
 
 static void a_write_before_the_grant_ends_the_link(void **state)
@@ -265,6 +367,14 @@ const struct CMUnitTest link_rdma_tests[] = {
 	IN_WORLD(a_request_that_is_no_header_ends_the_link),
 	IN_WORLD(a_request_beyond_its_slot_ends_the_link),
 	IN_WORLD(an_empty_message_ends_the_link),
+	IN_WORLD(a_train_that_is_cut_ends_the_link),
+	IN_WORLD(an_empty_train_ends_the_link),
+	IN_WORLD(a_train_that_is_too_long_ends_the_link),
+	IN_WORLD(an_unknown_kind_of_message_ends_the_link),
+	IN_WORLD(a_train_before_the_grant_ends_the_link),
+	IN_WORLD(a_train_to_a_slot_out_of_range_ends_the_link),
+	IN_WORLD(a_train_beyond_its_slot_ends_the_link),
+	IN_WORLD(a_train_ends_at_its_bad_entry),
 	IN_WORLD(a_write_before_the_grant_ends_the_link),
 	IN_WORLD(an_empty_write_before_the_grant_ends_the_link),
 	IN_WORLD(a_key_dies_with_its_link),

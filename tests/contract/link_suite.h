@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 extern const struct CMUnitTest link_basic_tests[], link_ping_tests[], link_tcp_tests[],
-	link_rdma_tests[], link_fault_tests[];
+	link_rdma_tests[], link_fault_tests[], link_queued_tests[];
 extern const size_t link_basic_count, link_ping_count, link_tcp_count, link_rdma_count,
-	link_fault_count;
+	link_fault_count, link_queued_count;
 
 /* The world's open link, both sides granted, and each end on its own thread. */
 int ping_bench(struct world *world);

@@ -58,6 +58,7 @@ static const struct family of_links[] = {
 	{"lockstep_link_received_messages_total", "counter", "Messages received from the peer.", "messages_rx", 0},
 	{"lockstep_link_sent_requests_total", "counter", "Requests sent to the peer.", "requests_tx", 0},
 	{"lockstep_link_received_requests_total", "counter", "Requests received from the peer.", "requests_rx", 0},
+	{"lockstep_link_sent_trains_total", "counter", "Transfers that carried the headers of several of them.", "trains_tx", 0},
 	{"lockstep_link_sent_bytes_total", "counter", "Payload sent to the peer.", "payload_tx_bytes", 0},
 	{"lockstep_link_received_bytes_total", "counter", "Payload received from the peer.", "payload_rx_bytes", 0},
 	{"lockstep_link_posts_total", "counter", "Times that work was handed to the device or the socket.", "posts", 0},
