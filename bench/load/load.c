@@ -11,11 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#define TOUCH_EVERY (1u << 20)
+
 static const char *const kind_names[] = {
-	[JOB_READ] = "randread",
-	[JOB_WRITE] = "randwrite",
-	[JOB_MIX] = "randrw",
-	[JOB_FSYNC] = "fsync",
+	[JOB_READ] = "randread", [JOB_WRITE] = "randwrite", [JOB_MIX] = "randrw",
+	[JOB_FSYNC] = "fsync",	 [JOB_TOUCH] = "touch",
 };
 
 void die(const char *format, ...)
@@ -126,7 +126,8 @@ void load_parse_jobs(struct load_options *o, const char *list)
 			kind++;
 		if (kind == ARRAY_SIZE(kind_names) || job->qd < 1 || job->qd > DEPTH_MAX ||
 		    job->bs < 4096 || job->bs > BLOCK_MAX || job->bs % 4096)
-			die("job '%s': randread, randwrite, randrw or fsync, of 4096 to %u bytes, "
+			die("job '%s': randread, randwrite, randrw, fsync or touch, of 4096 to %u "
+			    "bytes, "
 			    "1 to %u deep",
 			    part, BLOCK_MAX, DEPTH_MAX);
 		job->kind = (enum job_kind)kind;
@@ -199,9 +200,23 @@ static void look_at_clock(struct load *l, uint64_t now)
 	}
 }
 
+static bool touch_next(struct load *l, void *buffer, struct io *io)
+{
+	l->over = l->sequence * TOUCH_EVERY >= l->options->span_bytes;
+	if (l->over)
+		return false;
+	*io = (struct io){IO_WRITE, l->job.bs, l->sequence * TOUCH_EVERY};
+	*(uint64_t *)buffer = ++l->sequence;
+	l->in_flight++;
+	return true;
+}
+
 bool load_issue(struct load *l, unsigned slot, void *buffer, struct io *io)
 {
 	uint64_t now = ticks();
+
+	if (l->job.kind == JOB_TOUCH)
+		return touch_next(l, buffer, io);
 
 	if (l->flush_next[slot]) {
 		io->op = IO_FLUSH;
@@ -246,6 +261,8 @@ void load_print(struct load *l)
 	double busy_us = seconds * 1e6 * (double)sysconf(_SC_NPROCESSORS_ONLN) -
 			 (double)(l->idle_end_us - l->idle_begin_us);
 
+	if (l->job.kind == JOB_TOUCH)
+		return;
 	if (!l->hist.count)
 		die("no request was completed in %.1f s", seconds);
 	printf("{\"system\":\"%s\",\"rw\":\"%s\",\"bs\":%u,\"qd\":%u,\"round\":%u,\"iops\":%.1f,"

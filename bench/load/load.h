@@ -30,7 +30,11 @@ struct io {
 	uint64_t offset;
 };
 
-enum job_kind { JOB_READ, JOB_WRITE, JOB_MIX, JOB_FSYNC }; /* MIX: 70 % reads */
+/*
+ * MIX: 70 % reads.  TOUCH: one write in each MiB of the span and no figures, so that maps and
+ * logs of what was written are in the state in which they stay.
+ */
+enum job_kind { JOB_READ, JOB_WRITE, JOB_MIX, JOB_FSYNC, JOB_TOUCH };
 
 struct job {
 	enum job_kind kind;
@@ -77,7 +81,7 @@ bool load_issue(struct load *l, unsigned slot, void *buffer, struct io *io);
 void load_complete(struct load *l, unsigned slot);
 /* All is over and nothing is in flight. */
 bool load_ended(const struct load *l);
-/* One JSON object on standard output. */
+/* One JSON object on standard output; nothing after JOB_TOUCH. */
 void load_print(struct load *l);
 
 /* The time stamp counter where there is one: in a virtual machine the clock may be dear to read. */

@@ -56,7 +56,7 @@ run_load() { # TARGET [OPTIONS]
 	local target=$1
 	shift
 	# shellcheck disable=SC2046 # words
-	"$bench_load" $(load_options) "$@" "$target"
+	"$bench_load" ${mirrored:+--jobs touch:4096:8} $(load_options) "$@" "$target"
 }
 run_floor() { # [OPTIONS] [DEVICES]
 	# shellcheck disable=SC2046 # words
