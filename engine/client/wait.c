@@ -34,7 +34,8 @@ static void socket_drain(int socket)
 
 	do {
 		n = recv(socket, bytes, sizeof(bytes), MSG_DONTWAIT);
-	} while (n > 0 || (n < 0 && errno == EINTR));
+		/* Less than asked for: it is empty, and one call was enough. */
+	} while (n == sizeof(bytes) || (n < 0 && errno == EINTR));
 }
 
 /*

@@ -92,6 +92,10 @@ static int set_polling(struct options *o, const char *text, struct err *err)
 
 static int set_spin_us(struct options *o, const char *text, struct err *err)
 {
+	if (!strcmp(text, "auto")) {
+		o->spin_us = SPIN_AUTO;
+		return 0;
+	}
 	return number(text, 0, 1000000, &o->spin_us, err);
 }
 
@@ -176,8 +180,10 @@ const struct option_info option_table[OPTIONS] = {
 			   set_listen},
 	[OPTION_POLLING] = {"polling", 'p', "MODE", "auto", "auto, busy, adaptive or event",
 			    set_polling},
-	[OPTION_SPIN_US] = {"spin-us", 0, "N", "50", "adaptive: look this long before sleeping",
-			    set_spin_us},
+	[OPTION_SPIN_US] =
+		{"spin-us", 0, "N", "auto",
+		 "adaptive: look this long before sleeping; \"auto\": twice what a sleep costs",
+		 set_spin_us},
 	[OPTION_CORE] = {"core", 0, "N", "auto",
 			 "CPU of the shard; \"auto\" = chosen, \"none\" = do not pin", set_core},
 	[OPTION_SLOTS] = {"slots", 0, "N", "64", "Receive slots for each peer", set_slots},

@@ -54,13 +54,16 @@ struct option_given {
 	char text[OPTION_TEXT_MAX + 1];
 };
 
+/* As long as a sleep and a wake-up cost on this machine. */
+#define SPIN_AUTO UINT32_MAX
+
 struct options {
 	char node_name[NODE_NAME_MAX + 1];
 	char state_dir[OPTION_TEXT_MAX + 1];
 	char run_dir[OPTION_TEXT_MAX + 1];
 	char listen[OPTION_TEXT_MAX + 1];
 	enum polling polling;
-	uint32_t spin_us;
+	uint32_t spin_us; /* or SPIN_AUTO */
 	int core; /* CORE_CHOOSE, CORE_NONE or a number */
 	uint32_t slot_count;
 	uint32_t slot_bytes;

@@ -39,6 +39,7 @@ struct daemon {
 	char bind_error[200]; /* why the shard is not pinned to pick.core; "" = it is */
 	unsigned hardware_threads;
 	enum polling polling;
+	uint32_t spin_us; /* what it is, where the option says "auto" */
 	char polling_why[200];
 	struct store_queue *store_queue;
 	struct shard *shard;

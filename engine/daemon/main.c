@@ -233,7 +233,7 @@ static int create_shard(struct daemon *d, struct err *err)
 				.slot_count = d->options.slot_count,
 			},
 		.polling = d->polling,
-		.spin_ns = (uint64_t)d->options.spin_us * 1000,
+		.spin_ns = (uint64_t)d->spin_us * 1000,
 		.spin_judged = d->options.polling == POLLING_AUTO,
 	};
 

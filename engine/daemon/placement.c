@@ -2,6 +2,7 @@
 /* Which core the shard runs on, and how it waits. */
 #include "engine/daemon/daemon.h"
 #include "engine/daemon/log.h"
+#include "engine/daemon/wake_cost.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,9 @@
  * hardware thread a spinner only keeps its own answer from being made.
  */
 #define THREADS_TO_SPIN 2
+/* An answer that comes within what a sleep costs is worth waiting for; so is one a little later. */
+#define SPIN_US_MIN 50
+#define SPIN_US_MAX 500
 
 /* "rxe0 (soft-RoCE), GID 1, …" -> "rxe0" */
 static void nic_name(const struct fabric *fabric, char *name, size_t bytes)
@@ -23,23 +27,35 @@ static void nic_name(const struct fabric *fabric, char *name, size_t bytes)
 		snprintf(name, bytes, "%.*s", (int)length, text);
 }
 
+static uint32_t spin_us(const struct daemon *d)
+{
+	uint64_t us;
+
+	if (d->options.spin_us != SPIN_AUTO)
+		return d->options.spin_us;
+	us = d->polling == POLLING_ADAPTIVE ? 2 * wake_cost_ns() / 1000 : 0;
+	return (uint32_t)min_u64(max_u64(us, SPIN_US_MIN), SPIN_US_MAX);
+}
+
 void placement_polling(struct daemon *d)
 {
 	unsigned threads = topo_threads(d->topo);
 
 	d->hardware_threads = threads;
 	d->polling = d->options.polling;
-	if (d->polling != POLLING_AUTO) {
+	if (d->polling == POLLING_AUTO)
+		d->polling = threads < THREADS_TO_SPIN ? POLLING_EVENT : POLLING_ADAPTIVE;
+	d->spin_us = spin_us(d);
+	if (d->options.polling != POLLING_AUTO) {
 		snprintf(d->polling_why, sizeof(d->polling_why), "asked for with option 'polling'");
 		return;
 	}
-	d->polling = threads < THREADS_TO_SPIN ? POLLING_EVENT : POLLING_ADAPTIVE;
 	snprintf(d->polling_why, sizeof(d->polling_why),
 		 threads < THREADS_TO_SPIN
 			 ? "auto: %u hardware thread: a spinning shard would be in its own way"
 			 : "auto: %u hardware threads; spins up to %u us, and sleeps at once while "
 			   "that seldom pays",
-		 threads, d->options.spin_us);
+		 threads, d->spin_us);
 }
 
 int placement_choose(struct daemon *d, struct err *err)
