@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nvme/claim.h"
+#include "engine/base/clock.h"
 #include "nvme/sysfs.h"
 
 #include <errno.h>
@@ -13,10 +14,7 @@
 
 static uint64_t now_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return clock_precise() / NS_PER_MS;
 }
 
 /* False: @until_ms has passed. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bench/load/load.h"
 
+#include "engine/base/clock.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -8,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TOUCH_EVERY (1u << 20)
@@ -30,20 +31,12 @@ void die(const char *format, ...)
 	exit(1);
 }
 
-static uint64_t clock_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 uint64_t ticks(void)
 {
 #if defined(__x86_64__)
 	return __builtin_ia32_rdtsc();
 #else
-	return clock_now_ns();
+	return clock_precise();
 #endif
 }
 
@@ -51,10 +44,10 @@ uint64_t ticks(void)
 static double tick_rate(void)
 {
 	static double rate;
-	uint64_t ns = clock_now_ns(), begin = ticks(), now = ns;
+	uint64_t ns = clock_precise(), begin = ticks(), now = ns;
 
 	while (rate == 0 && now - ns < 20000000)
-		now = clock_now_ns();
+		now = clock_precise();
 	if (rate == 0)
 		rate = (double)(ticks() - begin) * 1000 / (double)(now - ns);
 	return rate;
@@ -169,7 +162,7 @@ void load_begin(struct load *l, const struct load_options *o, unsigned job)
 	memset(l, 0, sizeof(*l));
 	l->options = o;
 	l->job = o->jobs[job];
-	l->random = clock_now_ns();
+	l->random = clock_precise();
 	/* Whole stripes of one block for each slot. */
 	l->blocks = o->span_bytes / l->job.bs / l->job.qd;
 	if (!l->blocks)
@@ -191,10 +184,10 @@ static void look_at_clock(struct load *l, uint64_t now)
 	if (!l->counting && now >= l->warm_end) {
 		hist_reset(&l->hist);
 		l->idle_begin_us = idle_us();
-		l->begin_ns = clock_now_ns();
+		l->begin_ns = clock_precise();
 		l->counting = true;
 	} else if (!l->over && now >= l->end) {
-		l->end_ns = clock_now_ns();
+		l->end_ns = clock_precise();
 		l->idle_end_us = idle_us();
 		l->over = true;
 	}

@@ -65,7 +65,7 @@ static double counted_ns(const struct clock *c, uint64_t count)
 	return (double)(count - c->anchor_count) * c->ns_per_count;
 }
 
-uint64_t clock_refine(struct clock *c, uint64_t tick_ns, uint64_t count)
+uint64_t clock_refine(const struct clock *c, uint64_t tick_ns, uint64_t count)
 {
 	double passed = counted_ns(c, count);
 	uint64_t ns;

@@ -38,7 +38,7 @@ uint64_t clock_precise(void);
  * the counter stands at @count; 0 = that cannot be said, or is not plausible: read the precise
  * clock, and tell clock_anchor().
  */
-uint64_t clock_refine(struct clock *clock, uint64_t tick_ns, uint64_t count);
+uint64_t clock_refine(const struct clock *clock, uint64_t tick_ns, uint64_t count);
 void clock_anchor(struct clock *clock, uint64_t ns, uint64_t count);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/daemon/events.h"
+#include "engine/base/clock.h"
 #include "engine/daemon/ctl.h"
 #include "engine/daemon/daemon.h"
 #include "engine/daemon/json.h"
@@ -175,11 +176,9 @@ static void keep(struct event_log *log, const struct event_note *note)
 void events_tell(struct event_log *log, const struct engine_event *event)
 {
 	struct event_note note;
-	struct timespec now;
 
 	event_note_set(&note, event);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	note.at_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+	note.at_ns = clock_precise();
 	keep(log, &note);
 }
 

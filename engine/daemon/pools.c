@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Opening the devices of pools: blocking, so on the control thread. */
 #include "engine/daemon/json.h"
+#include "engine/base/clock.h"
 #include "engine/daemon/log.h"
 #include "engine/daemon/task.h"
 
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define CLAIM_WAIT_MS 2000u
 /*
@@ -43,10 +43,7 @@ static void pool_failed(struct daemon *d, struct pool_open *p, const char *why)
 
 static uint64_t now_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return clock_precise() / NS_PER_MS;
 }
 
 /*

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -312,8 +313,11 @@ static void test_sealed(void **state)
 static void test_arm(void **state)
 {
 	struct shm_peer *p = *state;
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	int edges = epoll_create1(EPOLL_CLOEXEC);
 	struct shmq_request r;
 
+	assert_int_equal(epoll_ctl(edges, EPOLL_CTL_ADD, p->fds.doorbell, &event), 0);
 	assert_false(shmq_arm(p->queue));
 	assert_false(shm_readable(p->fds.doorbell, 0));
 	shm_peer_queue(p, 1);
@@ -324,11 +328,22 @@ static void test_arm(void **state)
 	assert_true(shm_readable(p->fds.doorbell, 0));
 	shmq_disarm(p->queue);
 	assert_int_equal(shmq_fetch(p->queue, &r, 1), 1);
+	assert_int_equal(epoll_wait(edges, &event, 1, 0), 1);
+	assert_int_equal(epoll_wait(edges, &event, 1, 0), 0); /* A ring ends one sleep. */
 	assert_true(shmq_arm(p->queue)); /* One is left. */
 	assert_int_equal(shmq_fetch(p->queue, &r, 1), 1);
 	shm_peer_queue(p, 3);
 	shm_peer_show(p);
 	assert_int_equal(p->rings, 1); /* An arming that returned true is undone. */
+	assert_int_equal(shmq_fetch(p->queue, &r, 1), 1);
+	assert_false(shmq_arm(p->queue));
+	assert_int_equal(epoll_wait(edges, &event, 1, 0), 0);
+	shm_peer_queue(p, 4);
+	shm_peer_show(p);
+	assert_int_equal(p->rings, 2);
+	/* The next one, too, though nobody has read. */
+	assert_int_equal(epoll_wait(edges, &event, 1, 0), 1);
+	close(edges);
 }
 
 static void test_wake(void **state)
