@@ -6,11 +6,7 @@
 need jq
 . "$here/faults.sh"
 
-two_nodes
-mirrored vol 16M
-at_a=$(socket_of a)
-"$ops" "$at_a" vol write:0:1M:1 flush
-through_faults
+vol_through_faults
 same synced "$(volume_field a vol mirror)" "the mirror at a"
 
 # A bad block: the peer's bytes arrive, the block is written back, and is good from then on.

@@ -27,3 +27,11 @@ through_faults() {
 	start b
 	await_log a "volume 'vol': .*-> synced"
 }
+# vol_through_faults: two nodes with "vol" mirrored and something in it, $at_a, and devices that can fail.
+vol_through_faults() {
+	two_nodes
+	mirrored vol 16M
+	at_a=$(socket_of a)
+	"$ops" "$at_a" vol write:0:1M:1 flush
+	through_faults
+}

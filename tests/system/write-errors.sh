@@ -6,11 +6,7 @@
 need jq
 . "$here/faults.sh"
 
-two_nodes
-mirrored vol 16M
-at_a=$(socket_of a)
-"$ops" "$at_a" vol write:0:1M:1 flush
-through_faults
+vol_through_faults
 
 # The peer's device fails a write: the primary has it, and goes on alone.
 bad b "write $(at b 131072) 4096" "zeroes $(at b 131072) 4096"

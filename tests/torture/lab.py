@@ -14,7 +14,7 @@ PEER_TIMEOUT_MS = 6000
 
 
 class Machine:
-    """A boot of a node: what guest.py there is told, and what it says."""
+    """A boot of a node: what the program there (lab.guest) is told, and what it says."""
 
     def __init__(self, lab, node, boot):
         self.node, self.changes = node, lab.changes
@@ -25,8 +25,7 @@ class Machine:
         open(path % "said", "w").close()
         lab.call("exec", "--quiet", "--node", node, "--env", "LS_BUILD=" + lab.build, "--",
                  "bash", "-c", 'exec setsid -f "$@" </dev/null >/dev/null 2>"$0"',
-                 path % "trouble", "python3", lab.top + "/tests/torture/guest.py", lab.share,
-                 str(boot))
+                 path % "trouble", "python3", lab.guest, lab.share, str(boot))
         # It ends with the machine.
         with open("%s/%s/qemu.pid" % (lab.folder, node)) as f:
             pid = f.read().split()[0]
@@ -92,6 +91,7 @@ class Lab:
     def __init__(self, work, build):
         self.work, self.build = work, build
         self.top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        self.guest = self.top + "/tests/torture/guest.py"
         self.share = work + "/share"
         self.name = "torture-%d" % os.getpid()
         self.folder = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
