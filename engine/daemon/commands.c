@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The commands of control.sock; engine/doc/control.md describes each. */
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 #include "engine/daemon/task.h"
 
 #include <errno.h>

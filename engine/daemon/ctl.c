@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/daemon/ctl.h"
 #include "engine/daemon/daemon.h"
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 #include "engine/daemon/log.h"
 
 #include <assert.h>

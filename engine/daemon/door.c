@@ -13,7 +13,7 @@
  */
 #include "engine/daemon/door.h"
 #include "engine/daemon/client.h"
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 #include "engine/daemon/log.h"
 #include "engine/shm/attach.h"
 

@@ -3,7 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/daemon/ctl.h"
 #include "engine/daemon/daemon.h"
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 #include "engine/daemon/log.h"
 
 #include <errno.h>

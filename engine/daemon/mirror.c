@@ -3,7 +3,7 @@
  * The commands on a volume's mirror.  `pair`, `resume` and `resolve` are long jobs, which tell
  * how far they are; the others answer once.
  */
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 #include "engine/daemon/task.h"
 
 #include <errno.h>

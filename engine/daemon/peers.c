@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Peers: those of node.json at start, and new ones. */
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 #include "engine/daemon/log.h"
 #include "engine/daemon/task.h"
 

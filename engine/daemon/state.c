@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/daemon/state.h"
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 
 #include <errno.h>
 #include <fcntl.h>

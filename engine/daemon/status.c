@@ -3,7 +3,7 @@
 #include "engine/base/crc32c.h"
 #include "engine/core/frame.h"
 #include "engine/daemon/door.h"
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 #include "engine/daemon/task.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,13 +13,19 @@ void json_set_hex(struct json_object *object, const char *key, uint64_t value)
 	json_set_text(object, key, text);
 }
 
+struct json_object *json_get(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(object, key, &value);
+	return value;
+}
+
 static struct json_object *get(struct json_object *object, const char *key, enum json_type type)
 {
-	struct json_object *value;
+	struct json_object *value = json_get(object, key);
 
-	if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, type))
-		return NULL;
-	return value;
+	return json_object_is_type(value, type) ? value : NULL;
 }
 
 const char *json_get_text(struct json_object *object, const char *key, const char *absent)
@@ -40,6 +46,11 @@ uint64_t json_get_u64(struct json_object *object, const char *key, uint64_t abse
 
 	/* A negative number reads as 0. */
 	return value ? json_object_get_uint64(value) : absent;
+}
+
+double json_get_double(struct json_object *object, const char *key)
+{
+	return json_object_get_double(json_get(object, key));
 }
 
 bool json_get_bool(struct json_object *object, const char *key, bool absent)

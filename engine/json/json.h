@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Short forms for json-c.  Getters never fail: absent or of another type = the default. */
-#ifndef LS_DAEMON_JSON_H
-#define LS_DAEMON_JSON_H
+/*
+ * Short forms for json-c, for both sides of the control socket.  Getters never fail: absent or of
+ * another type = the default.
+ */
+#ifndef LS_JSON_H
+#define LS_JSON_H
 
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -35,8 +38,12 @@ static inline void json_set_double(struct json_object *object, const char *key, 
 /* 64-bit identifiers as text: many JSON readers keep 53 bits of a number. */
 void json_set_hex(struct json_object *object, const char *key, uint64_t value);
 
+/* NULL when it is absent, or null. */
+struct json_object *json_get(struct json_object *object, const char *key);
 const char *json_get_text(struct json_object *object, const char *key, const char *absent);
 uint64_t json_get_u64(struct json_object *object, const char *key, uint64_t absent);
+/* Any number, and 0 without one. */
+double json_get_double(struct json_object *object, const char *key);
 bool json_get_bool(struct json_object *object, const char *key, bool absent);
 /* NULL when it is not an array. */
 struct json_object *json_get_array(struct json_object *object, const char *key);

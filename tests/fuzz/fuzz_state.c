@@ -3,7 +3,7 @@
  * Goal: no node.json, damaged or written by somebody else, does more than be refused with a
  * sentence; what is taken is within its bounds and is the same when it was written and read again.
  */
-#include "engine/daemon/json.h"
+#include "engine/json/json.h"
 #include "engine/daemon/state.h"
 #include "tests/fuzz/world.h"
 

@@ -6,7 +6,7 @@ The layers, each of which may use only what is to its right:
 
   tools, bench -> client | daemon -> control -> peer -> core -> meta -> link.h, store.h -> base
 
-and engine/config, which is used by the daemon and the tools.
+and engine/config and engine/json, which are used by the daemon and the tools.
 
 usage: layers.py [TOP]     prints one line for each fault, exit status 1 when there is any
        layers.py --self-test
@@ -26,6 +26,7 @@ LAYERS = {
     "verbs": "verbs",
     "nvme": "nvme",
     "engine/config": "config",
+    "engine/json": "json",
     "engine/meta": "meta",
     "engine/core": "core",
     "engine/peer": "peer",
@@ -49,6 +50,7 @@ MAY_USE = {
     "verbs": {"base", "api", "interface"},
     "nvme": {"base", "api", "interface"},
     "config": {"base", "api", "interface"},
+    "json": {"base"},
     "meta": {"base", "api", "interface"},
     "core": {"base", "api", "interface", "meta"},
     "peer": {"base", "api", "interface", "meta", "core"},
@@ -56,7 +58,7 @@ MAY_USE = {
     "shm": {"base", "api", "layout"},
     "client": {"base", "api", "layout", "shm"},
     "daemon": EVERYTHING - {"client", "tools", "bench", "tests"},
-    "tools": {"base", "api", "client", "config"},
+    "tools": {"base", "api", "client", "config", "json"},
     "bench": EVERYTHING,
     "tests": EVERYTHING,
 }
@@ -71,7 +73,7 @@ HOMES = (
     (r"liburing", ("nvme", "bench/load")),
     (r"blkid/", ("nvme",)),
     (r"isa-l", ("engine/base",)),
-    (r"json-c/|json\.h", ("engine/daemon", "tools", "tests/system")),
+    (r"json-c/|json\.h", ("engine/json", "engine/daemon", "tools", "tests/system")),
     (r"libsmartcols", ("tools",)),
     (r"n?curses", ("tools/lockstep",)),
     (r"microhttpd", ("tools/exporter",)),

@@ -2,7 +2,7 @@
 /* The engine itself, its links, and where the time of requests goes. */
 #include "tools/exporter/page.h"
 
-#include "tools/lockstep/json.h"
+#include "engine/json/json.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

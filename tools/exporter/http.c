@@ -3,7 +3,7 @@
 
 #include "tools/exporter/ask.h"
 #include "tools/exporter/page.h"
-#include "tools/lockstep/json.h"
+#include "engine/json/json.h"
 
 #include <errno.h>
 #include <microhttpd.h>

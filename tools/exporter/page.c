@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tools/exporter/page.h"
 
-#include "tools/lockstep/json.h"
+#include "engine/json/json.h"
 
 #include <inttypes.h>
 

@@ -2,7 +2,7 @@
 /* Pools, volumes, and their mirrors: what is copied, compared, and differs. */
 #include "tools/exporter/page.h"
 
-#include "tools/lockstep/json.h"
+#include "engine/json/json.h"
 
 #include <stdbool.h>
 #include <string.h>

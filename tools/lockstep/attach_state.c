@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tools/lockstep/attach.h"
 
-#include "tools/lockstep/json.h"
+#include "engine/json/json.h"
 
 #include <errno.h>
 #include <fcntl.h>

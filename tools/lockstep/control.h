@@ -4,7 +4,7 @@
 #define LS_TOOLS_CONTROL_H
 
 #include "tools/lockstep/cli.h"
-#include "tools/lockstep/json.h"
+#include "engine/json/json.h"
 
 /* A new request. */
 struct json_object *control_request(const char *command);

@@ -8,7 +8,7 @@
 #ifndef LS_TOOLS_TOP_H
 #define LS_TOOLS_TOP_H
 
-#include "tools/lockstep/json.h"
+#include "engine/json/json.h"
 
 #include <stdio.h>
 
