@@ -10,7 +10,7 @@
 # The guest's first program is not systemd: here one runs as the first of its own namespaces.
 . "$(dirname "$0")/../system/lib.sh"
 
-need root rdma systemctl journalctl nsenter unshare pgrep cmake nbdkit
+need root rdma systemctl journalctl udevadm nsenter unshare pgrep cmake nbdkit
 [[ -n $LS_DEVS_A ]] || skip "is about NVMe devices"
 manager="" packages=${1:-} prefix=/usr/local
 [[ -z $packages ]] || prefix=/usr
@@ -112,6 +112,9 @@ same synced "$(volume_field b vol mirror)" "the mirror, at b"
 in_there systemctl start lockstep-attach@vol
 same active "$(property ActiveState lockstep-attach@vol)" "the block device's service"
 same $((16 << 20)) "$(blockdev --getsize64 /dev/lockstep/vol)" "the block device"
+# What udev makes of it, where it runs: the same name.
+in_there udevadm test "/sys/block/$(basename "$(readlink /dev/lockstep/vol)")" >"$work/udev" 2>&1 || fail "udevadm test: status $?"
+grep -qE "^DEVLINKS=(.* )?/dev/lockstep/vol( |$)" "$work/udev" || fail "udev's rule does not name the device: $(tail -n 5 "$work/udev")"
 
 # The journal knows what each entry is about, and explains it.
 in_there journalctl -o json VOLUME=vol PEER=b TO=synced | jq -r '[._SYSTEMD_UNIT, .SYSLOG_IDENTIFIER, .MESSAGE_ID, .EVENT] | join(" ")' >"$work/said"
