@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Goal: a mirrored volume as a block device with a file system on it: what was synced is there and right
 # though engine, nbdkit and what stays with the device are killed in mid-I/O; the mounted device grows, and its mirror is
-# broken, resumed and verified under load; without an engine I/O fails within the stated time; after detach nothing hangs.
+# broken, resumed and verified under load; a fail-closed one waits for its peer; without an engine I/O fails within the stated time;
+# after detach nothing hangs.
 . "$(dirname "$0")/../system/lib.sh"
 
 need root nbdkit mkfs.ext4 resize2fs python3
@@ -156,6 +157,24 @@ keeper=$(field keeper) nbdkit=$(field nbdkit)
 same "volume 'vol' is detached" "$(on a detach vol)" "detach"
 [[ ! -e $link && ! -e /proc/$keeper && ! -e /proc/$nbdkit ]] || fail "something is left"
 same 0 "$(blockdev --getsize64 "$device")" "the device without a volume"
+
+explain "fail-closed: without its peer the device waits, longer than I/O may take otherwise"
+on a policy vol fail-closed >/dev/null
+same "$device" "$(on a attach vol --device "$device" --timeout 1 --resend 1)" "attached"
+mark a
+crash b
+await_log a "volume 'vol': synced -> waiting"
+in_background dd if=/dev/zero of=$link bs=4k count=1 oflag=direct status=none
+# The keeper would give up after 1 s, and the kernel after 5 more.
+! timeout 8 tail --pid="$job" -s 0.5 -f /dev/null || fail "it was not held"
+[[ -e /proc/$(field keeper) ]] || fail "the keeper gave up: $(tail -n 2 "$notes/vol.log")"
+on a policy vol fail-open >/dev/null
+await_exit "$job"
+same 0 "$status" "what was held, under the other policy"
+mark a
+start b
+await_log a "volume 'vol': .*-> synced"
+on a detach vol >/dev/null
 
 explain "an engine that stays away: I/O fails within the stated time"
 same "$device" "$(on a attach vol --device "$device" --timeout 3 --resend 2)" "attached"
