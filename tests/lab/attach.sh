@@ -12,12 +12,12 @@ notes=$work/a/run-attach mnt=$work/mnt link=/dev/lockstep/vol
 
 # In a machine that other tests use, too.
 undo() {
-	local rc=$?
+	local rc=$? name
 	set +e
 	kill -KILL "${background[@]}" 2>/dev/null
 	((rc == 0)) || cat "$notes/vol.log"
 	umount -l "$mnt" 2>/dev/null
-	on a detach vol --force >/dev/null 2>&1
+	for name in vol vol.new; do on a detach $name --force >/dev/null 2>&1; done
 	(exit $rc)
 	cleanup
 }
@@ -95,10 +95,14 @@ check() {
 
 two_nodes
 mirrored vol 16M
+on a volume create vol.new --size 1M >/dev/null
+another=$(on a attach vol.new --connections 1)
 device=$(on a attach vol --connections 2 --resend 2 --timeout 40)
 matches '^/dev/nbd[0-9]+$' "$device" "the device"
 name=${device#/dev/}
 same "$device" "$(readlink $link)" "the stable name"
+same "$another" "$(readlink $link.new)" "the stable name of a volume with a name like that"
+on a detach vol.new >/dev/null
 same $((16 << 20)) "$(blockdev --getsize64 $link)" "its size"
 same "lockstep/vol" "$(cat "/sys/block/$name/backend")" "what udev looks for"
 same "$device" "$(on a attach vol)" "attached again"

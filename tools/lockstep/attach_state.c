@@ -91,9 +91,10 @@ int attach_state_save(const struct attach_place *p, struct json_object *state)
 
 void attach_link(const struct attach_place *p, const char *device)
 {
-	char new[sizeof(p->link) + 4];
+	char new[sizeof(p->link) + 1];
 
-	snprintf(new, sizeof(new), "%s.new", p->link);
+	/* No volume's name begins with a dot: one may be called "VOLUME.new". */
+	snprintf(new, sizeof(new), "/dev/lockstep/.%s", strrchr(p->link, '/') + 1);
 	mkdir("/dev/lockstep", 0755);
 	unlink(new);
 	if (!symlink(device, new))
