@@ -12,6 +12,10 @@ for command in break resume unpair promote demote; do
 	refuses 2 "missing" on a "$command"
 	refuses 2 "too much" on a "$command" vol other
 done
+for name in a/b "a b" $'a\tb' .. é "$(printf 'a%.0s' {1..64})"; do
+	refuses 1 "is not a volume name|at most 63 characters" on a volume create "$name" --size 1M
+	refuses 1 "not a name|at most 63 characters" on a pair vol --peer b --target "$name"
+done
 refuses 2 "local or peer" on a resolve vol --keep both
 refuses 2 "keep" on a resolve vol
 refuses 2 "fail-open or fail-closed" on a policy vol
