@@ -123,12 +123,13 @@ class Postgres(Database):
         self.as_postgres(node, "initdb", "-D", self.data, "--auth=trust", "--data-checksums",
                          "--no-locale", "--encoding=UTF8", "-U", "postgres", "--no-sync",
                          limit_s=300)
-        self.demo.run(node, "sync -f " + self.data)
         with_settings = "printf '%%s\\n' %s >>%s/postgresql.conf" % (shlex.join([
             "listen_addresses = ''", "unix_socket_directories = '%s'" % self.sockets,
             "shared_buffers = 32MB", "jit = off", "autovacuum = off", "max_wal_size = 64MB",
             "min_wal_size = 32MB"]), self.data)
         self.demo.run(node, with_settings)
+        # PostgreSQL syncs what it writes itself, from now on: the settings are ours.
+        self.demo.run(node, "sync -f " + self.data)
         self.start(node)
         self.demo.run(node, shlex.join(self.words("postgres", self.sockets, "init")))
 

@@ -164,8 +164,9 @@ def keep(options, lab, work):
     where = options.keep or tempfile.mkdtemp(prefix="ls-demo-kept-")
     for node in NODES:
         try:
-            lab.run(node, 'cp "$RUN"-attach/*.log "$SHARE/" 2>/dev/null; dmesg >"$SHARE/dmesg-%s"' %
-                    node, 30)
+            lab.run(node, 'cp "$RUN"-attach/*.log "$SHARE/" 2>/dev/null; dmesg >"$SHARE/dmesg-%s"; '
+                    'cp /run/demo-postgres/log "$SHARE/postgres-%s" 2>/dev/null || true' %
+                    (node, node), 30)
         except (Broken, KeyError):
             pass  # it has no power
     lab.collect_logs(work)
