@@ -16,7 +16,7 @@
 
 static const char *const kind_names[] = {
 	[JOB_READ] = "randread", [JOB_WRITE] = "randwrite", [JOB_MIX] = "randrw",
-	[JOB_FSYNC] = "fsync",	 [JOB_TOUCH] = "touch",
+	[JOB_FSYNC] = "fsync",	 [JOB_TOUCH] = "touch",	    [JOB_FILL] = "fill",
 };
 
 void die(const char *format, ...)
@@ -119,7 +119,8 @@ void load_parse_jobs(struct load_options *o, const char *list)
 			kind++;
 		if (kind == ARRAY_SIZE(kind_names) || job->qd < 1 || job->qd > DEPTH_MAX ||
 		    job->bs < 4096 || job->bs > BLOCK_MAX || job->bs % 4096)
-			die("job '%s': randread, randwrite, randrw, fsync or touch, of 4096 to %u "
+			die("job '%s': randread, randwrite, randrw, fsync, touch or fill, of 4096 "
+			    "to %u "
 			    "bytes, "
 			    "1 to %u deep",
 			    part, BLOCK_MAX, DEPTH_MAX);
@@ -144,6 +145,9 @@ bool load_parse_option(struct load_options *o, int option, const char *value)
 	case 'w':
 		o->warm_seconds = strtod(value, NULL);
 		return true;
+	case 't':
+		o->stride_bytes = strtoull(value, NULL, 0);
+		return true;
 	case 'n':
 		o->system = value;
 		return true;
@@ -155,6 +159,11 @@ bool load_parse_option(struct load_options *o, int option, const char *value)
 	}
 }
 
+static unsigned sharers_of(const struct load_options *o)
+{
+	return o->sharers ? o->sharers : 1;
+}
+
 void load_begin(struct load *l, const struct load_options *o, unsigned job)
 {
 	uint64_t now;
@@ -164,9 +173,15 @@ void load_begin(struct load *l, const struct load_options *o, unsigned job)
 	l->job = o->jobs[job];
 	l->random = clock_precise();
 	/* Whole stripes of one block for each slot. */
-	l->blocks = o->span_bytes / l->job.bs / l->job.qd;
+	l->lanes = l->job.qd * sharers_of(o);
+	l->lane = l->job.qd * o->sharer;
+	l->stride_bytes = o->stride_bytes ? o->stride_bytes : l->job.bs;
+	if (l->stride_bytes < l->job.bs || l->stride_bytes % 4096)
+		die("--stride: whole blocks of 4096 bytes, and no less than a request");
+	l->blocks = o->span_bytes / l->stride_bytes / l->lanes;
 	if (!l->blocks)
-		die("--span is too small for %u blocks of %u bytes", l->job.qd, l->job.bs);
+		die("--span is too small for %u blocks, %llu bytes apart", l->lanes,
+		    (unsigned long long)l->stride_bytes);
 	now = ticks();
 	l->warm_end = now + ticks_of_us((uint64_t)(o->warm_seconds * 1e6));
 	l->end = l->warm_end + ticks_of_us((uint64_t)(o->seconds * 1e6));
@@ -193,12 +208,22 @@ static void look_at_clock(struct load *l, uint64_t now)
 	}
 }
 
-static bool touch_next(struct load *l, void *buffer, struct io *io)
+/* TOUCH and FILL: no figures. */
+static bool prepares(const struct load *l)
 {
-	l->over = l->sequence * TOUCH_EVERY >= l->options->span_bytes;
+	return l->job.kind == JOB_TOUCH || l->job.kind == JOB_FILL;
+}
+
+static bool prepare_next(struct load *l, void *buffer, struct io *io)
+{
+	const struct load_options *o = l->options;
+	uint64_t every = l->job.kind == JOB_TOUCH ? TOUCH_EVERY : l->stride_bytes;
+	uint64_t at = (l->sequence * sharers_of(o) + o->sharer) * every;
+
+	l->over = at >= o->span_bytes;
 	if (l->over)
 		return false;
-	*io = (struct io){IO_WRITE, l->job.bs, l->sequence * TOUCH_EVERY};
+	*io = (struct io){IO_WRITE, l->job.bs, at};
 	*(uint64_t *)buffer = ++l->sequence;
 	l->in_flight++;
 	return true;
@@ -208,8 +233,8 @@ bool load_issue(struct load *l, unsigned slot, void *buffer, struct io *io)
 {
 	uint64_t now = ticks();
 
-	if (l->job.kind == JOB_TOUCH)
-		return touch_next(l, buffer, io);
+	if (prepares(l))
+		return prepare_next(l, buffer, io);
 
 	if (l->flush_next[slot]) {
 		io->op = IO_FLUSH;
@@ -222,7 +247,8 @@ bool load_issue(struct load *l, unsigned slot, void *buffer, struct io *io)
 		return false;
 	io->op = reads(l) ? IO_READ : IO_WRITE;
 	io->bytes = l->job.bs;
-	io->offset = (random_next(&l->random) % l->blocks * l->job.qd + slot) * l->job.bs;
+	io->offset =
+		(random_next(&l->random) % l->blocks * l->lanes + l->lane + slot) * l->stride_bytes;
 	if (io->op == IO_WRITE)
 		*(uint64_t *)buffer = ++l->sequence;
 	l->started[slot] = now;
@@ -247,24 +273,76 @@ bool load_ended(const struct load *l)
 	return l->over && !l->in_flight;
 }
 
-void load_print(struct load *l)
+static double seconds_of(const struct load *l)
 {
-	double seconds = (double)(l->end_ns - l->begin_ns) / 1e9, rate = tick_rate();
-	double ios = (double)l->hist.count, iops = ios / seconds;
-	double busy_us = seconds * 1e6 * (double)sysconf(_SC_NPROCESSORS_ONLN) -
+	return (double)(l->end_ns - l->begin_ns) / 1e9;
+}
+
+static double iops_of(const struct load *l)
+{
+	/* One of several may have got nothing at all. */
+	return l->hist.count ? (double)l->hist.count / seconds_of(l) : 0;
+}
+
+static double percentile_us(const struct hist *hist, double percent)
+{
+	return (double)hist_percentile(hist, percent) / tick_rate();
+}
+
+/* Ends without the bracket, so that more may follow. */
+static void print_figures(const struct load *l, const struct hist *hist, double iops)
+{
+	const struct load_options *o = l->options;
+	double busy_us = seconds_of(l) * 1e6 * (double)sysconf(_SC_NPROCESSORS_ONLN) -
 			 (double)(l->idle_end_us - l->idle_begin_us);
 
-	if (l->job.kind == JOB_TOUCH)
-		return;
-	if (!l->hist.count)
-		die("no request was completed in %.1f s", seconds);
 	printf("{\"system\":\"%s\",\"rw\":\"%s\",\"bs\":%u,\"qd\":%u,\"round\":%u,\"iops\":%.1f,"
 	       "\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"mbps\":%.2f,"
-	       "\"cpu_us_per_io\":%.1f}\n",
-	       l->options->system, kind_names[l->job.kind], l->job.bs, l->job.qd, l->options->round,
-	       iops, (double)hist_percentile(&l->hist, 50) / rate,
-	       (double)hist_percentile(&l->hist, 99) / rate,
-	       (double)hist_percentile(&l->hist, 99.9) / rate, iops * l->job.bs / 1e6,
-	       busy_us / ios);
+	       "\"cpu_us_per_io\":%.1f",
+	       o->system, kind_names[l->job.kind], l->job.bs, l->job.qd, o->round, iops,
+	       percentile_us(hist, 50), percentile_us(hist, 99), percentile_us(hist, 99.9),
+	       iops * l->job.bs / 1e6, busy_us / (iops * seconds_of(l)));
+}
+
+void load_print(struct load *l)
+{
+	if (prepares(l))
+		return;
+	if (!l->hist.count)
+		die("no request was completed in %.1f s", seconds_of(l));
+	print_figures(l, &l->hist, iops_of(l));
+	puts("}");
+	fflush(stdout);
+}
+
+void load_print_all(struct load *loads, unsigned count)
+{
+	static struct hist all;
+	const struct load *some = NULL;
+	double iops = 0;
+
+	if (prepares(loads))
+		return;
+	hist_reset(&all);
+	for (unsigned i = 0; i < count; i++) {
+		hist_merge(&all, &loads[i].hist);
+		iops += iops_of(&loads[i]);
+		if (loads[i].hist.count)
+			some = &loads[i];
+	}
+	if (!some)
+		die("no request of any client was completed");
+	print_figures(some, &all, iops);
+	printf(",\"max_us\":%.1f,\"clients\":[", (double)all.max / tick_rate());
+	for (unsigned i = 0; i < count; i++) {
+		const struct hist *own = &loads[i].hist;
+
+		printf("%s{\"iops\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
+		       "\"max_us\":%.1f}",
+		       i ? "," : "", iops_of(&loads[i]), percentile_us(own, 50),
+		       percentile_us(own, 99), percentile_us(own, 99.9),
+		       (double)own->max / tick_rate());
+	}
+	puts("]}");
 	fflush(stdout);
 }

@@ -31,10 +31,11 @@ struct io {
 };
 
 /*
- * MIX: 70 % reads.  TOUCH: one write in each MiB of the span and no figures, so that maps and
- * logs of what was written are in the state in which they stay.
+ * MIX: 70 % reads.  Two without figures, from the first block to the last one.  TOUCH: one write in
+ * each MiB of the span, so that maps and logs of what was written are in the state in which they
+ * stay.  FILL: every block that the other jobs may use, so that none is new to what is below.
  */
-enum job_kind { JOB_READ, JOB_WRITE, JOB_MIX, JOB_FSYNC, JOB_TOUCH };
+enum job_kind { JOB_READ, JOB_WRITE, JOB_MIX, JOB_FSYNC, JOB_TOUCH, JOB_FILL };
 
 struct job {
 	enum job_kind kind;
@@ -45,6 +46,9 @@ struct load_options {
 	struct job jobs[JOBS_MAX];
 	unsigned job_count;
 	uint64_t span_bytes; /* from the start of the device or volume */
+	uint64_t stride_bytes; /* from one block to the next; 0: they lie side by side */
+	/* Programs that load the same target (0: only this one), and which of them this is. */
+	unsigned sharers, sharer;
 	double seconds, warm_seconds; /* counted, and before that */
 	const char *system; /* name in the output */
 	unsigned round;
@@ -53,7 +57,8 @@ struct load_options {
 struct load {
 	const struct load_options *options;
 	struct job job;
-	uint64_t random, blocks, sequence;
+	uint64_t random, blocks, stride_bytes, sequence;
+	unsigned lanes, lane; /* slots of all sharers, and the first one of this program */
 	uint64_t warm_end, end; /* ticks */
 	uint64_t begin_ns, end_ns, idle_begin_us, idle_end_us;
 	bool counting, over;
@@ -65,12 +70,13 @@ struct load {
 
 /* "randwrite:4096:32,randread:4096:1": adds to @o, or ends the program with a sentence. */
 void load_parse_jobs(struct load_options *o, const char *list);
-/* Takes --jobs, --span, --seconds, --warm, --system, --round; false: not one of them. */
+/* Takes what LOAD_LONG_OPTIONS has; false: not one of them. */
 bool load_parse_option(struct load_options *o, int option, const char *value);
 #define LOAD_LONG_OPTIONS                                                                          \
 	{"jobs", required_argument, NULL, 'j'}, {"span", required_argument, NULL, 'p'},            \
 		{"seconds", required_argument, NULL, 's'}, {"warm", required_argument, NULL, 'w'}, \
 		{"system", required_argument, NULL, 'n'},                                          \
+		{"stride", required_argument, NULL, 't'},                                          \
 	{                                                                                          \
 		"round", required_argument, NULL, 'r'                                              \
 	}
@@ -81,8 +87,13 @@ bool load_issue(struct load *l, unsigned slot, void *buffer, struct io *io);
 void load_complete(struct load *l, unsigned slot);
 /* All is over and nothing is in flight. */
 bool load_ended(const struct load *l);
-/* One JSON object on standard output; nothing after JOB_TOUCH. */
+/* One JSON object on standard output; nothing after TOUCH and FILL. */
 void load_print(struct load *l);
+/*
+ * The same of @count programs that ran the same job at the same time: all their requests as one,
+ * and each of them.
+ */
+void load_print_all(struct load *loads, unsigned count);
 
 /* The time stamp counter where there is one: in a virtual machine the clock may be dear to read. */
 uint64_t ticks(void);

@@ -4,9 +4,10 @@
  * on a Lockstep volume through its queue in shared memory; and what belongs to a comparison:
  * devices that were written before, and legs that are equal afterwards.
  */
+#include "bench/load/clients.h"
 #include "bench/load/disk.h"
 #include "bench/load/load.h"
-#include "engine/include/lockstep.h"
+#include "bench/load/volume.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +26,18 @@ static const char usage_text[] =
 	"       bench-load --compare DEVICE:OFFSET DEVICE:OFFSET    --span bytes of both\n"
 	"A closed loop of random requests; the target's content is lost.  KIND: randread, "
 	"randwrite,\n"
-	"randrw (70 % reads), fsync (each write is followed by a flush) or touch (one write in "
-	"each MiB, "
-	"no figures).  TARGET: /dev/ng*, a "
-	"block\n"
-	"device, or SOCKET:VOLUME of lockstepd.  Prints one JSON object for each job.\n"
+	"randrw (70 % reads), fsync (each write is followed by a flush), or without figures touch "
+	"(one\n"
+	"write in each MiB) and fill (every block once).  TARGET: /dev/ng*, a block device, or\n"
+	"SOCKET:VOLUME of lockstepd.  Prints one JSON object for each job.\n"
 	"  --cpu N            where it runs (default: anywhere)\n"
-	"  --span BYTES  --seconds S  --warm S  --system NAME  --round N\n";
+	"  --span BYTES  --seconds S  --warm S  --system NAME  --round N\n"
+	"  --stride BYTES     only the first block in each stride of the span (default: all "
+	"blocks)\n"
+	"  --clients N        so many processes, each --jobs deep; a % in VOLUME is the client's "
+	"number from\n"
+	"                     0, without one they share it.  One object for all, with each in "
+	"\"clients\"\n";
 
 static void *map_memory(size_t bytes)
 {
@@ -90,79 +96,6 @@ static void run_on_disk(const struct load_options *o, const char *path)
 	}
 }
 
-/* Lockstep. */
-
-struct volume {
-	struct ls_connection *connection;
-	int handle;
-	void *buffers[DEPTH_MAX];
-};
-
-static void volume_open(struct volume *v, const char *socket, const char *name, uint64_t span)
-{
-	struct ls_options options = {
-		.size = sizeof(options),
-		.queue_depth = DEPTH_MAX,
-		.arena_bytes = (uint64_t)(DEPTH_MAX + 2) * BLOCK_MAX,
-		.socket = socket,
-		.reconnect_ms = LS_RECONNECT_NEVER,
-	};
-	struct ls_volume_info info;
-	char message[256];
-
-	if (ls_connect(&options, &v->connection, message, sizeof(message)) < 0)
-		die("%s", message);
-	v->handle = ls_volume_open(v->connection, name, &info);
-	if (v->handle < 0)
-		die("%s", ls_error(v->connection));
-	if (info.size_bytes < span)
-		die("volume %s is smaller than --span", name);
-	for (unsigned i = 0; i < DEPTH_MAX; i++) {
-		v->buffers[i] = ls_buf_alloc(v->connection, BLOCK_MAX);
-		if (!v->buffers[i])
-			die("the arena has no room");
-		fill_random(v->buffers[i], BLOCK_MAX, ticks());
-	}
-}
-
-static void volume_issue(struct load *load, struct volume *v, unsigned slot)
-{
-	void *buffer = v->buffers[slot];
-	struct io io;
-	int rc;
-
-	if (!load_issue(load, slot, buffer, &io))
-		return;
-	if (io.op == IO_FLUSH)
-		rc = ls_flush(v->connection, v->handle, slot);
-	else if (io.op == IO_READ)
-		rc = ls_read(v->connection, v->handle, buffer, io.offset, io.bytes, slot);
-	else
-		rc = ls_write(v->connection, v->handle, buffer, io.offset, io.bytes, 0, slot);
-	if (rc < 0)
-		die("%s", ls_error(v->connection));
-}
-
-static void volume_job(struct load *load, struct volume *v)
-{
-	struct ls_completion done[DEPTH_MAX];
-	int count;
-
-	for (unsigned slot = 0; slot < load->job.qd; slot++)
-		volume_issue(load, v, slot);
-	while (load->in_flight) {
-		count = ls_wait(v->connection, done, DEPTH_MAX, -1);
-		if (count < 0)
-			die("%s", ls_error(v->connection));
-		for (int i = 0; i < count; i++) {
-			if (done[i].status)
-				die("a request failed: %s", ls_status_text(done[i].status));
-			load_complete(load, (unsigned)done[i].tag);
-			volume_issue(load, v, (unsigned)done[i].tag);
-		}
-	}
-}
-
 static void run_on_volume(const struct load_options *o, const char *socket, const char *name)
 {
 	static struct load load;
@@ -174,7 +107,7 @@ static void run_on_volume(const struct load_options *o, const char *socket, cons
 		volume_job(&load, &v);
 		load_print(&load);
 	}
-	ls_disconnect(v.connection);
+	volume_close(&v);
 }
 
 /* Around it. */
@@ -237,11 +170,21 @@ static int compare(char *legs[2], uint64_t span)
 
 enum mode { MODE_LOAD, MODE_FILL, MODE_COMPARE };
 
-static enum mode parse(struct load_options *o, int argc, char **argv)
+static unsigned parse_clients(const char *text)
+{
+	unsigned long count = strtoul(text, NULL, 10);
+
+	if (count < 1 || count > CLIENTS_MAX)
+		die("--clients: 1 to %u, not '%s'", CLIENTS_MAX, text);
+	return (unsigned)count;
+}
+
+static enum mode parse(struct load_options *o, unsigned *clients, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		LOAD_LONG_OPTIONS,
 		{"cpu", required_argument, NULL, 'c'},
+		{"clients", required_argument, NULL, 'N'},
 		{"fill", no_argument, NULL, 'F'},
 		{"compare", no_argument, NULL, 'C'},
 		{"help", no_argument, NULL, 'h'},
@@ -256,6 +199,9 @@ static enum mode parse(struct load_options *o, int argc, char **argv)
 		switch (option) {
 		case 'c':
 			pin_to(atoi(optarg));
+			break;
+		case 'N':
+			*clients = parse_clients(optarg);
 			break;
 		case 'F':
 			mode = MODE_FILL;
@@ -283,17 +229,22 @@ int main(int argc, char **argv)
 {
 	static struct load_options o = {
 		.system = "raw", .seconds = 2, .warm_seconds = 0.3, .span_bytes = 256u << 20};
-	enum mode mode = parse(&o, argc, argv);
+	unsigned clients = 0;
+	enum mode mode = parse(&o, &clients, argc, argv);
 	char *target = argv[optind], *colon = strrchr(target, ':');
 
 	if (mode == MODE_FILL) {
 		fill(target, o.span_bytes);
 	} else if (mode == MODE_COMPARE) {
 		return compare(argv + optind, o.span_bytes);
+	} else if (!colon && clients) {
+		die("--clients is for SOCKET:VOLUME");
 	} else if (!colon) {
 		run_on_disk(&o, target);
 	} else {
 		*colon = '\0';
+		if (clients)
+			return clients_run(&o, clients, target, colon + 1);
 		run_on_volume(&o, target, colon + 1);
 	}
 	return 0;
