@@ -3,6 +3,8 @@
 # What: a guest of QEMU with its disk on the volume, over NBD: it mounts ext4, writes, syncs; then the same disk at the other node
 # Packages: qemu-system-x86 qemu-utils nbdkit busybox-static cpio kmod e2fsprogs
 . "$(dirname "$0")/lib.sh"
+# In a virtual machine that is emulated itself, QEMU's guest does not get through its kernel in a quarter of an hour.
+[[ $LS_TRANSPORT == tcp ]] || skip "an emulator in an emulated machine: run it without --lab"
 need nbdkit qemu-system-x86_64 qemu-img busybox cpio modprobe mkfs.ext4
 # Debian's kernel, as the lab has it.
 (cd "$top" && tools/lab build-cache) >"$work/said" 2>&1 || skip "the lab has no kernel: $(tail -n 1 "$work/said")"
@@ -56,8 +58,8 @@ mkfs.ext4 -q -F -d "$work/tree" "$work/disk.img"
 
 boot() {
 	rm -f "$work/console"
-	timeout $((120 * scale)) qemu-system-x86_64 -accel tcg,thread=multi -cpu qemu64 -m 256 -smp 1 -nodefaults -no-reboot -display none \
-		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1" -serial "file:$work/console" \
+	timeout 300 qemu-system-x86_64 -accel tcg,thread=multi -cpu qemu64 -m 256 -smp 1 -nodefaults -no-reboot -display none \
+		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 no_timer_check" -serial "file:$work/console" \
 		-drive "file=$uri,format=raw,if=none,id=disk,cache=none,discard=unmap" -device virtio-blk-pci,drive=disk || fail "QEMU: status $?"
 	matches "^guest: all right" "$(tr -d '\r' <"$work/console")" "the guest"
 	explain "$1: $(tr -d '\r' <"$work/console" | grep '^guest:')"

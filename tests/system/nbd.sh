@@ -9,16 +9,16 @@ need nbdkit nbdinfo nbdcopy nbdsh qemu-img qemu-io
 . "$(dirname "$0")/nbd-lib.sh"
 
 # How much of a load: a virtual machine without KVM does a tenth of it in the same time.
-writes=20000
-[[ $LS_TRANSPORT == tcp ]] || writes=3000
+writes=20000 mib=64
+[[ $LS_TRANSPORT == tcp ]] || writes=2000 mib=36
 
 two_nodes
-mirrored vol 64M
+mirrored vol ${mib}M
 serve a vol
 
 info=$(nbdinfo --json "$uri")
 field() { jq -r ".exports[0].$1" <<<"$info"; }
-same $((64 << 20)) "$(field '"export-size"')" "size"
+same $((mib << 20)) "$(field '"export-size"')" "size"
 same "true true true true true" "$(field 'can_multi_conn, .exports[0].can_flush, .exports[0].can_fua, .exports[0].can_trim, .exports[0].can_zero' | xargs)" "what it can"
 same false "$(field is_read_only)" "read only"
 block=$(field block_size_minimum)
@@ -90,7 +90,7 @@ h.shutdown()
 legs_equal vol
 
 explain "copies, by nbdcopy over several connections"
-head -c 64M /dev/urandom >"$work/image"
+head -c ${mib}M /dev/urandom >"$work/image"
 nbdcopy --connections=4 --flush "$work/image" "$uri"
 nbdcopy --connections=4 "$uri" "$work/back"
 cmp "$work/image" "$work/back"
@@ -98,7 +98,7 @@ cmp "$work/image" <(raw a vol)
 legs_equal vol
 
 explain "QEMU's tools"
-qemu-img info -f raw "$uri" | grep -q 'virtual size: 64 MiB' || fail "qemu-img info"
+qemu-img info -f raw "$uri" | grep -q "virtual size: $mib MiB" || fail "qemu-img info"
 truncate -s 16M "$work/small"
 qemu-io -f raw -c 'write -P 0x5a 1M 2M' "$work/small" >/dev/null
 qemu-img convert -n -f raw -O raw "$work/small" "$uri"
@@ -144,7 +144,7 @@ explain "without an end: what is behind the volume's is refused, until it grows"
 serve a vol open-ended=true
 python -c '
 h.set_strict_mode(0)
-end = '$((64 << 20))'
+end = '$((mib << 20))'
 assert h.get_size() > 1 << 60
 h.pwrite(bytes(4096), end - 4096)
 for call in (lambda: h.pread(4096, end), lambda: h.pwrite(bytes(8192), end - 4096), lambda: h.trim(4096, 1 << 60)):
@@ -155,7 +155,7 @@ for call in (lambda: h.pread(4096, end), lambda: h.pwrite(bytes(8192), end - 409
     else:
         raise SystemExit("was not refused")
 import os
-assert os.system("'"$lockstep"' --run '"$work"'/a/run expand vol 65M >'"$work"'/said") == 0
+assert os.system("'"$lockstep"' --run '"$work"'/a/run expand vol '$((mib + 1))'M >'"$work"'/said") == 0
 h.pwrite(b"x" * 4096, end)
 assert h.pread(4096, end) == b"x" * 4096
 '
