@@ -3,10 +3,10 @@
 # Words for the systems of bench/peers.  A system is a file systems/NAME.sh that says
 #
 #   mirrored        yes: after its jobs both devices must be equal (default: empty)
-#   kinds           which kinds of jobs it can do (default: all)
+#   kinds           which kinds of jobs it can do (default: all but pgbench, which takes a block device)
 #   why_not         prints why it cannot run here, or nothing
 #   set_up          from two devices that belong to nobody; ends when it is ready and in sync
-#   run_jobs        prints a row for each job (default: run_load "$TARGET", which set_up sets)
+#   run_jobs        prints a row for each job (default: on "$TARGET", which set_up sets)
 #   compare         fails when the legs differ (default: the devices, from OFFSET_A and OFFSET_B on)
 #   tear_down       the devices belong to nobody again; must work after a set_up that failed, too
 #
@@ -25,7 +25,10 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 mirrored="" kinds="randwrite randread randrw fsync" TARGET="" OFFSET_A=0 OFFSET_B=0
 why_not() { :; }
 set_up() { :; }
-run_jobs() { run_load "$TARGET"; }
+run_jobs() {
+	run_load "$TARGET"
+	run_pgbench "$TARGET"
+}
 tear_down() { :; }
 cleanup() { exit; } # tests/system/lib.sh has another
 compare() {
@@ -40,11 +43,14 @@ same_content() {
 	wait $!
 }
 
-# Those of the jobs that this system can do, with commas.
-own_jobs() {
-	local job jobs=()
+# Those of the jobs that this system can do, with commas: bench-load's, or those of KIND.
+own_jobs() { # [KIND]
+	local job kind jobs=()
 	for job in ${PEERS_JOBS//,/ }; do
-		[[ " $kinds " != *" ${job%%:*} "* ]] || jobs+=("$job")
+		kind=${job%%:*}
+		[[ " $kinds " == *" $kind "* ]] || continue
+		[[ $kind == "${1:-$kind}" && (-n ${1:-} || $kind != pgbench) ]] || continue
+		jobs+=("$job")
 	done
 	(IFS=, && echo "${jobs[*]}")
 }
@@ -55,6 +61,7 @@ load_options() {
 run_load() { # TARGET [OPTIONS]
 	local target=$1
 	shift
+	[[ -n $(own_jobs) ]] || return 0
 	# shellcheck disable=SC2046 # words
 	"$bench_load" ${mirrored:+--jobs touch:4096:8} $(load_options) "$@" "$target"
 }
@@ -86,3 +93,6 @@ await() {
 		nap 0.05
 	done
 }
+
+# shellcheck source=bench/peers/pgbench.sh
+. "$peers/pgbench.sh"

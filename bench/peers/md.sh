@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154 # variables of lib.sh and its systems
 # md raid1 of the local device and of the other one, which the kernel's NVMe target exports to this
 # same machine over $md_transport.  A write-intent bitmap, as the others keep one; no resync, no write-behind.
-mirrored=yes
+mirrored=yes kinds+=" pgbench"
 nqn=lockstep-bench nvmet=/sys/kernel/config/nvmet md=/dev/md/peers
 
 why_not() { missing mdadm kernel:raid1 "kernel:nvmet-$md_transport" "kernel:nvme-$md_transport"; }

@@ -66,6 +66,8 @@ def size(bs):
 
 
 def job_name(job):
+    if job[0] == "pgbench":
+        return f"pgbench -s {job[1]} -c {job[2]}"
     return f"{job[0]} {size(job[1])} QD{job[2]}"
 
 
@@ -73,10 +75,19 @@ def number(value, digits=0):
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+# Heading, width, what, digits; behind IOPS or tps with their spread, and the ratio.
+COLUMNS = (("p50 us", 9, "p50_us", 0), ("p99 us", 9, "p99_us", 0), ("p99.9 us", 10, "p999_us", 0),
+           ("MB/s", 8, "mbps", 1), ("CPU us/IO", 11, "cpu_us_per_io", 1))
+PGBENCH_COLUMNS = (("mean us", 9, "mean_us", 0), ("p50 us", 9, "p50_us", 0), ("p99 us", 9, "p99_us", 0),
+                   ("CPU us/transaction", 20, "cpu_us_per_io", 0))
+
+
 def print_job(results, job):
+    database = job[0] == "pgbench"
+    columns = PGBENCH_COLUMNS if database else COLUMNS
     print(f"\n{job_name(job)}")
-    print(f"  {'':16}{'IOPS':>8} {'(min..max)':>15}{'x md':>7}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}"
-          f"{'MB/s':>8}{'CPU us/IO':>11}")
+    print(f"  {'':16}{'tps' if database else 'IOPS':>8} {'(min..max)':>15}{'x md':>7}" +
+          "".join(f"{heading:>{width}}" for heading, width, _, _ in columns))
     base = results.median(MD, job, "iops")
     for system in results.systems():
         if (system, job) not in results.values:
@@ -85,15 +96,15 @@ def print_job(results, job):
         middle = results.median(system, job, "iops")
         spread = f"({min(iops):.0f}..{max(iops):.0f})" if iops else ""
         ratio = f"{middle / base:.2f}" if middle and base else "-"
-        print(f"  {system:16}{number(middle):>8} {spread:>15}{ratio:>7}"
-              f"{number(results.median(system, job, 'p50_us')):>9}"
-              f"{number(results.median(system, job, 'p99_us')):>9}"
-              f"{number(results.median(system, job, 'p999_us')):>10}"
-              f"{number(results.median(system, job, 'mbps'), 1):>8}"
-              f"{number(results.median(system, job, 'cpu_us_per_io'), 1):>11}")
+        print(f"  {system:16}{number(middle):>8} {spread:>15}{ratio:>7}" +
+              "".join(f"{number(results.median(system, job, what), digits):>{width}}"
+                      for _, width, what, digits in columns))
+        hit = sum(results.all(system, job, "checkpointed"))
+        if hit:
+            print(f"  {'':16}a checkpoint fell into {hit} of {len(iops)} rounds: a larger --span, or a shorter --time")
 
 
-def goals():
+def goals(results):
     """(name, system, what, job, at least?, factor, others): against factor x the best of the others."""
     at_least, at_most = True, False
     return (
@@ -114,12 +125,13 @@ def goals():
         ("P6", "lockstep-nbd", "iops", WRITE32, at_least, 2.5, [MD]),
         ("P7", "lockstep-tcp", "iops", WRITE1, at_least, 1.25, ["md-nvme-tcp", "drbd"]),
         ("P7", "lockstep-tcp", "iops", WRITE32, at_least, 1.25, ["md-nvme-tcp", "drbd"]),
-    )
+    ) + tuple(("P6", "lockstep-nbd", "iops", job, at_least, 1.0, [MD, "drbd"])
+              for job in results.jobs if job[0] == "pgbench")
 
 
 def print_goals(results):
     lines = []
-    for name, system, what, job, at_least, factor, others in goals():
+    for name, system, what, job, at_least, factor, others in goals(results):
         ours = results.median(system, job, what)
         theirs = [results.median(other, job, what) for other in others]
         if ours is None or None in theirs:
@@ -136,7 +148,7 @@ def print_goals(results):
 
 def plot(results, path):
     """One panel for each job: median IOPS, and minimum and maximum as a line."""
-    jobs = [job for job in results.jobs if job[0].startswith("rand") or job[0] == "fsync"]
+    jobs = [job for job in results.jobs if job[0].startswith("rand") or job[0] in ("fsync", "pgbench")]
     if not jobs:
         return
     columns = min(3, len(jobs))
@@ -146,7 +158,7 @@ def plot(results, path):
               "set yrange [0:*]", "set grid ytics", "unset key", "set xtics rotate by -50 noenhanced"]
     for job in jobs:
         systems = [s for s in results.systems() if results.all(s, job, "iops")]
-        script += [f"set title '{job_name(job)}, IOPS'", f"set xrange [-0.6:{len(systems) - 0.4}]", "$d << EOD"]
+        script += [f"set title '{job_name(job)}, {'tps' if job[0] == 'pgbench' else 'IOPS'}'", f"set xrange [-0.6:{len(systems) - 0.4}]", "$d << EOD"]
         for i, system in enumerate(systems):
             iops = results.all(system, job, "iops")
             script.append(f"{i} {system} {statistics.median(iops)} {min(iops)} {max(iops)}")

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154 # variables of lib.sh and its systems
 # DRBD 8.4, protocol C, over TCP: two resources of this machine, one for each device, that are each
 # other's peer.  In sync from the start, by telling it so.
-mirrored=yes
+mirrored=yes kinds+=" pgbench"
 drbdsetup=/usr/lib/drbd/drbdsetup-84
 
 why_not() { missing drbdmeta "$drbdsetup" kernel:drbd; }

@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154 # variables of lib.sh and its systems
 # Through the block device that `lockstep attach` makes.
 . "$peers/systems/lockstep.sh"
+kinds+=" pgbench"
 
 why_not() {
 	missing jq kernel:nbd
