@@ -224,14 +224,23 @@ static void pool_begin(struct engine *e, struct job *job, const char *name,
 	pool_setup_start(&op->setup);
 }
 
+int engine_pool_name_check(const char *name, struct err *err)
+{
+	if (name_valid(name, POOL_NAME_MAX))
+		return 0;
+	return err_set(err, -EINVAL,
+		       "'%s' is not a pool name: 1 to %d letters, digits, '.', '_' or '-'", name,
+		       POOL_NAME_MAX);
+}
+
 void engine_pool_create(struct engine *e, struct job *job, const char *name,
 			struct store *const *stores, unsigned store_count, bool force)
 {
-	if (!name_valid(name, POOL_NAME_MAX)) {
+	struct err err;
+
+	if (engine_pool_name_check(name, &err)) {
 		close_stores(stores, store_count);
-		job_done(job, -EINVAL,
-			 "'%s' is not a pool name: 1 to %d letters, digits, '.', '_' or '-'", name,
-			 POOL_NAME_MAX);
+		job_done(job, err.code, "%s", err.text);
 		return;
 	}
 	if (store_count == 0 || store_count > POOL_DEVICES_MAX) {

@@ -76,6 +76,8 @@ void engine_dial_failed(struct engine *engine, void *cookie, const char *reason)
 
 /* Administration; see job.h. */
 
+/* For a caller that does something else first: what engine_pool_create() would say of @name. */
+int engine_pool_name_check(const char *name, struct err *err);
 /*
  * Takes over @stores in every case (closes them on failure).  Writes new superblocks;
  * what the caller knows to be foreign must have been refused before.

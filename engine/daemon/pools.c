@@ -246,6 +246,9 @@ static int prepare_create(struct task *t, struct json_object *request, struct er
 	const char *paths[POOL_DEVICES_MAX];
 	int rc = take_paths(t, request, err);
 
+	/* Before a file is made. */
+	if (!rc)
+		rc = engine_pool_name_check(t->pool, err);
 	if (rc)
 		return rc;
 	if (state->pool_count == ENGINE_POOLS_MAX)

@@ -12,7 +12,9 @@ refuses any "too small|at least" on a pool create p "$work/tiny"
 refuses any "no such|not exist|No such" on a pool create p "$work/absent/disk"
 refuses any "directory|device" on a pool create p "$work"
 refuses any "twice|once|more than" on a pool create p "$work/one" "$work/one" --size 64M
+refuses any "not a pool name" on a pool create "no name" "$work/one" --size 64M
 same 0 "$(ask a "pool list" '.pools | length')" "pools after refusals"
+[[ ! -e $work/one ]] || fail "a pool that was refused left its file"
 
 # Somebody else's file system: nothing of it changes without --force.
 truncate -s 64M "$work/theirs"
