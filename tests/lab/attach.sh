@@ -164,13 +164,13 @@ same 0 "$(blockdev --getsize64 "$device")" "the device without a volume"
 
 explain "fail-closed: without its peer the device waits, longer than I/O may take otherwise"
 on a policy vol fail-closed >/dev/null
-same "$device" "$(on a attach vol --device "$device" --timeout 1 --resend 1)" "attached"
+same "$device" "$(on a attach vol --device "$device" --timeout 2 --resend 1)" "attached"
 mark a
 crash b
 await_log a "volume 'vol': synced -> waiting"
 in_background dd if=/dev/zero of=$link bs=4k count=1 oflag=direct status=none
-# The keeper would give up after 1 s, and the kernel after 5 more.
-! timeout 8 tail --pid="$job" -s 0.5 -f /dev/null || fail "it was not held"
+# The keeper would give up after 2 s, and the kernel after 5 more.
+! timeout 9 tail --pid="$job" -s 0.5 -f /dev/null || fail "it was not held"
 [[ -e /proc/$(field keeper) ]] || fail "the keeper gave up: $(tail -n 2 "$notes/vol.log")"
 on a policy vol fail-open >/dev/null
 await_exit "$job"
