@@ -7,12 +7,12 @@ usage: report.py ROWS [--json FILE] [--svg FILE]
 ROWS: one JSON object a line, or a list as --json writes it.
 """
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from rows import gnuplot, load, number, panels, save  # noqa: E402  pylint: disable=wrong-import-position
 
 WHERES = {"near": "256 MiB at the start", "spread": "16,384 places, all over", "anywhere": "anywhere, new blocks"}
 LAYOUTS = {"own": "a volume each", "one": "all on one"}
@@ -20,21 +20,9 @@ P50_RATIO_MAX = 1.05
 IDLE_NS_MAX = 50
 
 
-def load(path):
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    if text.lstrip().startswith("["):
-        return json.loads(text)
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
-
-
 def median(values):
     values = [value for value in values if value is not None]
     return statistics.median(values) if values else None
-
-
-def number(value, digits=0):
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def size(bytes_):
@@ -211,20 +199,17 @@ def panels_clients(results):
 
 
 def plot(results, path):
-    panels = []
+    found = []
     if results.part("sizes"):
-        panels.append(panel_sizes(results))
+        found.append(panel_sizes(results))
     if results.part("volumes"):
-        panels += panels_volumes(results)
+        found += panels_volumes(results)
     if results.part("clients"):
-        panels += panels_clients(results)
-    if not panels:
+        found += panels_clients(results)
+    if not found:
         return
-    columns = min(3, len(panels))
-    heights = -(-len(panels) // columns)
-    script = [f"set terminal svg size {columns * 420},{heights * 340} font 'sans,11'", f"set output '{path}'",
-              f"set multiplot layout {heights},{columns}", "set grid ytics", "set logscale x", "set key below"]
-    for title, axis, logarithmic, lines in panels:
+    script = [*panels(path, len(found)), "set logscale x", "set key below"]
+    for title, axis, logarithmic, lines in found:
         lines = [line for line in lines if line[1]]
         script += [f"set title '{title}'", f"set xlabel '{axis}'", "set logscale y" if logarithmic else "unset logscale y",
                    "set yrange [*:*]" if logarithmic else "set yrange [0:*]"]
@@ -232,12 +217,7 @@ def plot(results, path):
             script += [f"$d{i} << EOD"] + [" ".join(f"{value:.6g}" for value in point) for point in points] + ["EOD"]
         script.append("plot " + ", ".join(f"$d{i} using 1:2:3:4 with yerrorlines lw 2 title '{name}'"
                                           for i, (name, _) in enumerate(lines)))
-    with tempfile.NamedTemporaryFile("w", suffix=".gp", delete=False) as file:
-        file.write("\n".join(script) + "\n")
-    try:
-        subprocess.run(["gnuplot", file.name], check=True)
-    finally:
-        os.unlink(file.name)
+    gnuplot(script)
 
 
 def main():
@@ -258,8 +238,7 @@ def main():
     for text, holds in results.conditions:
         print(f"  {'holds' if holds else 'DOES NOT HOLD':15}{text}")
     if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            file.write("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+        save(args.json, rows)
     if args.svg:
         plot(results, args.svg)
     return 0

@@ -7,12 +7,12 @@ usage: report.py ROWS [--machine FILE] [--json FILE] [--svg FILE]
 ROWS: one JSON object a line, or a list as --json writes it.
 """
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from rows import gnuplot, load, number, panels, save  # noqa: E402  pylint: disable=wrong-import-position
 
 ORDER = ("wire raw raw-both floor floor-queue lockstep lockstep-nocrc lockstep-nbd lockstep-tcp "
          "md-nvme-rdma md-nvme-tcp drbd").split()
@@ -20,14 +20,6 @@ MD = "md-nvme-rdma"
 WRITE1, WRITE32 = ("randwrite", 4096, 1), ("randwrite", 4096, 32)
 WRITE128K = ("randwrite", 131072, 8)
 READ1, READ32 = ("randread", 4096, 1), ("randread", 4096, 32)
-
-
-def load(path):
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    if text.lstrip().startswith("["):
-        return json.loads(text)
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
 def rank(system):
@@ -69,10 +61,6 @@ def job_name(job):
     if job[0] == "pgbench":
         return f"pgbench -s {job[1]} -c {job[2]}"
     return f"{job[0]} {size(job[1])} QD{job[2]}"
-
-
-def number(value, digits=0):
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 # Heading, width, what, digits; behind IOPS or tps with their spread, and the ratio.
@@ -151,11 +139,8 @@ def plot(results, path):
     jobs = [job for job in results.jobs if job[0].startswith("rand") or job[0] in ("fsync", "pgbench")]
     if not jobs:
         return
-    columns = min(3, len(jobs))
-    lines = -(-len(jobs) // columns)
-    script = [f"set terminal svg size {columns * 420},{lines * 340} font 'sans,11'", f"set output '{path}'",
-              f"set multiplot layout {lines},{columns}", "set style fill solid 0.6", "set boxwidth 0.7",
-              "set yrange [0:*]", "set grid ytics", "unset key", "set xtics rotate by -50 noenhanced"]
+    script = [*panels(path, len(jobs)), "set style fill solid 0.6", "set boxwidth 0.7",
+              "set yrange [0:*]", "unset key", "set xtics rotate by -50 noenhanced"]
     for job in jobs:
         systems = [s for s in results.systems() if results.all(s, job, "iops")]
         script += [f"set title '{job_name(job)}, {'tps' if job[0] == 'pgbench' else 'IOPS'}'", f"set xrange [-0.6:{len(systems) - 0.4}]", "$d << EOD"]
@@ -164,12 +149,7 @@ def plot(results, path):
             script.append(f"{i} {system} {statistics.median(iops)} {min(iops)} {max(iops)}")
         script += ["EOD", "plot $d using 1:3:xtic(2) with boxes lc rgb '#4477aa', "
                    "$d using 1:3:4:5 with yerrorbars pt 0 lc rgb 'black'"]
-    with tempfile.NamedTemporaryFile("w", suffix=".gp", delete=False) as file:
-        file.write("\n".join(script) + "\n")
-    try:
-        subprocess.run(["gnuplot", file.name], check=True)
-    finally:
-        os.unlink(file.name)
+    gnuplot(script)
 
 
 def main():
@@ -190,8 +170,7 @@ def main():
         print(f"\n{system}: not available: {results.gone[system]}")
     print_goals(results)
     if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            file.write("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+        save(args.json, rows)
     if args.svg:
         plot(results, args.svg)
     return 0
