@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The commands of control.sock; engine/doc/control.md describes each. */
-#include "engine/json/json.h"
 #include "engine/daemon/task.h"
+#include "engine/json/json.h"
 
 #include <errno.h>
 #include <stdio.h>

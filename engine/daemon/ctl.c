@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/daemon/ctl.h"
 #include "engine/daemon/daemon.h"
-#include "engine/json/json.h"
 #include "engine/daemon/log.h"
+#include "engine/json/json.h"
 
 #include <assert.h>
 #include <errno.h>

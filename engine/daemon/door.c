@@ -13,8 +13,8 @@
  */
 #include "engine/daemon/door.h"
 #include "engine/daemon/client.h"
-#include "engine/json/json.h"
 #include "engine/daemon/log.h"
+#include "engine/json/json.h"
 #include "engine/shm/attach.h"
 
 #include <assert.h>

@@ -3,8 +3,8 @@
 #include "engine/base/clock.h"
 #include "engine/daemon/ctl.h"
 #include "engine/daemon/daemon.h"
-#include "engine/json/json.h"
 #include "engine/daemon/log.h"
+#include "engine/json/json.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * The commands on a volume's mirror.  `pair`, `resume` and `resolve` are long jobs, which tell
  * how far they are; the others answer once.
  */
-#include "engine/json/json.h"
 #include "engine/daemon/task.h"
+#include "engine/json/json.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Peers: those of node.json at start, and new ones. */
-#include "engine/json/json.h"
 #include "engine/daemon/log.h"
 #include "engine/daemon/task.h"
+#include "engine/json/json.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Opening the devices of pools: blocking, so on the control thread. */
-#include "engine/json/json.h"
 #include "engine/base/clock.h"
 #include "engine/daemon/log.h"
 #include "engine/daemon/task.h"
+#include "engine/json/json.h"
 
 #include <errno.h>
 #include <stdio.h>

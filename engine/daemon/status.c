@@ -3,8 +3,8 @@
 #include "engine/base/crc32c.h"
 #include "engine/core/frame.h"
 #include "engine/daemon/door.h"
-#include "engine/json/json.h"
 #include "engine/daemon/task.h"
+#include "engine/json/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>

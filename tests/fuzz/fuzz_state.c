@@ -3,8 +3,8 @@
  * Goal: no node.json, damaged or written by somebody else, does more than be refused with a
  * sentence; what is taken is within its bounds and is the same when it was written and read again.
  */
-#include "engine/json/json.h"
 #include "engine/daemon/state.h"
+#include "engine/json/json.h"
 #include "tests/fuzz/world.h"
 
 #include <stdlib.h>

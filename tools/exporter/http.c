@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tools/exporter/http.h"
 
+#include "engine/json/json.h"
 #include "tools/exporter/ask.h"
 #include "tools/exporter/page.h"
-#include "engine/json/json.h"
 
 #include <errno.h>
 #include <microhttpd.h>

@@ -3,8 +3,8 @@
 #ifndef LS_TOOLS_CONTROL_H
 #define LS_TOOLS_CONTROL_H
 
-#include "tools/lockstep/cli.h"
 #include "engine/json/json.h"
+#include "tools/lockstep/cli.h"
 
 /* A new request. */
 struct json_object *control_request(const char *command);
