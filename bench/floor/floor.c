@@ -2,6 +2,7 @@
 /* The command line, the processes, and the client of floor-queue. */
 #include "bench/floor/floor.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
@@ -13,12 +14,15 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static const char usage_text[] =
 	"usage: bench-floor --jobs KIND:BYTES:DEPTH,... [OPTIONS] [DEVICE-A DEVICE-B]\n"
 	"The floor of a mirrored write: randwrite jobs over RDMA and two devices (/dev/ng*), "
 	"whose\n"
 	"content is lost.  Without devices: the wire alone.  Prints one JSON object for each job.\n"
+	"  --serve IP         only B: [DEVICE-B]; prints the port that A is told, and ends with A\n"
+	"  --peer IP:PORT     only A, and the client: [DEVICE-A]\n"
 	"  --queue            a third process asks, through a ring in shared memory\n"
 	"  --frame FORM       train (default), each or imm: how the headers travel\n"
 	"  --rdma NAME        RDMA device (default: the first)\n"
@@ -124,6 +128,12 @@ static void parse_one(struct options *o, int option, const char *value)
 	case 'q':
 		o->queue = true;
 		break;
+	case 'B':
+		o->serve = value;
+		break;
+	case 'A':
+		o->peer = value;
+		break;
 	case 'f':
 		parse_frame(o, value);
 		break;
@@ -154,6 +164,8 @@ static void parse(struct options *o, int argc, char **argv)
 	static const struct option longs[] = {
 		LOAD_LONG_OPTIONS,
 		{"queue", no_argument, NULL, 'q'},
+		{"serve", required_argument, NULL, 'B'},
+		{"peer", required_argument, NULL, 'A'},
 		{"frame", required_argument, NULL, 'f'},
 		{"rdma", required_argument, NULL, 'd'},
 		{"cpus", required_argument, NULL, 'c'},
@@ -161,18 +173,21 @@ static void parse(struct options *o, int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	int option;
+	int option, devices, first;
 
 	while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1)
 		parse_one(o, option, optarg);
-	if (!o->load.job_count || (argc != optind && argc != optind + 2)) {
+	devices = argc - optind;
+	first = o->serve ? SIDE_B : SIDE_A;
+	if (!(o->load.job_count || o->serve) || (o->serve && o->peer) ||
+	    (devices && devices != (o->serve || o->peer ? 1 : 2))) {
 		fputs(usage_text, stderr);
 		exit(2);
 	}
-	for (int i = 0; i < argc - optind; i++) {
-		o->devices[i] = argv[optind + i];
-		if (disk_bytes(o->devices[i]) < o->load.span_bytes)
-			die("%s is smaller than --span", o->devices[i]);
+	for (int i = 0; i < devices; i++) {
+		o->devices[first + i] = argv[optind + i];
+		if (disk_bytes(argv[optind + i]) < o->load.span_bytes)
+			die("%s is smaller than --span", argv[optind + i]);
 	}
 	if (!o->load.system)
 		o->load.system = o->queue ? "floor-queue" : "floor";
@@ -197,6 +212,43 @@ static pid_t fork_side(const struct options *o, int side)
 	return 0;
 }
 
+/* Where B waits for A, by address alone; the port is the kernel's choice. */
+static int accept_one(const char *ip)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t length = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), connected;
+
+	if (inet_pton(AF_INET, ip, &address.sin_addr) != 1)
+		die("--serve: '%s' is no IPv4 address", ip);
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, length) ||
+	    listen(listener, 1) || getsockname(listener, (struct sockaddr *)&address, &length))
+		die("cannot listen on %s: %s", ip, strerror(errno));
+	printf("%u\n", ntohs(address.sin_port));
+	fflush(stdout);
+	connected = accept(listener, NULL, NULL);
+	if (connected < 0)
+		die("cannot accept: %s", strerror(errno));
+	close(listener);
+	return connected;
+}
+
+static int connect_to(const char *text)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	char ip[INET_ADDRSTRLEN];
+	uint16_t port;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (sscanf(text, "%15[0-9.]:%hu", ip, &port) != 2 ||
+	    inet_pton(AF_INET, ip, &address.sin_addr) != 1)
+		die("--peer: '%s' is not IP:PORT", text);
+	address.sin_port = htons(port);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		die("cannot connect to %s: %s", text, strerror(errno));
+	return fd;
+}
+
 static void child_ended(int signal)
 {
 	int status, saved = errno;
@@ -219,17 +271,25 @@ int main(int argc, char **argv)
 	struct shared *shared;
 	int sockets[2];
 	void *memory;
+	char end;
 
 	parse(&o, argc, argv);
+	if (o.serve) {
+		pin_to(o.cpus[SIDE_B]);
+		side_b_run(&o, accept_one(o.serve));
+		return 0;
+	}
 	shared = map_shared(sizeof(*shared));
 	queue_init(&shared->requests);
 	queue_init(&shared->done);
 	memory = slots_map();
 	fill_random(memory, (size_t)DEPTH_MAX * SLOT_BYTES, ticks());
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+	if (o.peer)
+		sockets[0] = connect_to(o.peer);
+	else if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
 		die("cannot make a socket pair: %s", strerror(errno));
 	sigaction(SIGCHLD, &action, NULL);
-	if (!fork_side(&o, SIDE_B)) {
+	if (!o.peer && !fork_side(&o, SIDE_B)) {
 		side_b_run(&o, sockets[1]);
 		return 0;
 	}
@@ -241,5 +301,8 @@ int main(int argc, char **argv)
 	side_a_run(&o, memory, shared, sockets[0]);
 	while (wait(NULL) > 0 || errno == EINTR)
 		;
+	/* B has taken the last frame when it has closed. */
+	if (o.peer && recv(sockets[0], &end, 1, 0) != 0)
+		die("the other process did not end");
 	return 0;
 }

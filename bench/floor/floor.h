@@ -48,6 +48,7 @@ struct options {
 	struct load_options load;
 	const char *devices[2]; /* NULL: the wire alone */
 	const char *rdma;
+	const char *serve, *peer; /* B is another process, on another machine perhaps */
 	enum framing framing;
 	bool queue;
 	int cpus[SIDES];

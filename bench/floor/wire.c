@@ -93,24 +93,45 @@ void wire_open(struct wire *w, const char *device, void *memory, size_t bytes)
 	make_queues(w);
 }
 
-/* RoCE v2 over IPv4 where there is one; entry 0 of an InfiniBand port. */
-static int choose_gid(struct wire *w, union ibv_gid *gid)
+/* This end's address, when both talk by IP. */
+static bool own_address(int socket, struct in_addr *own)
+{
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+
+	if (getsockname(socket, (struct sockaddr *)&address, &length) ||
+	    address.sin_family != AF_INET)
+		return false;
+	*own = address.sin_addr;
+	return true;
+}
+
+/*
+ * RoCE v2 over IPv4 where there is one, by the address that both talk by, when the device has it;
+ * entry 0 of an InfiniBand port.
+ */
+static int choose_gid(struct wire *w, int socket, union ibv_gid *gid)
 {
 	static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
 	struct ibv_port_attr port;
 	struct ibv_gid_entry entry;
-	int chosen = 0;
+	struct in_addr own;
+	bool any = !own_address(socket, &own);
+	int chosen = -1;
 
 	if (ibv_query_port(w->context, PORT, &port))
 		die("cannot read the port: %s", strerror(errno));
-	for (int i = 0; i < port.gid_tbl_len; i++) {
+	for (int i = 0; i < port.gid_tbl_len && chosen < 0; i++)
 		if (ibv_query_gid_ex(w->context, PORT, (uint32_t)i, &entry, 0) == 0 &&
 		    entry.gid_type == IBV_GID_TYPE_ROCE_V2 &&
-		    !memcmp(entry.gid.raw, v4_mapped, sizeof(v4_mapped))) {
+		    !memcmp(entry.gid.raw, v4_mapped, sizeof(v4_mapped)) &&
+		    (any || !memcmp(entry.gid.raw + sizeof(v4_mapped), &own, sizeof(own))))
 			chosen = i;
-			break;
-		}
-	}
+	if (chosen < 0 && !any && port.link_layer == IBV_LINK_LAYER_ETHERNET)
+		die("the RDMA device %s has no such address (RoCE v2, IPv4); name another: --rdma",
+		    ibv_get_device_name(w->context->device));
+	if (chosen < 0)
+		chosen = 0;
 	if (ibv_query_gid(w->context, PORT, chosen, gid))
 		die("cannot read the port's address: %s", strerror(errno));
 	return chosen;
@@ -135,7 +156,7 @@ void wire_connect(struct wire *w, int socket)
 {
 	struct endpoint mine = {0}, theirs;
 	struct ibv_port_attr port;
-	int gid_index = choose_gid(w, &mine.gid);
+	int gid_index = choose_gid(w, socket, &mine.gid);
 
 	if (ibv_query_port(w->context, PORT, &port))
 		die("cannot read the port: %s", strerror(errno));

@@ -23,6 +23,7 @@
 static const char usage_text[] =
 	"usage: bench-load --jobs KIND:BYTES:DEPTH,... [OPTIONS] TARGET\n"
 	"       bench-load --fill DEVICE     writes --span bytes, always the same\n"
+	"       bench-load --unused DEVICE   fails, and says so, when somebody has claimed it\n"
 	"       bench-load --compare DEVICE:OFFSET DEVICE:OFFSET    --span bytes of both\n"
 	"A closed loop of random requests; the target's content is lost.  KIND: randread, "
 	"randwrite,\n"
@@ -121,9 +122,10 @@ static int open_direct(const char *path, int flags)
 	return fd;
 }
 
+/* What is mounted, part of an array or of a pool, or swapped to is not overwritten. */
 static void fill(const char *path, uint64_t span)
 {
-	int fd = open_direct(path, O_WRONLY);
+	int fd = open_direct(path, O_WRONLY | O_EXCL);
 	void *chunk = map_memory(CHUNK);
 
 	fill_random(chunk, CHUNK, 1); /* the same on every device */
@@ -168,7 +170,7 @@ static int compare(char *legs[2], uint64_t span)
 	return 0;
 }
 
-enum mode { MODE_LOAD, MODE_FILL, MODE_COMPARE };
+enum mode { MODE_LOAD, MODE_FILL, MODE_COMPARE, MODE_UNUSED };
 
 static unsigned parse_clients(const char *text)
 {
@@ -187,6 +189,7 @@ static enum mode parse(struct load_options *o, unsigned *clients, int argc, char
 		{"clients", required_argument, NULL, 'N'},
 		{"fill", no_argument, NULL, 'F'},
 		{"compare", no_argument, NULL, 'C'},
+		{"unused", no_argument, NULL, 'U'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -208,6 +211,9 @@ static enum mode parse(struct load_options *o, unsigned *clients, int argc, char
 			break;
 		case 'C':
 			mode = MODE_COMPARE;
+			break;
+		case 'U':
+			mode = MODE_UNUSED;
 			break;
 		case 'h':
 			fputs(usage_text, stdout);
@@ -237,6 +243,8 @@ int main(int argc, char **argv)
 		fill(target, o.span_bytes);
 	} else if (mode == MODE_COMPARE) {
 		return compare(argv + optind, o.span_bytes);
+	} else if (mode == MODE_UNUSED) {
+		close(open_direct(target, O_RDWR | O_EXCL));
 	} else if (!colon && clients) {
 		die("--clients is for SOCKET:VOLUME");
 	} else if (!colon) {

@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154 # variables of lib.sh and its systems
-# md raid1 of the local device and of the other one, which the kernel's NVMe target exports to this
-# same machine over $md_transport.  A write-intent bitmap, as the others keep one; no resync, no write-behind.
+# md raid1 of the local device and of the other one, which the kernel's NVMe target at b exports over
+# $md_transport.  A write-intent bitmap, as the others keep one; no resync, no write-behind.
 mirrored=yes kinds+=" pgbench"
-nqn=lockstep-bench nvmet=/sys/kernel/config/nvmet md=/dev/md/peers
+# Names and numbers that are nobody else's.
+nqn=lockstep-bench nvmet=/sys/kernel/config/nvmet md=/dev/md/peers md_port=7420
 
-why_not() { missing mdadm kernel:raid1 "kernel:nvmet-$md_transport" "kernel:nvme-$md_transport"; }
+why_not() {
+	missing mdadm kernel:raid1 "kernel:nvme-$md_transport"
+	[[ ! -e $md ]] || echo "there is a $md already"
+}
+why_not_b() { missing "kernel:nvmet-$md_transport"; }
 
+# At b.
 nvmet_export() {
+	modprobe -a configfs "nvmet-$md_transport"
 	mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
-	mkdir "$nvmet/subsystems/$nqn" "$nvmet/subsystems/$nqn/namespaces/1" "$nvmet/ports/1"
+	mkdir "$nvmet/subsystems/$nqn" "$nvmet/subsystems/$nqn/namespaces/1" "$nvmet/ports/$md_port"
 	echo 1 >"$nvmet/subsystems/$nqn/attr_allow_any_host"
 	echo "$DEV_B" >"$nvmet/subsystems/$nqn/namespaces/1/device_path"
 	echo 1 >"$nvmet/subsystems/$nqn/namespaces/1/enable"
-	echo "$md_transport" >"$nvmet/ports/1/addr_trtype"
-	echo ipv4 >"$nvmet/ports/1/addr_adrfam"
-	echo "$IP_A" >"$nvmet/ports/1/addr_traddr"
-	echo 4420 >"$nvmet/ports/1/addr_trsvcid"
-	ln -s "$nvmet/subsystems/$nqn" "$nvmet/ports/1/subsystems/$nqn"
+	echo "$md_transport" >"$nvmet/ports/$md_port/addr_trtype"
+	echo ipv4 >"$nvmet/ports/$md_port/addr_adrfam"
+	echo "$IP_B" >"$nvmet/ports/$md_port/addr_traddr"
+	echo $md_port >"$nvmet/ports/$md_port/addr_trsvcid"
+	ln -s "$nvmet/subsystems/$nqn" "$nvmet/ports/$md_port/subsystems/$nqn"
 }
 
 # What nvme-cli would do.  Sets imported to the block device.
 nvme_connect() {
 	local fd answer
 	exec {fd}<>/dev/nvme-fabrics
-	echo "transport=$md_transport,traddr=$IP_A,trsvcid=4420,nqn=$nqn" >&"$fd"
+	echo "transport=$md_transport,traddr=$IP_B,trsvcid=$md_port,nqn=$nqn" >&"$fd"
 	read -r answer <&"$fd"
 	exec {fd}>&-
 	controller=nvme$(sed -n 's/.*instance=\([0-9]*\).*/\1/p' <<<"$answer")
@@ -43,8 +50,8 @@ find_import() {
 }
 
 set_up() {
-	modprobe -a configfs nvme-fabrics raid1 "nvmet-$md_transport" "nvme-$md_transport"
-	nvmet_export
+	at_b nvmet_export
+	modprobe -a nvme-fabrics raid1 "nvme-$md_transport"
 	nvme_connect
 	export MDADM_NO_UDEV=1
 	mkdir -p /dev/md /run/mdadm
@@ -57,12 +64,20 @@ set_up() {
 # Where the data begins on a member, in bytes.
 md_offset() { echo $(($(<"/sys/block/${TARGET##*/}/md/dev-${1##*/}/offset") * 512)); }
 
+nvmet_remove() {
+	if [[ -d $nvmet/ports/$md_port ]]; then
+		rm -f "$nvmet/ports/$md_port/subsystems/$nqn"
+		rmdir "$nvmet/ports/$md_port"
+	fi
+	if [[ -d $nvmet/subsystems/$nqn ]]; then
+		[[ ! -d $nvmet/subsystems/$nqn/namespaces/1 ]] || rmdir "$nvmet/subsystems/$nqn/namespaces/1"
+		rmdir "$nvmet/subsystems/$nqn"
+	fi
+	wipefs -qa "$DEV_B"
+}
 tear_down() {
 	[[ ! -b $md ]] || mdadm --stop "$md" 2>&1
 	[[ -z ${controller:-} ]] || echo 1 >"/sys/class/nvme/$controller/delete_controller"
-	if [[ -d $nvmet/ports/1 ]]; then
-		rm -f "$nvmet/ports/1/subsystems/$nqn"
-		rmdir "$nvmet/ports/1" "$nvmet/subsystems/$nqn/namespaces/1" "$nvmet/subsystems/$nqn"
-	fi
-	wipefs -qa "$DEV_A" "$DEV_B"
+	wipefs -qa "$DEV_A"
+	at_b nvmet_remove
 }

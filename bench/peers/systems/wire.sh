@@ -4,6 +4,7 @@
 kinds="randwrite"
 
 why_not() { missing ib_write_lat ib_send_lat ib_write_bw; }
+why_not_b() { why_not; }
 
 run_jobs() {
 	run_floor
@@ -15,15 +16,14 @@ run_jobs() {
 # perftest's own client and server.  Latency is one way.  Now and then it cannot calibrate its clock
 # under emulation and prints "inf": then there is no row.
 perftest_row() { # lat|bw TOOL BYTES OPTIONS
-	local what=$1 tool=$2 bytes=$3 out server
+	local what=$1 tool=$2 bytes=$3 out
 	shift 3
-	"$tool" -R -s "$bytes" "$@" -p 18515 >/dev/null 2>&1 &
-	server=$!
+	b_begins serve "$tool" -R -s "$bytes" "$@" -p 18515
 	# It does not say when it listens.
-	until out=$("$tool" -R -s "$bytes" "$@" -p 18515 "$IP_A" 2>/dev/null); do
-		kill -0 "$server" || { echo "$tool: the server ended" >&2 && return; }
+	until out=$("$tool" -R -s "$bytes" "$@" -p 18515 "$IP_B" 2>/dev/null); do
+		kill -0 "$b_pid" || { echo "$tool: the server ended" >&2 && return; }
 	done
-	wait "$server" || true
+	b_ends
 	awk -v what="$what" -v tool="$tool" -v system_="$SYSTEM" -v round="$ROUND" '
 		/inf/ { next }
 		/^ *[0-9]+ +[0-9]+ / {
