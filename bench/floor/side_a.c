@@ -23,6 +23,7 @@ struct side_a {
 	unsigned train_count;
 	unsigned free[DEPTH_MAX]; /* slots of ours, when there is no client */
 	unsigned free_count;
+	bool answered; /* the client has something to take */
 	uint64_t spin_ticks, quiet_since;
 };
 
@@ -125,6 +126,7 @@ static void leg_done(struct side_a *a, unsigned slot, enum leg leg)
 	a->in_flight--;
 	if (a->o->queue) {
 		queue_put(&a->shared->done, slot);
+		a->answered = true;
 		return;
 	}
 	load_complete(&a->load, slot);
@@ -149,8 +151,9 @@ static bool look(struct side_a *a)
 		leg_done(a, events.slots[i], LEG_LOCAL);
 	if (events.watched)
 		wire_event(&a->wire);
-	if (a->o->queue && (acks || events.done))
+	if (a->answered)
 		queue_ring(&a->shared->done);
+	a->answered = false;
 	return acks || events.done;
 }
 
