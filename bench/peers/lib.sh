@@ -62,7 +62,12 @@ same_content() {
 	at_b fill "$DEV_B"
 	wait $!
 }
-fill() { "$bench_load" --fill --span $((PEERS_SPAN + (64 << 20))) "$1"; }
+fill() {
+	# The kernel ends the claim of a process that is gone when it gets to its io_uring.
+	await 10 unused "$1"
+	"$bench_load" --fill --span $((PEERS_SPAN + (64 << 20))) "$1"
+}
+unused() { "$bench_load" --unused "$1" 2>/dev/null; }
 
 ### What runs at b
 

@@ -17,7 +17,8 @@
  * Descriptors that the client holds too must not be able to block us: it could clear O_NONBLOCK.
  * The doorbell is an eventfd that we never read; whoever sleeps on it watches for edges, and
  * each ring is one.  The wake-up cannot be an eventfd: a write to a full one would block; so it
- * is a socket pair, where MSG_DONTWAIT holds whatever the client did.
+ * is a socket pair, where MSG_DONTWAIT holds whatever the client did.  Nor a pipe, although it is
+ * cheaper: its reader holds its lock while it copies, and may fault for as long as it likes.
  */
 #include "engine/shm/shmq.h"
 
