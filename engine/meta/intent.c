@@ -383,11 +383,13 @@ uint32_t intent_round_end(struct intent *m, bool clear)
 void intent_encode(struct intent *m, uint32_t number, uint8_t *page)
 {
 	uint64_t all[INTENT_REGIONS_MAX / 64] = {0};
+	uint64_t *durable = m->durable, *wanted = m->wanted, *going = m->going;
+	uint32_t count = words(m);
 
-	for (uint32_t w = 0; w < words(m); w++) {
-		m->going[w] |= m->wanted[w];
-		m->wanted[w] = 0;
-		all[w] = m->durable[w] | m->going[w];
+	for (uint32_t w = 0; w < count; w++) {
+		going[w] |= wanted[w];
+		wanted[w] = 0;
+		all[w] = durable[w] | going[w];
 	}
 	m->any_wanted = false;
 	memset(page, 0, (size_t)INTENT_SECTORS * SECTOR_BYTES);
@@ -407,17 +409,20 @@ void intent_encode(struct intent *m, uint32_t number, uint8_t *page)
 
 void intent_written(struct intent *m, bool ok)
 {
-	m->marked = 0;
-	for (uint32_t w = 0; w < words(m); w++) {
+	uint64_t *durable = m->durable, *wanted = m->wanted, *going = m->going;
+	uint32_t count = words(m), marked = 0;
+
+	for (uint32_t w = 0; w < count; w++) {
 		if (ok) {
-			m->durable[w] |= m->going[w];
+			durable[w] |= going[w];
 		} else {
-			m->wanted[w] |= m->going[w];
-			m->any_wanted |= m->wanted[w] != 0;
+			wanted[w] |= going[w];
+			m->any_wanted |= wanted[w] != 0;
 		}
-		m->going[w] = 0;
-		m->marked += (uint32_t)__builtin_popcountll(m->durable[w]);
+		going[w] = 0;
+		marked += (uint32_t)__builtin_popcountll(durable[w]);
 	}
+	m->marked = marked;
 }
 
 static bool sector_whole(const struct intent *m, uint32_t number, const uint8_t *p, unsigned index)

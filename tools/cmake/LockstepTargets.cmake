@@ -23,6 +23,8 @@ target_compile_options(ls_flags INTERFACE
 	# A sentence that does not fit its buffer is cut; that is what snprintf is used for.
 	$<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
 	$<$<COMPILE_LANGUAGE:C>:-Wvla -Wstrict-prototypes -Wmissing-prototypes>
+	# gcc 12 breaks intrusive lists without it: tests/unit/test_list.c shows how.
+	-fno-strict-aliasing
 	-fno-common -fno-omit-frame-pointer -fvisibility=hidden
 	# -iquote, not -I: our folder nvme/ must not shadow libnvme's <nvme/...>.
 	"SHELL:-iquote ${CMAKE_SOURCE_DIR}")
