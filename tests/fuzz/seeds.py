@@ -126,6 +126,25 @@ write("ring", "index", bytes([2, 4]) + submit(2) + bytes([4, 2, 255, 255, 255, 2
 write("ring", "scribble", bytes([2, 4, 3, 64, 0, 4, 1, 0, 0, 0]) + bytes([3, 0, 16, 40]) + bytes(40) + loop)
 write("ring", "hold", bytes([3, 8, 11 + 12]) + submit(2) * 2 + loop + bytes([11 + 60]) + loop + bytes([10]))
 
+# --- nbd: fuzz_nbd.c says what the steps mean ---
+def nbd(kind, length, offset=0, flags=0, payload=b"", magic=0x25609513):
+    return struct.pack(">IHHQQI", magic, flags, kind, 7, offset, length) + payload
+
+
+def sent(data):
+    return b"".join(bytes([0, len(data[at:at + 255])]) + data[at:at + 255] for at in range(0, len(data), 255))
+
+
+ended = bytes([1, 2, 0, 0, 1, 3, 0, 32])
+for kind in (0, 1, 3, 4, 5, 6):
+    write("nbd", f"type-{kind}", sent(nbd(kind, 512, 4096, payload=bytes(512) if kind == 1 else b"")) + ended)
+write("nbd", "long", sent(nbd(0, 700000)) + bytes([1, 2, 2, 0, 2, 0, 5, 2, 0, 0, 1, 3, 255, 255, 1]))
+write("nbd", "too-long", sent(nbd(1, 3 << 20, payload=bytes(2000))) + bytes([1, 1]))
+write("nbd", "many", sent(nbd(3, 0) * 40) + bytes([1, 1]) + bytes([2, 0, 0]) * 4 + bytes([1, 3, 64, 0, 1]))
+write("nbd", "wrong", sent(nbd(3, 0) + nbd(3, 0, magic=1)) + ended)
+write("nbd", "leaves", sent(nbd(1, 4096, payload=bytes(700))) + bytes([1, 4, 1]))
+write("nbd", "goodbye", sent(nbd(3, 0) + nbd(2, 0) + nbd(3, 0)) + ended)
+
 # --- attach: the messages ---
 def message(kind, text):
     return struct.pack("<IHH", 0x5441534C, kind, 8 + len(text)) + text

@@ -7,6 +7,8 @@ ls_test(shm_attach SOURCES ${CMAKE_CURRENT_LIST_DIR}/shm_attach.c USES shm LABEL
 # Two threads that sleep 400000 times: seconds, but minutes on a loaded machine under a sanitizer.
 ls_test(shm_wake SOURCES ${CMAKE_CURRENT_LIST_DIR}/shm_wake.c USES shm LIBS Threads::Threads
 	LABELS unit TIMEOUT 300)
+ls_test(nbd_server SOURCES ${CMAKE_CURRENT_LIST_DIR}/nbd_server.c
+	USES daemon config control shm verbs nvme base LIBS PkgConfig::systemd LABELS unit)
 
 ls_test(client_arena SOURCES ${CMAKE_CURRENT_LIST_DIR}/client_arena.c USES client LABELS unit)
 ls_test(client_library
