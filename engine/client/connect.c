@@ -51,17 +51,6 @@ static int options_copy(struct ls_options *to, const struct ls_options *from, st
 	return 0;
 }
 
-/* The socket's place is needed again when the engine goes, and @options are the caller's. */
-static int path_copy(struct ls_connection *c, const char *path)
-{
-	if (strlen(path) >= sizeof(c->socket_path))
-		return err_set(&c->err, -ENAMETOOLONG,
-			       "the socket path %.60s... is longer than %zu", path,
-			       sizeof(c->socket_path) - 1);
-	memcpy(c->socket_path, path, strlen(path));
-	return 0;
-}
-
 static int attach(struct ls_connection *c, const struct ls_options *options,
 		  struct attach_hello_reply *reply, int *fds)
 {
@@ -72,7 +61,7 @@ static int attach(struct ls_connection *c, const struct ls_options *options,
 	/* The engine would say the same; this way the sentence comes without it. */
 	rc = attach_hello_check(&hello, sizeof(hello), &hello, &c->err);
 	if (!rc)
-		rc = path_copy(c, options->socket);
+		rc = dial_path(c, options->socket);
 	if (!rc)
 		rc = dial_socket(c, 0);
 	if (!rc)

@@ -104,7 +104,12 @@ struct ls_connection {
 	struct err err;
 };
 
-/* dial.c.  Opens the socket, with more @flags of socket(). */
+/*
+ * dial.c.  Keeps a copy of @path: the socket's place is needed again when the engine goes, and
+ * options are the caller's.
+ */
+int dial_path(struct ls_connection *c, const char *path) MUST_CHECK;
+/* Opens the socket, with more @flags of socket(). */
 int dial_socket(struct ls_connection *c, int flags) MUST_CHECK;
 /* Sends HELLO for a queue of that size, with the memory of @c if it has one. */
 int dial_hello(struct ls_connection *c, uint32_t depth, uint64_t arena_bytes) MUST_CHECK;
@@ -114,6 +119,8 @@ int dial_hello_answer(struct ls_connection *c, struct attach_hello_reply *reply,
 int dial_open(struct ls_connection *c, const char *name) MUST_CHECK;
 /* The engine's refusal is in @reply and no error here. */
 int dial_open_answer(struct ls_connection *c, struct attach_open_reply *reply) MUST_CHECK;
+/* Hands over @with, which stays the caller's, and waits for the answer. */
+int dial_serve(struct ls_connection *c, const char *name, int with) MUST_CHECK;
 
 /* volume.c: what an engine says of volumes[@index] that was open before. */
 int volume_reopened(struct ls_connection *c, unsigned index,

@@ -35,6 +35,16 @@ static int socket_fail(const char *path, int error, struct err *err)
 	}
 }
 
+int dial_path(struct ls_connection *c, const char *path)
+{
+	if (strlen(path) >= sizeof(c->socket_path))
+		return err_set(&c->err, -ENAMETOOLONG,
+			       "the socket path %.60s... is longer than %zu", path,
+			       sizeof(c->socket_path) - 1);
+	memcpy(c->socket_path, path, strlen(path));
+	return 0;
+}
+
 int dial_socket(struct ls_connection *c, int flags)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -104,14 +114,18 @@ int dial_hello_answer(struct ls_connection *c, struct attach_hello_reply *reply,
 	return rc;
 }
 
+static int bad_name(struct ls_connection *c, int rc)
+{
+	return err_set(&c->err, rc, "a volume's name has 1 to %d bytes", ATTACH_NAME_BYTES - 1);
+}
+
 int dial_open(struct ls_connection *c, const char *name)
 {
 	struct attach_open open;
 	int rc = attach_open_set(&open, name);
 
 	if (rc)
-		return err_set(&c->err, rc, "a volume's name has 1 to %d bytes",
-			       ATTACH_NAME_BYTES - 1);
+		return bad_name(c, rc);
 	rc = attach_send(c->socket, &open, sizeof(open), NULL, 0);
 	return rc ? talk_failed(c, rc) : 0;
 }
@@ -123,4 +137,25 @@ int dial_open_answer(struct ls_connection *c, struct attach_open_reply *reply)
 
 	return n > 0 ? attach_open_reply_check(buffer, (size_t)n, reply, &c->err)
 		     : talk_failed(c, n);
+}
+
+int dial_serve(struct ls_connection *c, const char *name, int with)
+{
+	char buffer[ATTACH_MESSAGE_MAX];
+	struct attach_serve serve;
+	struct attach_reply reply;
+	int rc = attach_serve_set(&serve, name);
+	ssize_t n;
+
+	if (rc)
+		return bad_name(c, rc);
+	rc = attach_send(c->socket, &serve, sizeof(serve), &with, 1);
+	if (rc)
+		return talk_failed(c, rc);
+	n = attach_receive(c->socket, buffer, NULL, 0, NULL);
+	rc = n > 0 ? attach_serve_reply_check(buffer, (size_t)n, &reply, &c->err)
+		   : talk_failed(c, n);
+	if (!rc && reply.status)
+		rc = err_set(&c->err, reply.status, "%s", reply.text);
+	return rc;
 }

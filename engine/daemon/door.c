@@ -7,6 +7,9 @@
  *
  * One call at a time; a socket that ends meanwhile is noted and acted on when it is back.
  *
+ * SERVE instead of HELLO hands over a connection of the kernel's nbd: call ENTER --> inside, and
+ * the asking socket is closed.  From then on the visitor lives as long as that connection.
+ *
  * A HELLO may bring the memory of a session that ended, with this engine or one before it.  It is
  * let in when no visitor has that memory any more: until then its requests may be in flight, and
  * devices may write to its arena.
@@ -45,12 +48,14 @@ struct visitor {
 	struct ucred who;
 	char comm[32];
 	struct shmq *queue;
+	struct nbd_server server;
 	struct shard_client client;
-	bool has_client, has_region, inside;
+	bool has_client, has_region, has_server, inside;
 	bool calling; /* a call is under way */
 	bool gone; /* the socket ended, or must end */
 	struct err err; /* outcome of the call */
 	struct attach_open open;
+	struct attach_serve serve;
 	struct ls_volume_info info;
 	uint8_t volume_id[ATTACH_ID_BYTES];
 	int handle;
@@ -72,9 +77,13 @@ static void visitor_free(struct visitor *v)
 	if (v->fd >= 0)
 		close(v->fd);
 	if (v->has_region)
-		fabric_region_remove(v->door->d->fabric, shmq_arena(v->queue));
+		fabric_region_remove(v->door->d->fabric, v->client.arena);
 	if (v->has_client)
 		client_fini(&v->client);
+	if (v->has_server) {
+		nbd_server_fini(&v->server);
+		close(v->server.fd);
+	}
 	shmq_destroy(v->queue);
 	free(v);
 }
@@ -88,7 +97,8 @@ static void call_on_shard(struct visitor *v, void (*on_shard)(void *, struct cal
 	v->call.on_control = on_control;
 	err_set(&v->err, -ESHUTDOWN, "the engine is stopping");
 	v->calling = true;
-	sd_event_source_set_io_events(v->source, 0);
+	if (v->source)
+		sd_event_source_set_io_events(v->source, 0);
 	sent = shard_call(v->door->d->shard, &v->call);
 	/* Visitors and connections together have fewer calls under way than there can be. */
 	assert(sent);
@@ -218,6 +228,95 @@ static void enter_on_control(struct call *call)
 		visitor_end(v);
 }
 
+/* --- a connection of the kernel's nbd --- */
+
+static void serve_on_shard(void *shard, struct call *call)
+{
+	struct visitor *v = CONTAINER_OF(call, struct visitor, call);
+
+	v->err.code = client_serve(shard, &v->client, v->serve.name, &v->err);
+	shard_return(shard, call);
+}
+
+static void answer_serve(struct visitor *v, const struct err *err)
+{
+	struct attach_reply message;
+
+	attach_serve_reply_set(&message, err);
+	if (!reply(v, &message, sizeof(message), NULL, 0) || err->code) {
+		visitor_end(v);
+		return;
+	}
+	/* Who asked has nothing more to say. */
+	v->source = sd_event_source_disable_unref(v->source);
+	close(v->fd);
+	v->fd = -1;
+}
+
+static void refuse_serve(struct visitor *v, const struct err *err)
+{
+	tell(v, LOG_LEVEL_WARNING, "refused", ": %s", err->text);
+	answer_serve(v, err);
+}
+
+static void serve_on_control(struct call *call)
+{
+	struct visitor *v = CONTAINER_OF(call, struct visitor, call);
+
+	v->inside = !v->err.code;
+	if (call_back(v))
+		return;
+	if (!v->inside) {
+		refuse_serve(v, &v->err);
+		return;
+	}
+	tell(v, LOG_LEVEL_INFO, "attached", ", a connection of the block device of volume '%s'",
+	     v->serve.name);
+	answer_serve(v, &v->err);
+}
+
+/* Takes @socket over, which is -1 when none came. */
+static int make_server(struct visitor *v, int socket, struct err *err)
+{
+	int rc;
+
+	if (socket < 0)
+		return err_set(err, -EPROTO, "SERVE came without a connected unix socket");
+	/* Whoever else has the socket could hold its lock, and the shard would wait for it. */
+	if (v->who.uid != 0 && v->who.uid != geteuid())
+		rc = err_set(err, -EPERM, "a block device is served to root only");
+	else
+		rc = nbd_server_init(&v->server, socket, err);
+	if (rc) {
+		close(socket);
+		return rc;
+	}
+	v->has_server = true;
+	client_init_served(&v->client, v->id, &v->server);
+	v->has_client = true;
+	rc = fabric_region_add(v->door->d->fabric, v->client.arena, err);
+	v->has_region = !rc;
+	return rc;
+}
+
+/* Takes @socket over, which is -1 when none came. */
+static void take_serve(struct visitor *v, const void *bytes, size_t length, int socket)
+{
+	struct err err;
+	int rc = attach_serve_check(bytes, length, &v->serve, &err);
+
+	if (!rc)
+		rc = make_server(v, socket, &err);
+	else if (socket >= 0)
+		close(socket);
+	if (rc)
+		refuse_serve(v, &err);
+	else
+		call_on_shard(v, serve_on_shard, serve_on_control);
+}
+
+/* --- a queue in shared memory --- */
+
 static bool memory_in_use(const struct door *door, int memory)
 {
 	for (unsigned i = 0; i < VISITORS_MAX; i++) {
@@ -345,22 +444,39 @@ static void close_aside(int fd)
 		pthread_detach(thread);
 }
 
+static bool is_connected_unix_stream(int fd)
+{
+	struct sockaddr_storage other;
+	socklen_t bytes = sizeof(int), other_bytes = sizeof(other);
+	int type = 0;
+
+	return !getpeername(fd, (struct sockaddr *)&other, &other_bytes) &&
+	       other.ss_family == AF_UNIX && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) &&
+	       type == SOCK_STREAM;
+}
+
+/* Is @fd what a message of this type may bring, and safe to close here? */
+static bool descriptor_fits(int type, int fd)
+{
+	return type == ATTACH_SERVE ? is_connected_unix_stream(fd) : shmq_memory_fits(fd);
+}
+
 /*
- * Receives a message, and before the first HELLO the memory that may come with it; *@memory is
- * -1 when none did.  What nobody asked for the kernel drops.
+ * Receives a message, and with the first one the descriptor that may come with it; *@fd is -1 when
+ * none did.  What nobody asked for the kernel drops.
  */
-static ssize_t receive(struct visitor *v, void *bytes, int *memory)
+static ssize_t receive(struct visitor *v, void *bytes, int *fd)
 {
 	bool take = !v->queue && atomic_load(&closers) < CLOSERS_MAX;
 	unsigned got = 0;
-	ssize_t length = attach_receive(v->fd, bytes, memory, take, &got);
+	ssize_t length = attach_receive(v->fd, bytes, fd, take, &got);
 
-	if (got && (length < 0 || !shmq_memory_fits(*memory))) {
-		close_aside(*memory);
+	if (got && (length < 0 || !descriptor_fits(attach_type(bytes, (size_t)length), *fd))) {
+		close_aside(*fd);
 		got = 0;
 	}
 	if (!got)
-		*memory = -1;
+		*fd = -1;
 	return length;
 }
 
@@ -370,7 +486,7 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *us
 	_Alignas(uint64_t) char bytes[ATTACH_MESSAGE_MAX];
 	struct visitor *v = userdata;
 	ssize_t length;
-	int type, memory;
+	int type, with;
 
 	(void)source;
 	(void)fd;
@@ -380,16 +496,20 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *us
 			visitor_end(v);
 		return 0;
 	}
-	length = receive(v, bytes, &memory);
+	length = receive(v, bytes, &with);
 	if (length == -EAGAIN || length == -EINTR)
 		return 0;
 	type = length > 0 ? attach_type(bytes, (size_t)length) : 0;
 	if (type == ATTACH_HELLO) {
-		take_hello(v, bytes, (size_t)length, memory);
+		take_hello(v, bytes, (size_t)length, with);
 		return 0;
 	}
-	if (memory >= 0)
-		close(memory);
+	if (type == ATTACH_SERVE && !v->queue) {
+		take_serve(v, bytes, (size_t)length, with);
+		return 0;
+	}
+	if (with >= 0)
+		close(with);
 	if (type == ATTACH_OPEN && v->inside) {
 		take_open(v, bytes, (size_t)length);
 	} else {
@@ -502,6 +622,16 @@ void door_cut_off(struct door *door, uint64_t client_id)
 	}
 }
 
+void door_ended(struct door *door, uint64_t client_id)
+{
+	for (unsigned i = 0; i < VISITORS_MAX; i++) {
+		struct visitor *v = door->visitors[i];
+
+		if (v && v->id == client_id && !v->gone)
+			visitor_end(v);
+	}
+}
+
 static const struct client_status *find_status(const struct shard_status *status, uint64_t id)
 {
 	for (unsigned i = 0; i < status->client_count; i++)
@@ -524,6 +654,7 @@ struct json_object *door_json(const struct door *door, const struct shard_status
 		json = json_object_new_object();
 		json_set_u64(json, "id", v->id);
 		json_set_text(json, "process", v->comm);
+		json_set_text(json, "kind", v->has_server ? "block device" : "queue");
 		json_set_int(json, "pid", v->who.pid);
 		json_set_int(json, "uid", v->who.uid);
 		json_set_bool(json, "leaving", v->gone);

@@ -2,7 +2,8 @@
 /*
  * client.sock: lets processes in.  Makes their queue, registers their arena, hands both to
  * the shard, and takes them back when the process is gone and the shard is through with
- * its requests.  Control thread.
+ * its requests.  The same for the sockets that SERVE brings, whose other end is the kernel's nbd.
+ * Control thread.
  */
 #ifndef LS_DAEMON_DOOR_H
 #define LS_DAEMON_DOOR_H
@@ -19,6 +20,9 @@ void door_destroy(struct door *door);
 
 /* The shard says that this client broke its ring: it is cut off. */
 void door_cut_off(struct door *door, uint64_t client_id);
+
+/* The other end of this one's socket is closed. */
+void door_ended(struct door *door, uint64_t client_id);
 
 struct json_object *door_json(const struct door *door, const struct shard_status *status);
 

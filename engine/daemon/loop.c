@@ -31,11 +31,32 @@
  */
 #define LATE_MS 10
 
+/* Of descriptors that one look finds. */
+#define EVENTS_MAX (CLIENTS_MAX + 32)
+
+/* What has come since the last look; returns epoll_wait()'s. */
+static int look(struct shard *shard, int limit_ms)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int count = epoll_wait(shard->epoll_fd, events, EVENTS_MAX, limit_ms);
+
+	/* Task work of io_uring ends the wait with EINTR: look again, like any event. */
+	assert(count >= 0 || errno == EINTR);
+	if (shard->served_count)
+		clients_look(shard, events, count);
+	shard->looked = true;
+	return count;
+}
+
 /* One pass; returns how much there was to do. */
 static unsigned pass(struct shard *shard)
 {
 	unsigned work;
 
+	/* Memory can be looked at, sockets must be asked for. */
+	if (UNLIKELY(shard->served_count) && !shard->looked)
+		look(shard, 0);
+	shard->looked = false;
 	shard->now_ns = clock_now(&shard->clock);
 	shard->stats.passes++;
 	engine_tick(shard->engine, shard->now_ns);
@@ -84,7 +105,6 @@ static int sleep_ms(struct shard *shard)
 /* Returns true when it was the timer that ended the sleep, and not a short one. */
 static bool sleep_once(struct shard *shard)
 {
-	struct epoll_event events[16];
 	bool timed_out = false;
 	int count, limit_ms;
 
@@ -93,9 +113,7 @@ static bool sleep_once(struct shard *shard)
 	} else {
 		shard->stats.sleeps++;
 		limit_ms = sleep_ms(shard);
-		count = epoll_wait(shard->epoll_fd, events, (int)ARRAY_SIZE(events), limit_ms);
-		/* Task work of io_uring ends the wait with EINTR: look again, like any event. */
-		assert(count >= 0 || errno == EINTR);
+		count = look(shard, limit_ms);
 		shard->stats.wakes += count > 0;
 		shard->stats.interrupted += count < 0;
 		timed_out = count == 0 && limit_ms >= LATE_MS;

@@ -34,13 +34,20 @@ struct link_event {
 	char reason[256];
 };
 
-enum note_kind { NOTE_LOG, NOTE_EVENT, NOTE_DIAL, NOTE_CLIENT_BROKEN, NOTE_STOPPED };
+enum note_kind {
+	NOTE_LOG,
+	NOTE_EVENT,
+	NOTE_DIAL,
+	NOTE_CLIENT_BROKEN,
+	NOTE_CLIENT_ENDED,
+	NOTE_STOPPED,
+};
 
 struct note {
 	enum note_kind kind;
 	int level; /* NOTE_LOG: as in syslog */
 	void *cookie; /* NOTE_DIAL */
-	uint64_t client_id; /* NOTE_CLIENT_BROKEN */
+	uint64_t client_id; /* NOTE_CLIENT_* */
 	union {
 		char text[512]; /* NOTE_LOG: the line; NOTE_DIAL: the address */
 		struct event_note event; /* NOTE_EVENT */

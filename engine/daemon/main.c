@@ -105,6 +105,9 @@ static void take_note(struct life *l, const struct note *note)
 	case NOTE_CLIENT_BROKEN:
 		door_cut_off(l->d.door, note->client_id);
 		break;
+	case NOTE_CLIENT_ENDED:
+		door_ended(l->d.door, note->client_id);
+		break;
 	case NOTE_STOPPED:
 		l->stopped = true;
 		break;

@@ -75,7 +75,7 @@ void shard_destroy(struct shard *s)
 	free(s);
 }
 
-static void watch_fd(struct shard *s, int fd, uint32_t events)
+void shard_watch_for(struct shard *s, int fd, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.fd = fd};
 	int rc = epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event);
@@ -88,12 +88,19 @@ static void watch_fd(struct shard *s, int fd, uint32_t events)
 
 void shard_watch(struct shard *s, int fd)
 {
-	watch_fd(s, fd, EPOLLIN);
+	shard_watch_for(s, fd, EPOLLIN);
 }
 
 void shard_watch_bell(struct shard *s, int fd)
 {
-	watch_fd(s, fd, EPOLLIN | EPOLLET);
+	shard_watch_for(s, fd, EPOLLIN | EPOLLET);
+}
+
+void shard_watch_again(struct shard *s, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.fd = fd};
+
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, fd, &event);
 }
 
 void shard_unwatch(struct shard *s, int fd)
@@ -493,8 +500,8 @@ void shard_status(struct shard *s, struct shard_status *status)
 		status->clients[i] = (struct client_status){
 			.id = c->id,
 			.requests = c->fetched,
-			.wakeups = shmq_wakeups(c->queue),
-			.depth = shmq_depth(c->queue),
+			.wakeups = c->queue ? shmq_wakeups(c->queue) : 0,
+			.depth = c->queue ? shmq_depth(c->queue) : NBD_BUFFERS,
 			.in_flight = c->in_flight,
 			.volume_count = c->volume_count,
 			.broken = c->broken,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Private to shard.c, loop.c and client.c. */
+/* Private to shard.c, loop.c and the clients. */
 #ifndef LS_DAEMON_SHARD_INTERNAL_H
 #define LS_DAEMON_SHARD_INTERNAL_H
 
@@ -39,6 +39,8 @@ struct shard {
 	struct shard_client *clients[CLIENTS_MAX];
 	unsigned client_count, client_first;
 	unsigned leaving_count;
+	unsigned served_count; /* those at sockets */
+	bool looked; /* at all descriptors, since the last pass */
 	struct clock clock;
 	uint64_t now_ns;
 	uint32_t client_in_flight; /* of all clients */
@@ -61,6 +63,9 @@ bool shard_inbox_empty(const struct shard *shard);
  */
 void shard_watch(struct shard *shard, int fd);
 void shard_watch_bell(struct shard *shard, int fd);
+/* The same for other @events of epoll; and for a descriptor that is watched already. */
+void shard_watch_for(struct shard *shard, int fd, uint32_t events);
+void shard_watch_again(struct shard *shard, int fd, uint32_t events);
 void shard_unwatch(struct shard *shard, int fd);
 void shard_note(struct shard *shard, const struct note *note);
 

@@ -97,7 +97,8 @@ int attach_hello_check(const void *bytes, size_t length_bytes, struct attach_hel
 	return 0;
 }
 
-int attach_open_set(struct attach_open *open, const char *name)
+/* @to is all zeroes. */
+static int name_set(char to[ATTACH_NAME_BYTES], const char *name)
 {
 	size_t length = strnlen(name, ATTACH_NAME_BYTES);
 
@@ -105,10 +106,28 @@ int attach_open_set(struct attach_open *open, const char *name)
 		return -EINVAL;
 	if (length == ATTACH_NAME_BYTES)
 		return -ENAMETOOLONG;
+	memcpy(to, name, length);
+	return 0;
+}
+
+/* In place. */
+static int name_check(char name[ATTACH_NAME_BYTES], struct err *err)
+{
+	char copy[ATTACH_NAME_BYTES];
+
+	if (!name[0] || !memchr(name, 0, ATTACH_NAME_BYTES))
+		return err_set(err, -EINVAL, "a volume's name has 1 to %d bytes",
+			       ATTACH_NAME_BYTES - 1);
+	memcpy(copy, name, sizeof(copy));
+	text_copy(name, copy, sizeof(copy));
+	return 0;
+}
+
+int attach_open_set(struct attach_open *open, const char *name)
+{
 	*open = (struct attach_open){0};
 	head_set(&open->head, ATTACH_OPEN, sizeof(*open));
-	memcpy(open->name, name, length);
-	return 0;
+	return name_set(open->name, name);
 }
 
 int attach_open_check(const void *bytes, size_t length_bytes, struct attach_open *open,
@@ -122,12 +141,39 @@ int attach_open_check(const void *bytes, size_t length_bytes, struct attach_open
 	if (length_bytes != sizeof(o))
 		return err_set(err, -EPROTO, "malformed OPEN on the client socket");
 	memcpy(&o, bytes, sizeof(o));
-	if (!o.name[0] || !memchr(o.name, 0, sizeof(o.name)))
-		return err_set(err, -EINVAL, "a volume's name has 1 to %d bytes",
-			       ATTACH_NAME_BYTES - 1);
-	text_copy(open->name, o.name, sizeof(open->name));
-	open->head = o.head;
-	return 0;
+	rc = name_check(o.name, err);
+	if (!rc)
+		*open = o;
+	return rc;
+}
+
+int attach_serve_set(struct attach_serve *serve, const char *name)
+{
+	*serve = (struct attach_serve){.abi_version = SHMQ_ABI_VERSION};
+	head_set(&serve->head, ATTACH_SERVE, sizeof(*serve));
+	return name_set(serve->name, name);
+}
+
+int attach_serve_check(const void *bytes, size_t length_bytes, struct attach_serve *serve,
+		       struct err *err)
+{
+	struct attach_serve s = {0};
+	int rc = head_check(bytes, length_bytes, ATTACH_SERVE, err);
+
+	if (rc)
+		return rc;
+	if (length_bytes < offsetof(struct attach_serve, reserved))
+		return err_set(err, -EPROTO, "malformed SERVE on the client socket");
+	memcpy(&s, bytes, min_u64(length_bytes, sizeof(s)));
+	rc = version_check(s.abi_version, SHMQ_ABI_VERSION, err);
+	if (rc)
+		return rc;
+	if (length_bytes != sizeof(s) || s.reserved)
+		return err_set(err, -EPROTO, "malformed SERVE on the client socket");
+	rc = name_check(s.name, err);
+	if (!rc)
+		*serve = s;
+	return rc;
 }
 
 static void reply_set(struct attach_reply *reply, enum attach_type type, size_t length_bytes)
@@ -247,4 +293,17 @@ int attach_open_reply_check(const void *bytes, size_t length_bytes, struct attac
 		return err_set(err, -EPROTO, "the engine's reply has an impossible volume");
 	*reply = r;
 	return 0;
+}
+
+void attach_serve_reply_set(struct attach_reply *reply, const struct err *err)
+{
+	reply_set(reply, ATTACH_SERVE_REPLY, sizeof(*reply));
+	if (err->code)
+		reply_fail(reply, err);
+}
+
+int attach_serve_reply_check(const void *bytes, size_t length_bytes, struct attach_reply *reply,
+			     struct err *err)
+{
+	return reply_check(bytes, length_bytes, ATTACH_SERVE_REPLY, reply, sizeof(*reply), err);
 }

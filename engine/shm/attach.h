@@ -7,6 +7,12 @@
  *                 (HELLO may bring one: the memory of a session that ended)
  *   OPEN   ->  <- OPEN_REPLY, any number of times
  *
+ * or, for the block device (engine/doc/block-device.md):
+ *
+ *   SERVE  ->  <- SERVE_REPLY, and the socket is closed
+ *                 (with one descriptor: a connected unix stream socket, whose other end is the
+ *                 kernel's nbd)
+ *
  * The session lasts as long as the socket.  All numbers little-endian, reserved bytes
  * zero.  Every message starts alike, and every reply starts alike, in every version: so
  * that two versions that do not fit can still say so.
@@ -49,6 +55,8 @@ enum attach_type {
 	ATTACH_HELLO_REPLY = 2,
 	ATTACH_OPEN = 3,
 	ATTACH_OPEN_REPLY = 4,
+	ATTACH_SERVE = 5,
+	ATTACH_SERVE_REPLY = 6, /* struct attach_reply, and no more */
 };
 
 /* The descriptors of a HELLO_REPLY, in this order; none when its status is not 0. */
@@ -135,6 +143,19 @@ struct attach_open_reply {
 	uint8_t id[ATTACH_ID_BYTES];
 };
 
+/*
+ *   offset size field        SERVE
+ *        8    4 abi_version  SHMQ_ABI_VERSION of who asks
+ *       12    4 reserved
+ *       16   64 name         of the volume, NUL-terminated
+ */
+struct attach_serve {
+	struct attach_head head;
+	uint32_t abi_version;
+	uint32_t reserved;
+	char name[ATTACH_NAME_BYTES];
+};
+
 /* The type of a received message, or -EPROTO when it cannot be one of ours. */
 int attach_type(const void *bytes, size_t length_bytes);
 
@@ -142,17 +163,25 @@ int attach_type(const void *bytes, size_t length_bytes);
 void attach_hello_set(struct attach_hello *hello, uint32_t queue_depth, uint64_t arena_bytes);
 /* -ENAMETOOLONG; -EINVAL when @name is empty. */
 int attach_open_set(struct attach_open *open, const char *name) MUST_CHECK;
+int attach_serve_set(struct attach_serve *serve, const char *name) MUST_CHECK;
 /* @reply's own status, checked to be 0 or a negative errno, is for the caller to look at. */
 int attach_hello_reply_check(const void *bytes, size_t length_bytes,
 			     struct attach_hello_reply *reply, struct err *err) MUST_CHECK;
 int attach_open_reply_check(const void *bytes, size_t length_bytes, struct attach_open_reply *reply,
 			    struct err *err) MUST_CHECK;
 
+int attach_serve_reply_check(const void *bytes, size_t length_bytes, struct attach_reply *reply,
+			     struct err *err) MUST_CHECK;
+
 /* Engine.  On failure @err has the status and sentence for the reply. */
 int attach_hello_check(const void *bytes, size_t length_bytes, struct attach_hello *hello,
 		       struct err *err) MUST_CHECK;
 int attach_open_check(const void *bytes, size_t length_bytes, struct attach_open *open,
 		      struct err *err) MUST_CHECK;
+int attach_serve_check(const void *bytes, size_t length_bytes, struct attach_serve *serve,
+		       struct err *err) MUST_CHECK;
+/* Failed when @err says so. */
+void attach_serve_reply_set(struct attach_reply *reply, const struct err *err);
 /* @arena_bytes as in HELLO; the rest follows from shmq_layout_of(). */
 void attach_hello_reply_set(struct attach_hello_reply *reply, uint32_t queue_depth,
 			    uint64_t arena_bytes);
@@ -199,6 +228,10 @@ ATTACH_AT(attach_hello_reply, total_bytes, 440);
 _Static_assert(sizeof(struct attach_hello_reply) == 448, "HELLO_REPLY");
 ATTACH_AT(attach_open, name, 8);
 _Static_assert(sizeof(struct attach_open) == 72, "OPEN");
+ATTACH_AT(attach_serve, abi_version, 8);
+ATTACH_AT(attach_serve, reserved, 12);
+ATTACH_AT(attach_serve, name, 16);
+_Static_assert(sizeof(struct attach_serve) == 80, "SERVE");
 ATTACH_AT(attach_open_reply, handle, 416);
 ATTACH_AT(attach_open_reply, block_bytes, 420);
 ATTACH_AT(attach_open_reply, size_bytes, 424);

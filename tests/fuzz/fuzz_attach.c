@@ -30,6 +30,7 @@ static void check_err(int rc, const struct err *err)
 static void as_engine(const void *bytes, size_t length)
 {
 	struct attach_hello hello;
+	struct attach_serve serve;
 	struct attach_open open;
 	struct err err;
 	int rc = attach_hello_check(bytes, length, &hello, &err);
@@ -43,12 +44,17 @@ static void as_engine(const void *bytes, size_t length)
 	check_err(rc, &err);
 	if (!rc)
 		check_text(open.name, sizeof(open.name));
+	rc = attach_serve_check(bytes, length, &serve, &err);
+	check_err(rc, &err);
+	if (!rc)
+		check_text(serve.name, sizeof(serve.name));
 }
 
 static void as_client(const void *bytes, size_t length)
 {
 	struct attach_hello_reply hello;
 	struct attach_open_reply open;
+	struct attach_reply serve;
 	struct err err;
 	int rc = attach_hello_reply_check(bytes, length, &hello, &err);
 
@@ -64,6 +70,10 @@ static void as_client(const void *bytes, size_t length)
 	check_err(rc, &err);
 	if (!rc)
 		check_text(open.reply.text, sizeof(open.reply.text));
+	rc = attach_serve_reply_check(bytes, length, &serve, &err);
+	check_err(rc, &err);
+	if (!rc)
+		check_text(serve.text, sizeof(serve.text));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -170,6 +170,44 @@ static void test_open_reply(void **state)
 	assert_int_equal(attach_open_reply_check(&m, sizeof(m), &got, &err), -EPROTO);
 }
 
+static void test_serve(void **state)
+{
+	struct attach_serve m, got;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(attach_serve_set(&m, ""), -EINVAL);
+	assert_int_equal(attach_serve_set(&m, "db"), 0);
+	assert_int_equal(attach_type(&m, sizeof(m)), ATTACH_SERVE);
+	assert_int_equal(attach_serve_check(&m, sizeof(m), &got, &err), 0);
+	assert_string_equal(got.name, "db");
+	for (size_t n = 0; n < sizeof(m); n++)
+		assert_int_equal(attach_serve_check(&m, n, &got, &err), -EPROTO);
+	m.reserved = 1;
+	assert_int_equal(attach_serve_check(&m, sizeof(m), &got, &err), -EPROTO);
+	m.reserved = 0;
+	memset(m.name, 'n', sizeof(m.name));
+	assert_int_equal(attach_serve_check(&m, sizeof(m), &got, &err), -EINVAL);
+	m.abi_version = 9;
+	assert_int_equal(attach_serve_check(&m, sizeof(m), &got, &err), -EPROTONOSUPPORT);
+}
+
+static void test_serve_reply(void **state)
+{
+	struct attach_reply m, got;
+	struct err err, none = {.code = 0}, why = {.code = -EROFS, .text = "it is a secondary"};
+
+	(void)state;
+	attach_serve_reply_set(&m, &none);
+	assert_int_equal(attach_serve_reply_check(&m, sizeof(m), &got, &err), 0);
+	assert_int_equal(got.status, 0);
+	attach_serve_reply_set(&m, &why);
+	assert_int_equal(attach_serve_reply_check(&m, sizeof(m), &got, &err), 0);
+	assert_int_equal(got.status, -EROFS);
+	assert_string_equal(got.text, "it is a secondary");
+	assert_int_equal(attach_serve_reply_check(&m, sizeof(m) - 1, &got, &err), -EPROTO);
+}
+
 /* One bit of a good message turned over, and pure noise: a result, never a crash. */
 static void test_noise(void **state)
 {
@@ -181,6 +219,7 @@ static void test_noise(void **state)
 	struct attach_open open;
 	struct attach_hello_reply hello_reply;
 	struct attach_open_reply open_reply;
+	struct attach_serve serve;
 	struct err err;
 	unsigned seed = 1;
 	size_t length;
@@ -192,13 +231,15 @@ static void test_noise(void **state)
 		length = (size_t)rand_r(&seed) % (sizeof(m.bytes) + 1);
 		if (i % 4) {
 			m.head.magic = ATTACH_MAGIC;
-			m.head.type = (uint16_t)(1 + rand_r(&seed) % 4);
+			m.head.type = (uint16_t)(1 + rand_r(&seed) % 6);
 			m.head.length_bytes = (uint16_t)length;
 		}
 		if (!attach_hello_check(m.bytes, length, &hello, &err))
 			assert_int_equal(length, sizeof(hello));
 		if (!attach_open_check(m.bytes, length, &open, &err))
 			assert_true(strlen(open.name) < ATTACH_NAME_BYTES);
+		if (!attach_serve_check(m.bytes, length, &serve, &err))
+			assert_true(strlen(serve.name) < ATTACH_NAME_BYTES);
 		if (!attach_hello_reply_check(m.bytes, length, &hello_reply, &err))
 			assert_true(hello_reply.reply.status <= 0);
 		if (!attach_open_reply_check(m.bytes, length, &open_reply, &err))
@@ -281,6 +322,8 @@ int main(void)
 		cmocka_unit_test(test_failed_reply),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_open_reply),
+		cmocka_unit_test(test_serve),
+		cmocka_unit_test(test_serve_reply),
 		cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_descriptors_travel),
 		cmocka_unit_test(test_message_too_long),

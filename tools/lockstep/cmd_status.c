@@ -86,8 +86,8 @@ static void show_path(struct json_object *s)
 
 static void show_clients(struct json_object *clients)
 {
-	static const char *const columns[] = {"PROCESS",    ">PID",	 ">UID",    ">DEPTH",
-					      ">IN FLIGHT", ">REQUESTS", ">VOLUMES"};
+	static const char *const columns[] = {"PROCESS", "KIND",	">PID",	     ">UID",
+					      ">DEPTH",	 ">IN FLIGHT", ">REQUESTS", ">VOLUMES"};
 	struct table *t = table_create(columns, ARRAY_SIZE(columns));
 
 	for (size_t i = 0; clients && i < json_object_array_length(clients); i++) {
@@ -95,6 +95,7 @@ static void show_clients(struct json_object *clients)
 
 		table_row(t);
 		table_cell(t, "%s", json_get_text(c, "process", "?"));
+		table_cell(t, "%s", json_get_text(c, "kind", "?"));
 		table_cell(t, "%" PRIu64, json_get_u64(c, "pid", 0));
 		table_cell(t, "%" PRIu64, json_get_u64(c, "uid", 0));
 		table_cell(t, "%" PRIu64, json_get_u64(c, "depth", 0));

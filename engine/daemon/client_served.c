@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A client at the other end of a socket, the kernel's nbd: engine/doc/block-device.md. */
+#include "engine/core/volume.h"
+#include "engine/daemon/client_internal.h"
+
+#include <errno.h>
+
+static void served_submit(void *ctx, struct request *request)
+{
+	struct shard_client *c = ctx;
+
+	c->in_flight++;
+	c->shard->client_in_flight++;
+	c->shard->stats.requests++;
+	engine_submit(c->shard->engine, request);
+}
+
+static void served_completed(void *ctx)
+{
+	struct shard_client *c = ctx;
+
+	c->in_flight--;
+	c->shard->client_in_flight--;
+	c->shard->stats.completions++;
+}
+
+static unsigned served_fetch(struct shard_client *c)
+{
+	unsigned taken = nbd_server_fetch(c->server, CLIENT_FETCH_MAX);
+
+	c->fetched += taken;
+	if (LIKELY(!c->server->ended))
+		return taken;
+	client_break(c, NOTE_CLIENT_ENDED);
+	return taken + 1;
+}
+
+static void served_publish(struct shard_client *c)
+{
+	nbd_server_publish(c->server);
+}
+
+static bool served_arm(struct shard_client *c)
+{
+	uint32_t events = nbd_server_events(c->server);
+
+	if (events != c->watched) {
+		shard_watch_again(c->shard, c->server->fd, events);
+		c->watched = events;
+	}
+	/* What has ended since is told before it is slept. */
+	return c->server->ended || nbd_server_ready(c->server);
+}
+
+/* It is readable for as long as there is something to read. */
+static void served_disarm(struct shard_client *c)
+{
+	(void)c;
+}
+
+static void served_watch(struct shard_client *c)
+{
+	c->watched = nbd_server_events(c->server);
+	shard_watch_for(c->shard, c->server->fd, c->watched);
+	c->shard->served_count++;
+}
+
+static void served_stop(struct shard_client *c)
+{
+	shard_unwatch(c->shard, c->server->fd);
+	nbd_server_end(c->server);
+}
+
+static const struct client_kind served_kind = {
+	.fetch = served_fetch,
+	.publish = served_publish,
+	.arm = served_arm,
+	.disarm = served_disarm,
+	.watch = served_watch,
+	.stop = served_stop,
+};
+
+void client_init_served(struct shard_client *c, uint64_t id, struct nbd_server *server)
+{
+	*c = (struct shard_client){
+		.kind = &served_kind,
+		.id = id,
+		.server = server,
+		.arena = &server->region,
+	};
+	server->submit = served_submit;
+	server->completed = served_completed;
+	server->ctx = c;
+}
+
+int client_serve(struct shard *shard, struct shard_client *c, const char *name, struct err *err)
+{
+	struct volume *volume = engine_volume_get(shard_engine(shard), name);
+	int rc;
+
+	if (!volume)
+		return err_set(err, -ENOENT, "there is no volume '%s' on this node", name);
+	if (volume->record.role != VOLUME_PRIMARY)
+		rc = err_set(err, -EROFS,
+			     "volume '%s' is secondary on this node: attach it on its primary, or "
+			     "`lockstep promote %s` here",
+			     name, name);
+	else
+		rc = client_enter(shard, c, err);
+	if (rc) {
+		engine_volume_put(volume);
+		return rc;
+	}
+	c->server->volume = volume;
+	c->volumes[c->volume_count++] = (struct client_volume){
+		.volume = volume,
+		.block_bytes = volume->record.block_bytes,
+	};
+	return 0;
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Goal: the engine serves a volume at a socket as the kernel's nbd expects it, whatever comes through it and however it ends.
+# Without the kernel's nbd, which tests/lab/attach.sh has.
+. "$(dirname "$0")/lib.sh"
+
+need python3
+seed=${LS_SEED:-$RANDOM}
+kernel() { python3 "$here/served.py" "$(socket_of "$1")" "$2" "$seed" "$3"; }
+
+two_nodes
+mirrored vol 16M
+explain "every request"
+kernel a vol requests
+legs_equal vol
+explain "connections that go away, and nonsense"
+kernel a vol gone
+legs_equal vol
+kernel a vol wrong
+legs_equal vol
+
+explain "who is not served"
+refuses 1 "there is no volume 'none'" kernel a none refused
+refuses 1 "secondary on this node: attach it on its primary" kernel b vol refused
+if ((EUID == 0)) && type setpriv >/dev/null 2>&1; then
+	chmod a+rx "$work" "$work/a" "$work/a/run"
+	chmod a+rw "$(socket_of a)"
+	install -m 644 "$here/served.py" "$work/served.py"
+	refuses 1 "served to root only" setpriv --reuid 65534 --clear-groups \
+		python3 "$work/served.py" "$(socket_of a)" vol "$seed" refused
+fi
+
+explain "shown, and in the way of a demotion"
+in_background kernel a vol until-end >"$work/served"
+until grep -q answered "$work/served" 2>/dev/null; do kill -0 "$job"; done
+matches "block device" "$(on a status)" "status"
+same "block device" "$(ask a status '.clients[0].kind')" "the client's kind"
+refuses 1 "in use|open" on a demote vol
+explain "the engine ends, and the other side hears of it"
+stop a
+await_exit "$job"
+same 0 "$status" "the connection's end"
+start a
+in_background kernel a vol until-end >"$work/served"
+until grep -q answered "$work/served" 2>/dev/null; do kill -0 "$job"; done
+crash a
+await_exit "$job"
+same 0 "$status" "the connection's end"
+start a
+kernel a vol requests
+on a resume vol >/dev/null
+legs_equal vol
+same 0 "$(volume_field a vol open_count)" "clients that have the volume open"
+passed
