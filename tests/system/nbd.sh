@@ -140,27 +140,6 @@ refuses 1 "which volume" nbdkit -f -U - "$plugin"
 start a
 on a resume vol >/dev/null # until it is in sync: only then can it grow
 
-explain "without an end: what is behind the volume's is refused, until it grows"
-serve a vol open-ended=true
-python -c '
-h.set_strict_mode(0)
-end = '$((mib << 20))'
-assert h.get_size() > 1 << 60
-h.pwrite(bytes(4096), end - 4096)
-for call in (lambda: h.pread(4096, end), lambda: h.pwrite(bytes(8192), end - 4096), lambda: h.trim(4096, 1 << 60)):
-    try:
-        call()
-    except nbd.Error as error:
-        assert error.errno == "ENOSPC", error
-    else:
-        raise SystemExit("was not refused")
-import os
-assert os.system("'"$lockstep"' --run '"$work"'/a/run expand vol '$((mib + 1))'M >'"$work"'/said") == 0
-h.pwrite(b"x" * 4096, end)
-assert h.pread(4096, end) == b"x" * 4096
-'
-end_nbdkit
-
 explain "an engine that stays away is an error, within the stated time"
 serve a vol reconnect=1
 python -c '

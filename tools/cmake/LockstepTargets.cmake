@@ -6,7 +6,7 @@ find_package(PkgConfig REQUIRED)
 foreach(dep
 	ibverbs=libibverbs rdmacm=librdmacm nvme=libnvme uring=liburing hwloc=hwloc blkid=blkid
 	isal=libisal crypto=libcrypto jsonc=json-c smartcols=smartcols ncursesw=ncursesw systemd=libsystemd ck=ck
-	libnbd=libnbd genl=libnl-genl-3.0 cmocka=cmocka)
+	genl=libnl-genl-3.0 cmocka=cmocka)
 	string(REPLACE "=" ";" pair ${dep})
 	list(GET pair 0 name)
 	list(GET pair 1 module)

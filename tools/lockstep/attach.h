@@ -20,7 +20,6 @@ struct attach_options {
 		*nbd; /* "unix:PATH", "tcp" or "tcp:PORT": no block device; NULL: a block device */
 	int index; /* of /dev/nbdN; -1: the kernel chooses */
 	unsigned connections;
-	unsigned resend_s; /* after so long the kernel sends a request again that has no answer */
 	unsigned timeout_s; /* so long I/O waits for an engine, or an nbdkit, that went away */
 	bool foreground;
 };
@@ -29,7 +28,6 @@ struct attach_options {
 struct attach_place {
 	char folder[500];
 	char lock[600], state[600], log[600];
-	char socket[600]; /* of nbdkit, for the kernel */
 	char link[128]; /* /dev/lockstep/VOLUME */
 	char backend[96]; /* what the kernel keeps with the device: lockstep/VOLUME */
 };
@@ -50,7 +48,7 @@ int attach_state_save(const struct attach_place *place, struct json_object *stat
 
 /* Makes /dev/lockstep/VOLUME; where udev runs, it makes the same one. */
 void attach_link(const struct attach_place *place, const char *device);
-/* Takes all of it away, and @socket, where nbdkit listened. */
+/* Takes all of it away, and @socket, where nbdkit listened (NULL: nowhere). */
 void attach_forget(const struct attach_place *place, const char *socket);
 
 /* The nbdkit that is noted in @state, and is one still; 0: none. */

@@ -23,7 +23,6 @@ void attach_place_init(struct attach_place *p, const struct cli *cli, const char
 	snprintf(p->lock, sizeof(p->lock), "%s/%s.lock", p->folder, volume);
 	snprintf(p->state, sizeof(p->state), "%s/%s.json", p->folder, volume);
 	snprintf(p->log, sizeof(p->log), "%s/%s.log", p->folder, volume);
-	snprintf(p->socket, sizeof(p->socket), "%s/%s.sock", p->folder, volume);
 	snprintf(p->link, sizeof(p->link), "/dev/lockstep/%s", volume);
 	snprintf(p->backend, sizeof(p->backend), "lockstep/%s", volume);
 }
@@ -106,7 +105,8 @@ void attach_forget(const struct attach_place *p, const char *socket)
 	unlink(p->link);
 	rmdir("/dev/lockstep"); /* unless there are others */
 	unlink(p->state);
-	unlink(socket);
+	if (socket && *socket)
+		unlink(socket);
 	/* The lock's file stays: one that is removed would be two. */
 }
 

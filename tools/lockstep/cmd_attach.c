@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define DEFAULT_TIMEOUT_S 60u
-#define DEFAULT_RESEND_S 30u
 #define DEFAULT_CONNECTIONS_MAX 4u
 #define NBD_PORT 10809
 #define DETACH_LIMIT_MS 60000
@@ -29,7 +28,6 @@ enum {
 	KEY_NBD,
 	KEY_CONNECTIONS,
 	KEY_TIMEOUT,
-	KEY_RESEND,
 	KEY_FOREGROUND,
 	KEY_FORCE
 };
@@ -86,9 +84,6 @@ static error_t parse_attach(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_TIMEOUT:
 		o->timeout_s = (unsigned)arg_number(state, "--timeout", arg, 2, ATTACH_TIMEOUT_MAX);
-		return 0;
-	case KEY_RESEND:
-		o->resend_s = (unsigned)arg_number(state, "--resend", arg, 1, ATTACH_TIMEOUT_MAX);
 		return 0;
 	case KEY_FOREGROUND:
 		o->foreground = true;
@@ -186,10 +181,8 @@ static int check_machine(const struct cli *cli, const struct attach_options *o)
 	char text[800];
 	struct err err;
 
-	if (nbd_export_check(&err))
-		return refuse(cli, err.text);
 	if (o->nbd)
-		return 0;
+		return nbd_export_check(&err) ? refuse(cli, err.text) : 0;
 	if (geteuid())
 		err_set(&err, -EPERM, "a block device needs root");
 	else if (!nbd_device_open(&kernel, &err)) {
@@ -203,27 +196,25 @@ static int check_machine(const struct cli *cli, const struct attach_options *o)
 	return refuse(cli, text);
 }
 
-static int fill_export(const struct cli *cli, const struct attach_options *o,
-		       const struct attach_place *place, struct nbd_export *e)
+static int fill_export(const struct cli *cli, const struct attach_options *o, struct nbd_export *e)
 {
 	char path[600];
-	const char *from = o->nbd ? o->nbd : place->socket;
+	const char *from;
 
 	*e = (struct nbd_export){
 		.volume = o->volume,
 		.socket = cli->client,
-		/* The keeper gives up first: nbdkit would give errors, and stay. */
-		.reconnect_s = o->nbd ? o->timeout_s : o->timeout_s + DEFAULT_TIMEOUT_S,
-		.for_kernel = !o->nbd,
+		.reconnect_s = o->timeout_s,
 		.port = NBD_PORT,
 	};
-	if (o->nbd && !strncmp(o->nbd, "tcp", 3)) {
+	if (!o->nbd)
+		return 0;
+	if (!strncmp(o->nbd, "tcp", 3)) {
 		if (o->nbd[3])
 			e->port = (uint16_t)atoi(o->nbd + 4);
 		return 0;
 	}
-	if (!strncmp(from, "unix:", 5))
-		from = arg_path(from + 5, path, sizeof(path));
+	from = arg_path(o->nbd + strlen("unix:"), path, sizeof(path));
 	if (strlen(from) >= sizeof(e->path))
 		return refuse(cli, "the path of the socket is too long: 107 bytes are the limit");
 	snprintf(e->path, sizeof(e->path), "%s", from);
@@ -324,13 +315,9 @@ int cmd_attach(struct cli *cli, int argc, char **argv)
 		 "or a port (10809) of 127.0.0.1",
 		 0},
 		{"connections", KEY_CONNECTIONS, "N", 0,
-		 "Between kernel and nbdkit (default: one for each CPU, at most 4)", 0},
+		 "Between kernel and engine (default: one for each CPU, at most 4)", 0},
 		{"timeout", KEY_TIMEOUT, "SECONDS", 0,
 		 "So long I/O waits for an engine that went away; then it fails (default 60)", 0},
-		{"resend", KEY_RESEND, "SECONDS", 0,
-		 "The kernel sends a request again that has no answer for so long, because nbdkit "
-		 "died (default 30)",
-		 0},
 		{"foreground", KEY_FOREGROUND, NULL, 0, "Stay until SIGTERM, for service managers",
 		 0},
 		{0},
@@ -344,7 +331,6 @@ int cmd_attach(struct cli *cli, int argc, char **argv)
 		.index = -1,
 		.connections =
 			cpus < 1 ? 1 : (unsigned)min_u64((uint64_t)cpus, DEFAULT_CONNECTIONS_MAX),
-		.resend_s = DEFAULT_RESEND_S,
 		.timeout_s = DEFAULT_TIMEOUT_S,
 	};
 	struct attach_place place;
@@ -360,7 +346,7 @@ int cmd_attach(struct cli *cli, int argc, char **argv)
 	if (!rc)
 		rc = check_machine(cli, &o);
 	if (!rc)
-		rc = fill_export(cli, &o, &place, &export);
+		rc = fill_export(cli, &o, &export);
 	return rc ? rc : attach(cli, &job);
 }
 
@@ -433,7 +419,7 @@ static int clean_up(const struct cli *cli, const struct attach_place *place,
 		nbd_device_close(kernel);
 	}
 	attach_end_process(attach_nbdkit(state), 3000);
-	attach_forget(place, json_get_text(state, "socket", place->socket));
+	attach_forget(place, json_get_text(state, "socket", NULL));
 	return err.code ? refuse(cli, err.text) : 0;
 }
 

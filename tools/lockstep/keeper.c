@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tools/lockstep/keeper.h"
 
+#include "engine/client/serve.h"
 #include "tools/lockstep/control.h"
 #include "tools/lockstep/nbd_device.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
+#include <linux/nbd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,21 +23,17 @@
 
 #define US_PER_S 1000000ull
 #define RETRY_US 250000ull
-/* Old connections are dead as soon as the kernel has seen nbdkit's end; told or not. */
-#define DEATHS_TOLD_US (2 * US_PER_S)
-#define DOUBT_US 300000ull
+#define GATHER_US 10000ull
 #define ASK_LIMIT_S 5
 #define LOG_MAX_BYTES (1 << 20)
 /* The keeper gives up first, and says so; the kernel, when there is none. */
 #define KERNEL_EXTRA_S 5
 /* Of a fail-closed volume, which waits until its peer is back, however long that takes. */
 #define PATIENCE_CLOSED_S (365ull * 24 * 3600)
-enum phase {
-	PHASE_STARTING, /* there may be an nbdkit; the kernel has no connections */
-	PHASE_SERVING,
-	PHASE_DOUBT, /* a connection died: did nbdkit, or did a request take too long? */
-	PHASE_ENDING, /* nbdkit was told to end */
-};
+/* Of the engine; a flush is of both replicas, whichever connection it comes on. */
+#define SERVED_FLAGS                                                                               \
+	(NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_TRIM |       \
+	 NBD_FLAG_CAN_MULTI_CONN)
 
 struct keeper {
 	const struct keeper_job *job;
@@ -44,11 +41,9 @@ struct keeper {
 	struct nbd_setup setup;
 	sd_event *loop;
 	sd_event_source *child, *timer, *hearing, *redial;
-	enum phase phase;
-	pid_t nbdkit;
-	int fds[ATTACH_CONNECTIONS_MAX]; /* our copies of the kernel's connections */
-	unsigned open_fds;
-	unsigned links, deaths; /* connections that the kernel had, and that have died of them */
+	pid_t nbdkit; /* of an export */
+	unsigned links; /* connections that the kernel has, dead or alive */
+	unsigned deaths; /* of these, those that are known to be dead */
 	uint64_t started_us, trouble_us; /* 0: none */
 	bool secondary; /* as last heard */
 	int exit_status;
@@ -89,17 +84,6 @@ static struct json_object *ask_volume(const struct keeper *k, struct json_object
 	*answer = control_ask(k->job->cli, request, ASK_LIMIT_S);
 	list = json_get_array(*answer, "volumes");
 	return list ? json_object_array_get_idx(list, 0) : NULL;
-}
-
-/* True when requests may wait for the peer, and not for an engine. */
-static bool waits_for_peer(const struct keeper *k)
-{
-	struct json_object *answer, *volume = ask_volume(k, &answer);
-	bool waits = volume && !strcmp(json_get_text(volume, "policy", ""), "fail-closed") &&
-		     strcmp(json_get_text(volume, "mirror", ""), "synced");
-
-	json_object_put(answer);
-	return waits;
 }
 
 /* The device has the volume's size, and waits as its policy says. */
@@ -197,12 +181,14 @@ static struct json_object *state_of(const struct keeper *k)
 		nbd_export_uri(e, text, sizeof(text));
 		json_set_text(state, "uri", text);
 	}
-	if (e->path[0])
+	if (!k->kernel && e->path[0])
 		json_set_text(state, "socket", e->path);
-	json_set_u64(state, "connections", k->links);
+	if (k->kernel)
+		json_set_u64(state, "connections", k->links);
 	json_set_u64(state, "timeout_s", k->job->options->timeout_s);
 	json_set_u64(state, "keeper", (uint64_t)getpid());
-	json_set_u64(state, "nbdkit", (uint64_t)k->nbdkit);
+	if (!k->kernel)
+		json_set_u64(state, "nbdkit", (uint64_t)k->nbdkit);
 	return state;
 }
 
@@ -215,7 +201,7 @@ static void save_state(const struct keeper *k)
 	json_object_put(state);
 }
 
-/* --- nbdkit, and the kernel's connections to it --- */
+/* --- time --- */
 
 static void again_in(struct keeper *k, uint64_t usec)
 {
@@ -244,6 +230,98 @@ static uint64_t patience_us(const struct keeper *k)
 	return waited < all ? all - waited : 0;
 }
 
+/* True when the trouble has lasted for as long as I/O may wait: the end. */
+static bool gives_up(struct keeper *k, const char *why)
+{
+	if (patience_us(k))
+		return false;
+	note(k,
+	     "given up after %u s, I/O fails from now on; `lockstep attach` it again after what "
+	     "used it has ended: %s",
+	     k->job->options->timeout_s, why);
+	leave(k, EXIT_FAILED);
+	return true;
+}
+
+static void goes_on(struct keeper *k)
+{
+	note(k, "goes on, after %.1f s", (double)(now_us() - k->trouble_us) / 1e6);
+	save_state(k);
+	refresh(k);
+}
+
+/* --- the kernel's connections to the engine --- */
+
+/* One connection in the place of one that is dead; when none is, the kernel takes none. */
+static int connect_one(struct keeper *k)
+{
+	int rc = serve_volume(k->job->cli->client, k->job->options->volume, &k->err);
+	int fd = rc;
+
+	if (fd < 0)
+		return fd;
+	rc = nbd_device_change(k->kernel, &k->setup, &fd, 1, &k->err);
+	close(fd);
+	return rc;
+}
+
+/* The device, with all of its connections. */
+static int connect_all(struct keeper *k)
+{
+	unsigned count = k->job->options->connections, made = 0;
+	int fds[ATTACH_CONNECTIONS_MAX], rc = 0;
+
+	while (made < count && rc >= 0) {
+		rc = serve_volume(k->job->cli->client, k->job->options->volume, &k->err);
+		if (rc >= 0)
+			fds[made++] = rc;
+	}
+	if (rc >= 0)
+		rc = nbd_device_connect(k->kernel, &k->setup, fds, count, &k->err);
+	while (made)
+		close(fds[--made]); /* the kernel has its own */
+	if (!rc)
+		k->links = count;
+	return rc;
+}
+
+/* The kernel sends again what it had no answer for. */
+static void connect_again(struct keeper *k)
+{
+	int rc = 0;
+
+	while (k->deaths && !rc) {
+		rc = connect_one(k);
+		k->deaths -= !rc;
+	}
+	if (rc) {
+		if (!gives_up(k, k->err.text))
+			again_in(k, RETRY_US);
+		return;
+	}
+	goes_on(k);
+	k->trouble_us = 0;
+}
+
+static int on_deaths(sd_event_source *source, int fd, uint32_t revents, void *ctx)
+{
+	struct keeper *k = ctx;
+
+	(void)source;
+	(void)fd;
+	(void)revents;
+	k->deaths += nbd_device_deaths(k->kernel, k->setup.index);
+	k->deaths = (unsigned)min_u64(k->deaths, k->links);
+	if (k->deaths && !k->trouble_us) {
+		/* They die together, and are told of one by one. */
+		trouble(k);
+		again_in(k, GATHER_US);
+	}
+	return 0;
+}
+
+/* --- nbdkit --- */
+
 static int on_child(sd_event_source *source, const siginfo_t *info, void *ctx);
 
 static int start_nbdkit(struct keeper *k)
@@ -257,119 +335,31 @@ static int start_nbdkit(struct keeper *k)
 	return sd_event_add_child(k->loop, &k->child, pid, WEXITED, on_child, k);
 }
 
-static void close_all(struct keeper *k)
+static void export_again(struct keeper *k)
 {
-	while (k->open_fds)
-		close(k->fds[--k->open_fds]);
-}
-
-/* Gives the kernel all connections that it is to have; the first time that makes the device. */
-static int connect_kernel(struct keeper *k)
-{
-	unsigned count = k->job->options->connections;
-	int rc;
-
-	close_all(k);
-	while (k->open_fds < count) {
-		rc = nbd_export_dial(k->job->export, &k->setup.flags, &k->err);
-		if (rc < 0) {
-			close_all(k);
-			return rc;
-		}
-		k->fds[k->open_fds++] = rc;
-	}
-	if (k->links)
-		rc = nbd_device_change(k->kernel, &k->setup, k->fds, count, &k->err);
-	else
-		rc = nbd_device_connect(k->kernel, &k->setup, k->fds, count, &k->err);
-	if (rc)
-		close_all(k);
-	else
-		k->links = count;
-	return rc;
-}
-
-static void serve_again(struct keeper *k)
-{
-	uint64_t waited_us = k->trouble_us ? now_us() - k->trouble_us : 0;
-
-	/* The kernel puts a new one only where it knows that the old one is dead. */
-	if (k->kernel && k->deaths < k->links && waited_us < DEATHS_TOLD_US) {
-		again_in(k, RETRY_US);
-		return;
-	}
-	if (!k->nbdkit && start_nbdkit(k)) {
+	if (start_nbdkit(k)) {
 		note(k, "%s", k->err.text);
 		again_in(k, RETRY_US);
 		return;
 	}
-	if (k->kernel && connect_kernel(k)) {
-		if (patience_us(k)) {
-			again_in(k, RETRY_US);
-			return;
-		}
-		note(k,
-		     "given up after %u s, I/O fails from now on; `lockstep attach` it again "
-		     "after what used it has ended: %s",
-		     k->job->options->timeout_s, k->err.text);
-		leave(k, EXIT_FAILED);
-		return;
-	}
-	note(k, "goes on, after %.1f s", (double)waited_us / 1e6);
-	k->phase = PHASE_SERVING;
-	k->deaths = 0;
-	if (k->kernel)
-		k->trouble_us = 0;
-	save_state(k);
-	refresh(k);
-}
-
-static void end_nbdkit(const struct keeper *k, int signal_number)
-{
-	if (k->nbdkit > 0)
-		kill(k->nbdkit, signal_number);
-}
-
-/* nbdkit has to end: the kernel has given up connections to it. */
-static void renew(struct keeper *k)
-{
-	trouble(k);
-	k->trouble_us -= k->setup.request_s * US_PER_S;
-	k->phase = PHASE_ENDING;
-	note(k, "a request had no answer for %u s: nbdkit is started anew", k->setup.request_s);
-	/*
-	 * First the kernel lets go of all connections, for an nbdkit that ends answers what comes
-	 * then with an error.  What it has in flight ends before it does, in the engine or for
-	 * want of one.
-	 */
-	for (unsigned i = 0; i < k->open_fds; i++)
-		shutdown(k->fds[i], SHUT_RDWR);
-	end_nbdkit(k, SIGTERM);
-	again_in(k, patience_us(k));
+	goes_on(k);
 }
 
 static int on_child(sd_event_source *source, const siginfo_t *info, void *ctx)
 {
 	struct keeper *k = ctx;
-	enum phase was = k->phase;
 
 	(void)source;
-	if (k->phase == PHASE_SERVING || k->phase == PHASE_DOUBT)
-		note(k, "nbdkit ended by itself, %s %d",
-		     info->si_code == CLD_EXITED ? "status" : "signal", info->si_status);
+	note(k, "nbdkit ended by itself, %s %d", info->si_code == CLD_EXITED ? "status" : "signal",
+	     info->si_status);
 	/* A server that comes up and goes at once is one long trouble. */
-	if (!k->kernel && now_us() - k->started_us > 2 * US_PER_S)
+	if (now_us() - k->started_us > 2 * US_PER_S)
 		k->trouble_us = 0;
 	trouble(k);
 	k->nbdkit = 0;
 	k->child = sd_event_source_unref(k->child);
-	k->phase = PHASE_STARTING;
-	if (!k->kernel && !patience_us(k)) {
-		note(k, "given up: nbdkit does not stay");
-		leave(k, EXIT_FAILED);
-		return 0;
-	}
-	again_in(k, k->kernel && was != PHASE_STARTING ? 0 : RETRY_US);
+	if (!gives_up(k, "nbdkit does not stay"))
+		again_in(k, RETRY_US);
 	return 0;
 }
 
@@ -379,34 +369,10 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 
 	(void)source;
 	(void)usec;
-	if (k->phase == PHASE_STARTING) {
-		serve_again(k);
-	} else if (k->phase == PHASE_DOUBT) {
-		renew(k);
-	} else if (k->phase == PHASE_ENDING) {
-		if (waits_for_peer(k))
-			k->trouble_us = now_us(); /* which is none */
-		else
-			end_nbdkit(k, SIGKILL);
-		again_in(k, k->job->options->timeout_s * US_PER_S);
-	}
-	return 0;
-}
-
-static int on_deaths(sd_event_source *source, int fd, uint32_t revents, void *ctx)
-{
-	struct keeper *k = ctx;
-
-	(void)source;
-	(void)fd;
-	(void)revents;
-	k->deaths += nbd_device_deaths(k->kernel, k->setup.index);
-	if (k->phase == PHASE_SERVING && k->deaths) {
-		k->phase = PHASE_DOUBT;
-		again_in(k, DOUBT_US);
-	} else if (k->phase == PHASE_STARTING && k->deaths >= k->links) {
-		again_in(k, 0);
-	}
+	if (k->kernel)
+		connect_again(k);
+	else
+		export_again(k);
 	return 0;
 }
 
@@ -444,28 +410,18 @@ static int begin_loop(struct keeper *k)
 	return 0;
 }
 
-/* A keeper that was killed has left a device: its nbdkit ends, and it gets connections to ours. */
+/* A keeper that was killed has left an nbdkit, which ends, or a device, which works on. */
 static void adopt(struct keeper *k)
 {
 	struct json_object *state = attach_state_load(k->job->place);
 	int index = k->kernel ? nbd_device_find(k->job->place->backend) : -1;
-	struct pollfd fd = {.events = POLLIN};
-	uint64_t end;
 
-	/* With connections that live it would answer with errors on its way out. */
-	attach_end_process(attach_nbdkit(state), index >= 0 ? 0 : 3000);
+	attach_end_process(attach_nbdkit(state), 3000);
 	if (index >= 0) {
 		k->setup.index = index;
 		k->links =
 			(unsigned)json_get_u64(state, "connections", k->job->options->connections);
 		note(k, "/dev/nbd%d is there without a keeper: taken over", index);
-		fd.fd = nbd_device_fd(k->kernel);
-		end = now_us() + DEATHS_TOLD_US;
-		while (k->deaths < k->links && now_us() < end) {
-			poll(&fd, 1, (int)((end - now_us()) / 1000) + 1);
-			k->deaths += nbd_device_deaths(k->kernel, index);
-		}
-		k->deaths = 0;
 	}
 	json_object_put(state);
 }
@@ -488,32 +444,28 @@ static int begin(struct keeper *k)
 		.index = job->options->index,
 		.size_bytes = job->size_bytes,
 		.block_bytes = job->block_bytes,
-		.request_s = (uint32_t)min_u64(job->options->resend_s, job->options->timeout_s),
+		.flags = SERVED_FLAGS,
 		.patience_s = job->options->timeout_s + KERNEL_EXTRA_S,
 	};
 	snprintf(k->setup.backend, sizeof(k->setup.backend), "%s", job->place->backend);
-	if (job->export->for_kernel) {
+	if (!job->options->nbd) {
 		rc = nbd_device_open(&k->kernel, &k->err);
 		if (rc)
 			return rc;
 	}
 	adopt(k);
 	rc = begin_loop(k);
-	if (!rc)
-		rc = start_nbdkit(k);
-	if (rc || !k->kernel)
+	if (rc)
 		return rc;
-	rc = connect_kernel(k);
-	if (rc && k->links) {
-		/* One that was taken over is in use: it waits as long as any. */
-		note(k, "%s", k->err.text);
-		trouble(k);
-		again_in(k, RETRY_US);
-		return 0;
-	}
-	if (!rc)
-		k->phase = PHASE_SERVING;
-	return rc;
+	if (!k->kernel)
+		return start_nbdkit(k);
+	if (!k->links)
+		return connect_all(k);
+	/* How many have died meanwhile nobody says.  It is in use: it waits as long as any. */
+	k->deaths = k->links;
+	trouble(k);
+	again_in(k, 0);
+	return 0;
 }
 
 static void announce(struct keeper *k)
@@ -521,8 +473,6 @@ static void announce(struct keeper *k)
 	char device[32], uevent[64];
 	int fd;
 
-	if (!k->kernel)
-		k->phase = PHASE_SERVING;
 	save_state(k);
 	if (k->kernel) {
 		snprintf(device, sizeof(device), "/dev/nbd%d", k->setup.index);
@@ -557,7 +507,7 @@ static void end(struct keeper *k)
 
 int keeper_run(const struct keeper_job *job)
 {
-	struct keeper k = {.job = job, .phase = PHASE_STARTING};
+	struct keeper k = {.job = job};
 	struct json_object *answer;
 	int rc = begin(&k);
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The process that stays with an attached volume: it has nbdkit as a child, gives the kernel new
- * connections when the old ones died, and a new size when the volume has grown, and takes all of
- * it away in the end.  Without it the device works on, until nbdkit dies.
+ * The process that stays with an attached volume.  It is in the path of no request.
  *
- * A request is never with two nbdkits at once: before the kernel gets new connections, and sends
- * again what it got no answer for, the old nbdkit has ended.  Otherwise a write that hangs there
- * could land after a later one.
+ * Of a block device: it gives the kernel new connections to the engine when the old ones died, and
+ * a new size when the volume has grown, and takes all of it away in the end.  Without it the
+ * device works on, until the engine ends.  Of an export: it has nbdkit as a child.
  */
 #ifndef LS_TOOLS_KEEPER_H
 #define LS_TOOLS_KEEPER_H

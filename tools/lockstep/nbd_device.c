@@ -213,7 +213,8 @@ static struct nl_msg *setup_request(struct nbd_device *d, uint8_t command,
 	    nla_put_u64(m, NBD_ATTR_SIZE_BYTES, s->size_bytes) ||
 	    nla_put_u64(m, NBD_ATTR_BLOCK_SIZE_BYTES, s->block_bytes) ||
 	    nla_put_u64(m, NBD_ATTR_SERVER_FLAGS, s->flags) ||
-	    nla_put_u64(m, NBD_ATTR_TIMEOUT, s->request_s) ||
+	    /* 0: a request that takes long, for want of a peer, say, is told of and waited for. */
+	    nla_put_u64(m, NBD_ATTR_TIMEOUT, 0) ||
 	    nla_put_u64(m, NBD_ATTR_DEAD_CONN_TIMEOUT, s->patience_s) ||
 	    nla_put_string(m, NBD_ATTR_BACKEND_IDENTIFIER, s->backend) ||
 	    (count && put_sockets(m, sockets, count))) {
@@ -224,9 +225,8 @@ static struct nl_msg *setup_request(struct nbd_device *d, uint8_t command,
 }
 
 /*
- * A request that waits behind others in nbdkit must not take longer than a request may: not more at
- * once than a slow mirror does in a few seconds, and no discard that zeroes gigabytes, for which
- * NBD has no limit.  A new size makes the kernel forget the last of these.
+ * What the engine has buffers for; and no discard that zeroes gigabytes in one go, for which NBD
+ * has no limit.  A new size makes the kernel forget the last of these.
  */
 static void limit_queue(int index)
 {

@@ -20,7 +20,6 @@ struct nbd_setup {
 	uint64_t size_bytes;
 	uint64_t flags; /* NBD_FLAG_* of <linux/nbd.h> */
 	uint32_t block_bytes;
-	uint32_t request_s; /* no answer for so long: its socket counts as dead */
 	uint64_t patience_s; /* without any socket requests wait so long, then fail */
 };
 

@@ -4,14 +4,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libnbd.h>
 #include <limits.h>
-#include <linux/nbd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -100,8 +97,7 @@ static int listen_at(struct nbd_export *e, struct err *err)
 	struct stat there;
 	socklen_t length;
 	const int one = 1;
-	int fd = address_of(e, &address, &length), rc = -1;
-	mode_t mask;
+	int fd = address_of(e, &address, &length), rc;
 
 	if (fd < 0)
 		return err_set(err, -errno, "no socket: %s", strerror(errno));
@@ -109,11 +105,7 @@ static int listen_at(struct nbd_export *e, struct err *err)
 	if (e->path[0] && !lstat(e->path, &there) && S_ISSOCK(there.st_mode))
 		unlink(e->path);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	mask = umask(0177);
-	if (!e->for_kernel)
-		umask(mask); /* who may connect is the caller's to say */
 	rc = bind(fd, (struct sockaddr *)&address, length);
-	umask(mask);
 	if (!rc)
 		rc = listen(fd, BACKLOG);
 	if (!rc && !e->path[0] && !e->port) {
@@ -145,8 +137,7 @@ void nbd_export_uri(const struct nbd_export *e, char *uri, size_t room)
 static _Noreturn void become_nbdkit(const struct nbd_export *e, int listener)
 {
 	char plugin[PATH_MAX], volume[128], socket_path[600], wait[40], pid[24];
-	/* The last but one is for the kernel only. */
-	const char *argv[] = {"nbdkit", "-f", plugin, volume, socket_path, wait, NULL, NULL};
+	const char *argv[] = {"nbdkit", "-f", plugin, volume, socket_path, wait, NULL};
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -157,11 +148,6 @@ static _Noreturn void become_nbdkit(const struct nbd_export *e, int listener)
 	snprintf(volume, sizeof(volume), "volume=%s", e->volume);
 	snprintf(socket_path, sizeof(socket_path), "socket=%s", e->socket);
 	snprintf(wait, sizeof(wait), "reconnect=%u", e->reconnect_s);
-	if (e->for_kernel) {
-		argv[6] = "open-ended=true";
-		/* What writes out memory must not wait for memory to be written out. */
-		prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
-	}
 	if (dup2(listener, FIRST_PASSED_FD) < 0)
 		_exit(126);
 	if (listener == FIRST_PASSED_FD)
@@ -191,53 +177,4 @@ pid_t nbd_export_start(struct nbd_export *e, struct err *err)
 	/* Only nbdkit has it now: who waits to be accepted hears when it ends. */
 	close(listener);
 	return pid;
-}
-
-/* --- connections --- */
-
-static uint64_t flags_of(struct nbd_handle *h)
-{
-	return NBD_FLAG_HAS_FLAGS | (nbd_is_read_only(h) > 0 ? NBD_FLAG_READ_ONLY : 0) |
-	       (nbd_can_flush(h) > 0 ? NBD_FLAG_SEND_FLUSH : 0) |
-	       (nbd_can_fua(h) > 0 ? NBD_FLAG_SEND_FUA : 0) |
-	       (nbd_can_trim(h) > 0 ? NBD_FLAG_SEND_TRIM : 0) |
-	       (nbd_can_multi_conn(h) > 0 ? NBD_FLAG_CAN_MULTI_CONN : 0);
-}
-
-/* The handshake; libnbd closes its own copy of the socket afterwards, and says nothing on it. */
-static int negotiate(int fd, uint64_t *flags, struct err *err)
-{
-	struct nbd_handle *h = nbd_create();
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), rc = 0;
-
-	/* The kernel knows the simple replies only. */
-	if (!h || copy < 0 || nbd_set_request_structured_replies(h, false) ||
-	    nbd_connect_socket(h, copy))
-		rc = err_set(err, -EIO, "nbdkit does not serve the volume, and has said why");
-	else
-		*flags = flags_of(h);
-	nbd_close(h);
-	return rc;
-}
-
-int nbd_export_dial(const struct nbd_export *e, uint64_t *flags, struct err *err)
-{
-	struct sockaddr_storage address;
-	socklen_t length;
-	int fd = address_of(e, &address, &length), rc;
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, length)) {
-		rc = err_set(err, -errno, "nbdkit cannot be reached: %s", strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	rc = negotiate(fd, flags, err);
-	if (rc) {
-		close(fd);
-		return rc;
-	}
-	/* It is the same open file, and libnbd made that one not block. */
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-	return fd;
 }

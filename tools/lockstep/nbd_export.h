@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* nbdkit with our plugin, as a child process, and connections to it. */
+/* nbdkit with our plugin, as a child process. */
 #ifndef LS_TOOLS_NBD_EXPORT_H
 #define LS_TOOLS_NBD_EXPORT_H
 
@@ -14,7 +14,6 @@ struct nbd_export {
 	char path[108]; /* where nbdkit listens; empty: TCP, at @port of 127.0.0.1 */
 	uint16_t port;
 	unsigned reconnect_s; /* so long requests wait for an engine that went away */
-	bool for_kernel; /* nobody else may connect; its size is told by who asks for it */
 };
 
 /* nbdkit and the plugin, or why there is none; nothing is started. */
@@ -25,12 +24,6 @@ int nbd_export_check(struct err *err);
  * Its words go to our standard error.
  */
 pid_t nbd_export_start(struct nbd_export *export, struct err *err);
-
-/*
- * Connects and negotiates; returns a socket whose next bytes are requests and replies.  @flags gets
- * NBD_FLAG_*.
- */
-int nbd_export_dial(const struct nbd_export *export, uint64_t *flags, struct err *err);
 
 /* "nbd+unix:///?socket=/run/db.sock" */
 void nbd_export_uri(const struct nbd_export *export, char *uri, size_t room);

@@ -24,12 +24,9 @@
 #define PREFERRED_BYTES 4096u
 /* The longest request that a client should send; cut into chunks here. */
 #define MAXIMUM_BYTES (32u << 20)
-/* With open-ended=true: no volume is as large, and every block divides it. */
-#define OPEN_ENDED_BYTES (INT64_MAX & ~(int64_t)0xfffff)
 
 static struct shared_options settings = {.slots = DEFAULT_SLOTS};
 static unsigned reconnect_s = DEFAULT_RECONNECT_S;
-static bool open_ended;
 
 /* --- parameters --- */
 
@@ -40,16 +37,6 @@ static int set_text(const char **text, const char *key, const char *value)
 		return -1;
 	}
 	*text = value; /* nbdkit keeps it */
-	return 0;
-}
-
-static int set_open_ended(const char *value)
-{
-	int yes = nbdkit_parse_bool(value);
-
-	if (yes < 0)
-		return -1;
-	open_ended = yes;
 	return 0;
 }
 
@@ -65,10 +52,7 @@ static int lockstep_config(const char *key, const char *value)
 		return nbdkit_parse_unsigned(key, value, &reconnect_s);
 	if (strcmp(key, "spin") == 0)
 		return nbdkit_parse_uint32_t(key, value, &settings.spin_us);
-	if (strcmp(key, "open-ended") == 0)
-		return set_open_ended(value);
-	nbdkit_error("unknown parameter '%s'; there are volume, socket, depth, reconnect, spin and "
-		     "open-ended",
+	nbdkit_error("unknown parameter '%s'; there are volume, socket, depth, reconnect and spin",
 		     key);
 	return -1;
 }
@@ -97,9 +81,7 @@ static int lockstep_config_complete(void)
 	"                   /run/lockstep/client.sock)\n"                                          \
 	"depth=N            requests in flight for each connection, 256 KiB of memory each (64)\n" \
 	"reconnect=SECONDS  how long requests wait for an engine that went away (60; 0: not)\n"    \
-	"spin=MICROSECONDS  look for completions for so long before sleeping (0)\n"                \
-	"open-ended=BOOL    tell no size: who connects knows it, and may grow with the volume\n"   \
-	"                   (false; `lockstep attach` uses it)"
+	"spin=MICROSECONDS  look for completions for so long before sleeping (0)"
 
 /* --- connections --- */
 
@@ -131,8 +113,6 @@ static void lockstep_close(void *handle)
 
 static int64_t lockstep_get_size(void *handle)
 {
-	if (open_ended)
-		return OPEN_ENDED_BYTES; /* the engine refuses what is behind the end */
 	return (int64_t)shared_info(handle)->size_bytes;
 }
 
