@@ -25,10 +25,7 @@
 #define JUDGE_SPINS 64
 #define JUDGE_HITS_MIN 16
 #define JUDGE_PAUSE 512
-/*
- * A sleep of at least this that only its time limit ended, and then there was work: it was
- * most likely there for long, and its wake-up lost.  Shorter ones are close calls.
- */
+/* A sleep of at least this that only its time limit ended is looked into: look_for_lost(). */
 #define LATE_MS 10
 
 /* Of descriptors that one look finds. */
@@ -102,10 +99,18 @@ static int sleep_ms(struct shard *shard)
 	return (int)min_u64((deadline - now + 999999) / 1000000, 3600 * 1000);
 }
 
-/* Returns true when it was the timer that ended the sleep, and not a short one. */
-static bool sleep_once(struct shard *shard)
+/*
+ * A sleep ended by time only, and everything is armed still.  Work that is there has rung, maybe
+ * this very moment; when there is work and nothing has, its wake-up was lost.
+ */
+static void look_for_lost(struct shard *shard)
 {
-	bool timed_out = false;
+	if (pass(shard) && !look(shard, 0))
+		shard->stats.late_wakes++;
+}
+
+static void sleep_once(struct shard *shard)
+{
 	int count, limit_ms;
 
 	if (arm(shard)) {
@@ -116,10 +121,10 @@ static bool sleep_once(struct shard *shard)
 		count = look(shard, limit_ms);
 		shard->stats.wakes += count > 0;
 		shard->stats.interrupted += count < 0;
-		timed_out = count == 0 && limit_ms >= LATE_MS;
+		if (count == 0 && limit_ms >= LATE_MS)
+			look_for_lost(shard);
 	}
 	clients_disarm(shard);
-	return timed_out;
 }
 
 static bool may_spin(struct shard *shard)
@@ -175,21 +180,16 @@ static bool finished(const struct shard *shard)
 
 void loop_run(struct shard *shard)
 {
-	bool timed_out = false;
-
 	clock_init(&shard->clock);
 	watch.on = true;
 	while (!finished(shard)) {
 		unsigned work = pass(shard);
 
-		if (timed_out && work)
-			shard->stats.late_wakes++;
-		timed_out = false;
 		if (work || shard->config.polling == POLLING_BUSY || finished(shard))
 			continue;
 		if (may_spin(shard) && spin(shard))
 			continue;
-		timed_out = sleep_once(shard);
+		sleep_once(shard);
 	}
 	watch.on = false;
 }

@@ -75,7 +75,7 @@ struct loop_stats {
 	uint64_t spins, spin_hits; /* idle periods that were spun, and those that work ended */
 	uint64_t spin_pauses; /* times that spinning was judged useless for a while */
 	uint64_t
-		late_wakes; /* of long sleeps that ended by time only: lost wake-ups; see LATE_MS */
+		late_wakes; /* lost wake-ups that a long sleep's end has shown; see LATE_MS */
 	uint64_t requests, completions; /* of clients */
 };
 
