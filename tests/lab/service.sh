@@ -10,7 +10,7 @@
 # The guest's first program is not systemd: here one runs as the first of its own namespaces.
 . "$(dirname "$0")/../system/lib.sh"
 
-need root rdma systemctl journalctl udevadm nsenter unshare pgrep cmake nbdkit
+need root rdma systemctl journalctl udevadm nsenter unshare pgrep cmake
 [[ -n $LS_DEVS_A ]] || skip "is about NVMe devices"
 manager="" packages=${1:-} prefix=/usr/local
 [[ -z $packages ]] || prefix=/usr
@@ -25,7 +25,7 @@ undo() {
 	fi
 	# With the first process of its namespace all others there end.
 	[[ -z $manager ]] || kill -KILL "$manager"
-	if [[ -n $packages ]]; then dpkg --purge lockstep nbdkit-lockstep-plugin liblockstep0 >/dev/null 2>&1; fi
+	if [[ -n $packages ]]; then dpkg --purge lockstep liblockstep0 >/dev/null 2>&1; fi
 	rm -rf /etc/lockstep /var/lib/lockstep
 	xargs -r rm -f <"$work/installed"
 	(exit $rc)
@@ -77,7 +77,7 @@ boot
 : >"$work/installed"
 if [[ -n $packages ]]; then
 	rm -f /var/lib/man-db/auto-update # its index of pages takes minutes in emulation
-	LIMIT=200 in_there dpkg -i "$packages"/lockstep_*.deb "$packages"/liblockstep0_*.deb "$packages"/nbdkit-lockstep-plugin_*.deb
+	LIMIT=200 in_there dpkg -i "$packages"/lockstep_*.deb "$packages"/liblockstep0_*.deb
 else
 	cmake --install "$LS_BUILD" --prefix $prefix >"$work/installing"
 	sed -n 's/^-- \(Installing\|Up-to-date\): //p' "$work/installing" >"$work/installed"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # What: dbench: a file server's load of several clients, synchronous and not, on ext4
-# Packages: dbench e2fsprogs nbdkit
+# Packages: dbench e2fsprogs
 # Needs a block device: yes
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/outside/device-lib.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # What: fs_mark: many small files, written and synced in each of its ways, on ext4
-# Packages: fsmark e2fsprogs nbdkit
+# Packages: fsmark e2fsprogs
 # Needs a block device: yes
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/outside/device-lib.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # What: PostgreSQL's own regression suite, its data on ext4 on a mirrored volume; pg_amcheck and pg_checksums afterwards
-# Packages: postgresql-15 e2fsprogs nbdkit build-essential
+# Packages: postgresql-15 e2fsprogs build-essential
 # Fetch: package:postgresql-server-dev-15@postgresql-15 source:postgresql-15@postgresql-15
 # Needs a block device: yes
 . "$(dirname "$0")/lib.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # What: stress-ng's stressors of I/O and file systems, each verifying what it reads (--verify), on ext4
-# Packages: stress-ng e2fsprogs nbdkit
+# Packages: stress-ng e2fsprogs
 # Needs a block device: yes
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/outside/device-lib.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # What: the kernel's source on xfs: unpacked (80,000 files), unmounted, and found the same on the other node after promote
-# Packages: xfsprogs nbdkit xz-utils
+# Packages: xfsprogs xz-utils
 # Fetch: package:linux-source-6.1@linux-source-6.1
 # Needs a block device: yes
 . "$(dirname "$0")/lib.sh"
