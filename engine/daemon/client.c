@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 _Static_assert(sizeof(((struct volume_record *)0)->uuid) == ATTACH_ID_BYTES, "an identity fits");
 
@@ -21,7 +20,8 @@ int client_enter(struct shard *shard, struct shard_client *c, struct err *err)
 {
 	if (shard->client_count == CLIENTS_MAX)
 		return err_set(err, -EMFILE,
-			       "%d processes are attached already, the most there can be",
+			       "%d processes and connections of block devices are attached "
+			       "already, the most there can be",
 			       CLIENTS_MAX);
 	c->shard = shard;
 	store_queue_region_add(shard->queue, c->arena, ARENA_BUFFER_BYTES);
@@ -135,8 +135,7 @@ unsigned clients_fetch(struct shard *shard)
 	/* Another one goes first in every pass. */
 	if (++shard->client_first >= count)
 		shard->client_first = 0;
-	for (unsigned i = 0; i < count; i++)
-		{
+	for (unsigned i = 0; i < count; i++) {
 		struct shard_client *c = shard->clients[(shard->client_first + i) % count];
 
 		if (LIKELY(!c->broken && !c->leave))
@@ -168,17 +167,4 @@ void clients_disarm(struct shard *shard)
 {
 	for (unsigned i = 0; i < shard->client_count; i++)
 		shard->clients[i]->kind->disarm(shard->clients[i]);
-}
-
-/* Those of which nothing was found are not read from in this pass: see block-device.md. */
-void clients_look(struct shard *shard, const struct epoll_event *events, int count)
-{
-	for (int at = 0; at < count; at++) {
-		for (unsigned i = 0; i < shard->client_count; i++) {
-			struct shard_client *c = shard->clients[i];
-
-			if (c->server && c->server->fd == events[at].data.fd)
-				nbd_server_look(c->server, events[at].events);
-		}
-	}
 }

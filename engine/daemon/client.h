@@ -19,7 +19,6 @@
 #define CLIENT_FETCH_MAX 32
 
 struct call;
-struct epoll_event;
 struct shard;
 struct shard_client;
 
@@ -90,8 +89,6 @@ unsigned clients_fetch(struct shard *shard);
 void clients_publish(struct shard *shard);
 bool clients_arm(struct shard *shard);
 void clients_disarm(struct shard *shard);
-/* What one look at all descriptors has found. */
-void clients_look(struct shard *shard, const struct epoll_event *events, int count);
 /* Lets those go that left and have nothing in flight. */
 void clients_sweep(struct shard *shard);
 /* At the end of the shard: lets all go. */

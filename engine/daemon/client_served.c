@@ -45,7 +45,7 @@ static bool served_arm(struct shard_client *c)
 	uint32_t events = nbd_server_events(c->server);
 
 	if (events != c->watched) {
-		shard_watch_again(c->shard, c->server->fd, events);
+		shard_watch_again(c->shard, events, c->server);
 		c->watched = events;
 	}
 	/* What has ended since is told before it is slept. */
@@ -61,7 +61,7 @@ static void served_disarm(struct shard_client *c)
 static void served_watch(struct shard_client *c)
 {
 	c->watched = nbd_server_events(c->server);
-	shard_watch_for(c->shard, c->server->fd, c->watched);
+	shard_watch_for(c->shard, c->server->fd, c->watched, c->server);
 	c->shard->served_count++;
 }
 

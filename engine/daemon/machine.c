@@ -45,6 +45,17 @@ static void raise_lock_limit(struct machine *m)
 	m->lock_limit_bytes = limit.rlim_cur;
 }
 
+/* A client has up to three descriptors, a link and a device some more: 1,024 are not enough. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 void machine_prepare(struct machine *m)
 {
 	struct utsname name;
@@ -54,6 +65,7 @@ void machine_prepare(struct machine *m)
 		snprintf(m->kernel, sizeof(m->kernel), "%.30s %.60s %.20s", name.sysname,
 			 name.release, name.machine);
 	raise_lock_limit(m);
+	raise_file_limit();
 	/*
 	 * Under a limit, MCL_FUTURE makes later mappings fail: worse than a page fault.
 	 * ONFAULT: what is never touched need not be there.

@@ -75,9 +75,9 @@ void shard_destroy(struct shard *s)
 	free(s);
 }
 
-void shard_watch_for(struct shard *s, int fd, uint32_t events)
+void shard_watch_for(struct shard *s, int fd, uint32_t events, struct nbd_server *server)
 {
-	struct epoll_event event = {.events = events, .data.fd = fd};
+	struct epoll_event event = {.events = events, .data.ptr = server};
 	int rc = epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 
 	assert(rc == 0 || errno == ENOMEM || errno == ENOSPC);
@@ -88,19 +88,19 @@ void shard_watch_for(struct shard *s, int fd, uint32_t events)
 
 void shard_watch(struct shard *s, int fd)
 {
-	shard_watch_for(s, fd, EPOLLIN);
+	shard_watch_for(s, fd, EPOLLIN, NULL);
 }
 
 void shard_watch_bell(struct shard *s, int fd)
 {
-	shard_watch_for(s, fd, EPOLLIN | EPOLLET);
+	shard_watch_for(s, fd, EPOLLIN | EPOLLET, NULL);
 }
 
-void shard_watch_again(struct shard *s, int fd, uint32_t events)
+void shard_watch_again(struct shard *s, uint32_t events, struct nbd_server *server)
 {
-	struct epoll_event event = {.events = events, .data.fd = fd};
+	struct epoll_event event = {.events = events, .data.ptr = server};
 
-	epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, server->fd, &event);
 }
 
 void shard_unwatch(struct shard *s, int fd)

@@ -17,7 +17,7 @@
 
 #include <pthread.h>
 
-#define CLIENTS_MAX 64
+#define CLIENTS_MAX 256
 /* Fixed buffers of client arenas and the copy memory; below the 508 KiB of one command. */
 #define ARENA_BUFFER_BYTES KIB(256)
 
@@ -74,8 +74,7 @@ struct loop_stats {
 	uint64_t armed_hits; /* armed, and then there was work at once: did not sleep */
 	uint64_t spins, spin_hits; /* idle periods that were spun, and those that work ended */
 	uint64_t spin_pauses; /* times that spinning was judged useless for a while */
-	uint64_t
-		late_wakes; /* lost wake-ups that a long sleep's end has shown; see LATE_MS */
+	uint64_t late_wakes; /* lost wake-ups that a long sleep's end has shown; see LATE_MS */
 	uint64_t requests, completions; /* of clients */
 };
 

@@ -63,9 +63,12 @@ bool shard_inbox_empty(const struct shard *shard);
  */
 void shard_watch(struct shard *shard, int fd);
 void shard_watch_bell(struct shard *shard, int fd);
-/* The same for other @events of epoll; and for a descriptor that is watched already. */
-void shard_watch_for(struct shard *shard, int fd, uint32_t events);
-void shard_watch_again(struct shard *shard, int fd, uint32_t events);
+/*
+ * The same for other @events of epoll, which are told to @server unless it is NULL; and for the
+ * socket of one that is watched already.
+ */
+void shard_watch_for(struct shard *shard, int fd, uint32_t events, struct nbd_server *server);
+void shard_watch_again(struct shard *shard, uint32_t events, struct nbd_server *server);
 void shard_unwatch(struct shard *shard, int fd);
 void shard_note(struct shard *shard, const struct note *note);
 

@@ -74,7 +74,7 @@ static void expect(struct list *list, unsigned count, const long *numbers)
 {
 	unsigned i = 0;
 
-	LIST_FOR (n, list) {
+	LIST_FOR(n, list) {
 		assert_true(i < count);
 		assert_int_equal(LIST_ENTRY(n, struct item, node)->number, numbers[i++]);
 	}
@@ -103,7 +103,7 @@ static void what_is_put_in_comes_out_in_order(void **state)
 	assert_true(list_empty(&other));
 	expect(&one, 4, (long[]){0, 2, 3, 4});
 	list_splice_tail(&one, &other);
-	LIST_FOR_SAFE (n, &one) {
+	LIST_FOR_SAFE(n, &one) {
 		if (LIST_ENTRY(n, struct item, node)->number > 2)
 			list_del(n);
 	}
