@@ -81,6 +81,13 @@ class Demo:
                 raise Broken("not in sync, but %s: %s" % (volume["mirror"], volume["last_error"]))
             self.lab.changes.await_next(seen, RETRY_S)
 
+    def must_be_synced(self, node):
+        """Otherwise what is committed is at this node only, and a power cut may take it."""
+        volume = self.lab.volumes(node)[VOLUME]
+        if volume["mirror"] != "synced":
+            raise Broken("%s is not in sync before its power is cut, but %s: %s" %
+                         (node.upper(), volume["mirror"], volume["last_error"]))
+
     # --- the story
 
     def begin_at_a(self):
@@ -96,6 +103,7 @@ class Demo:
     def cut(self):
         wanted = self.rng.randint(*self.database.commits)
         self.database.await_commits(wanted, COMMIT_LIMIT_S)
+        self.must_be_synced("a")
         # Anywhere between two commits.
         time.sleep(self.rng.uniform(0, 0.5))
         self.cut_at = time.monotonic()
@@ -176,6 +184,19 @@ def keep(options, lab, work):
     return where
 
 
+def hint(where):
+    """What the machines themselves say of a failure that is not the mirror's."""
+    for node in NODES:
+        try:
+            with open("%s/%s.console.log" % (where, node), errors="replace") as log:
+                if "NETDEV WATCHDOG" in log.read():
+                    return ("The wire between the two machines hung (%s.console.log, NETDEV WATCHDOG): "
+                            "the emulator's fault. Run it again with the same seed." % node)
+        except FileNotFoundError:
+            pass
+    return ""
+
+
 def main():
     options = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -186,8 +207,10 @@ def main():
         Demo(options, lab, work).go()
         return 0
     except (Broken, subprocess.SubprocessError, OSError) as e:
-        print("FAILED: %s\nseed %d; logs and images are in %s" %
-              (e, options.seed, keep(options, lab, work)), flush=True)
+        where = keep(options, lab, work)
+        print("FAILED: %s\nseed %d; logs and images are in %s" % (e, options.seed, where), flush=True)
+        if hint(where):
+            print(hint(where), flush=True)
         return 1
     finally:
         lab.down()
