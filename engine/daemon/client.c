@@ -90,7 +90,6 @@ static void client_release(struct shard *shard, struct shard_client *c)
 	c->volume_count = 0;
 	client_stop(c);
 	store_queue_region_remove(shard->queue, c->arena);
-	shard->served_count -= c->server != NULL;
 }
 
 void clients_sweep(struct shard *shard)

@@ -67,6 +67,7 @@ static void served_watch(struct shard_client *c)
 
 static void served_stop(struct shard_client *c)
 {
+	c->shard->served_count--;
 	shard_unwatch(c->shard, c->server->fd);
 	nbd_server_end(c->server);
 }

@@ -609,27 +609,35 @@ void door_destroy(struct door *door)
 	free(door);
 }
 
-void door_cut_off(struct door *door, uint64_t client_id)
-{
-	for (unsigned i = 0; i < VISITORS_MAX; i++) {
-		struct visitor *v = door->visitors[i];
-
-		if (!v || v->id != client_id || v->gone)
-			continue;
-		tell(v, LOG_LEVEL_ERROR, "cut off",
-		     ": it broke the rules of its queue; nobody else is concerned");
-		visitor_end(v);
-	}
-}
-
-void door_ended(struct door *door, uint64_t client_id)
+/* Unless it is gone already. */
+static struct visitor *find_visitor(struct door *door, uint64_t client_id)
 {
 	for (unsigned i = 0; i < VISITORS_MAX; i++) {
 		struct visitor *v = door->visitors[i];
 
 		if (v && v->id == client_id && !v->gone)
-			visitor_end(v);
+			return v;
 	}
+	return NULL;
+}
+
+void door_cut_off(struct door *door, uint64_t client_id)
+{
+	struct visitor *v = find_visitor(door, client_id);
+
+	if (!v)
+		return;
+	tell(v, LOG_LEVEL_ERROR, "cut off",
+	     ": it broke the rules of its queue; nobody else is concerned");
+	visitor_end(v);
+}
+
+void door_ended(struct door *door, uint64_t client_id)
+{
+	struct visitor *v = find_visitor(door, client_id);
+
+	if (v)
+		visitor_end(v);
 }
 
 static const struct client_status *find_status(const struct shard_status *status, uint64_t id)

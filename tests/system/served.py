@@ -11,7 +11,6 @@ In the place of `lockstep attach` and the kernel's nbd: has the engine serve VOL
   until-end  waits for the engine's end, with a request's answer before it
 """
 import array
-import os
 import random
 import socket
 import struct
@@ -221,7 +220,6 @@ def main():
     {"requests": requests, "gone": gone, "wrong": wrong, "refused": refused, "until-end": until_end}[what](
         path, volume, random.Random(int(seed))
     )
-    os._exit(0)
 
 
 main()

@@ -7,6 +7,17 @@
 need python3
 seed=${LS_SEED:-$RANDOM}
 kernel() { python3 "$here/served.py" "$(socket_of "$1")" "$2" "$seed" "$3"; }
+# hears WORD: the next that comes from the connection of stays().
+hears() {
+	local word=""
+	read -rt "$LS_LIMIT" -u "$words" word || true
+	same "$1" "$word" "the connection"
+}
+# stays: a connection to the engine's end, which has been answered.
+stays() {
+	exec {words}< <(kernel a vol until-end)
+	hears answered
+}
 
 two_nodes
 mirrored vol 16M
@@ -31,21 +42,17 @@ if ((EUID == 0)) && type setpriv >/dev/null 2>&1; then
 fi
 
 explain "shown, and in the way of a demotion"
-in_background kernel a vol until-end >"$work/served"
-until grep -q answered "$work/served" 2>/dev/null; do kill -0 "$job"; done
+stays
 matches "block device" "$(on a status)" "status"
 same "block device" "$(ask a status '.clients[0].kind')" "the client's kind"
 refuses 1 "in use|open" on a demote vol
 explain "the engine ends, and the other side hears of it"
 stop a
-await_exit "$job"
-same 0 "$status" "the connection's end"
+hears ended
 start a
-in_background kernel a vol until-end >"$work/served"
-until grep -q answered "$work/served" 2>/dev/null; do kill -0 "$job"; done
+stays
 crash a
-await_exit "$job"
-same 0 "$status" "the connection's end"
+hears ended
 start a
 kernel a vol requests
 on a resume vol >/dev/null

@@ -177,18 +177,16 @@ static struct json_object *state_of(const struct keeper *k)
 		snprintf(text, sizeof(text), "/dev/nbd%d", k->setup.index);
 		json_set_text(state, "device", text);
 		json_set_text(state, "link", k->job->place->link);
+		json_set_u64(state, "connections", k->links);
 	} else {
 		nbd_export_uri(e, text, sizeof(text));
 		json_set_text(state, "uri", text);
+		if (e->path[0])
+			json_set_text(state, "socket", e->path);
+		json_set_u64(state, "nbdkit", (uint64_t)k->nbdkit);
 	}
-	if (!k->kernel && e->path[0])
-		json_set_text(state, "socket", e->path);
-	if (k->kernel)
-		json_set_u64(state, "connections", k->links);
 	json_set_u64(state, "timeout_s", k->job->options->timeout_s);
 	json_set_u64(state, "keeper", (uint64_t)getpid());
-	if (!k->kernel)
-		json_set_u64(state, "nbdkit", (uint64_t)k->nbdkit);
 	return state;
 }
 
