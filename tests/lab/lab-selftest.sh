@@ -164,7 +164,10 @@ check_two_nodes() {
 	sed -n 's/^lab: .*\(up in.*\)/  figure  two VMs: \1/p' "$work/err"
 	ok "nothing is left" nothing_left "$two"
 	out=$("$lab" run --quiet --nodes 2 --name "$two" -- bash -c '
-		if [[ $LAB_NODE == a ]]; then ib_send_lat -R -s 64 -n 500; else sleep 2; ib_send_lat -R -s 64 -n 500 "$LAB_PEER_IP"; fi' 2>&1)
+		if [[ $LAB_NODE == a ]]; then exec ib_send_lat -R -s 64 -n 500; fi
+		# Until a listens.
+		for _ in {1..30}; do ! ib_send_lat -R -s 64 -n 500 "$LAB_PEER_IP" || exit 0; sleep 1; done
+		exit 1' 2>&1)
 	ok "ib_send_lat over the wire" is $? 0
 	awk '$1 == "b|" && $2 == 64 && $3 == 500 {print "  figure  two VMs, 64 B send, one way: typically " $6 " us"}' <<<"$out"
 }
