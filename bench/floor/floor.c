@@ -25,6 +25,9 @@ static const char usage_text[] =
 	"  --peer IP:PORT     only A, and the client: [DEVICE-A]\n"
 	"  --queue            a third process asks, through a ring in shared memory\n"
 	"  --frame FORM       train (default), each or imm: how the headers travel\n"
+	"  --qps N            queue pairs, 1 to 4 (default: 1); more need --frame each or imm\n"
+	"  --without LIST     techniques to leave out, with commas: chain, inline, moderation,\n"
+	"                     ack-batch, submit-batch, fixed-buffers, fixed-file, deferred\n"
 	"  --rdma NAME        RDMA device (default: the first)\n"
 	"  --cpus A,B,C       where A, B and the client run; -1: anywhere (default: 0,1,0)\n"
 	"  --spin A,B,C       microseconds that each looks before it sleeps (default: 0,300,0)\n"
@@ -118,6 +121,40 @@ static void parse_frame(struct options *o, const char *text)
 	o->framing = (enum framing)i;
 }
 
+static void parse_without(struct options *o, const char *list)
+{
+	static const struct {
+		const char *name;
+		enum technique bit;
+	} techniques[] = {
+		{"chain", TECHNIQUE_CHAIN},
+		{"inline", TECHNIQUE_INLINE},
+		{"moderation", TECHNIQUE_MODERATION},
+		{"ack-batch", TECHNIQUE_ACK_BATCH},
+		{"submit-batch", TECHNIQUE_SUBMIT_BATCH},
+		{"fixed-buffers", TECHNIQUE_FIXED_BUFFERS},
+		{"fixed-file", TECHNIQUE_FIXED_FILE},
+		{"deferred", TECHNIQUE_DEFERRED},
+	};
+	char *copy = strdupa(list), *name;
+	unsigned i;
+
+	while ((name = strsep(&copy, ",")) != NULL) {
+		for (i = 0; i < ARRAY_SIZE(techniques); i++)
+			if (!strcmp(techniques[i].name, name))
+				break;
+		if (i == ARRAY_SIZE(techniques))
+			die("--without: there is no technique '%s'; see --help", name);
+		o->without |= techniques[i].bit;
+	}
+}
+
+static void parse_lanes(struct options *o, const char *text)
+{
+	if (sscanf(text, "%u", &o->lanes) != 1 || o->lanes < 1 || o->lanes > LANES_MAX)
+		die("--qps: 1 to %u, not '%s'", LANES_MAX, text);
+}
+
 static void parse_one(struct options *o, int option, const char *value)
 {
 	int64_t three[SIDES];
@@ -136,6 +173,12 @@ static void parse_one(struct options *o, int option, const char *value)
 		break;
 	case 'f':
 		parse_frame(o, value);
+		break;
+	case 'L':
+		parse_lanes(o, value);
+		break;
+	case 'W':
+		parse_without(o, value);
 		break;
 	case 'd':
 		o->rdma = value;
@@ -167,6 +210,8 @@ static void parse(struct options *o, int argc, char **argv)
 		{"serve", required_argument, NULL, 'B'},
 		{"peer", required_argument, NULL, 'A'},
 		{"frame", required_argument, NULL, 'f'},
+		{"qps", required_argument, NULL, 'L'},
+		{"without", required_argument, NULL, 'W'},
 		{"rdma", required_argument, NULL, 'd'},
 		{"cpus", required_argument, NULL, 'c'},
 		{"spin", required_argument, NULL, 'S'},
@@ -191,6 +236,9 @@ static void parse(struct options *o, int argc, char **argv)
 	}
 	if (!o->load.system)
 		o->load.system = o->queue ? "floor-queue" : "floor";
+	if (o->lanes > 1 && o->framing == FRAME_TRAIN)
+		die("--qps: nothing orders payloads and headers on different queue pairs: --frame "
+		    "each or imm");
 	for (unsigned i = 0; i < o->load.job_count; i++)
 		if (o->load.jobs[i].kind != JOB_WRITE)
 			die("the floor only writes: randwrite jobs");
@@ -265,6 +313,7 @@ int main(int argc, char **argv)
 	static struct options o = {
 		.load = {.seconds = 2, .warm_seconds = 0.3, .span_bytes = 256u << 20},
 		.cpus = {0, 1, 0},
+		.lanes = 1,
 		.spin_us = {0, 300, 0},
 	};
 	struct sigaction action = {.sa_handler = child_ended, .sa_flags = SA_RESTART};

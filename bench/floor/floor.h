@@ -51,6 +51,8 @@ struct options {
 	const char *serve, *peer; /* B is another process, on another machine perhaps */
 	enum framing framing;
 	bool queue;
+	unsigned lanes; /* queue pairs */
+	unsigned without; /* enum technique */
 	int cpus[SIDES];
 	uint64_t spin_us[SIDES];
 };

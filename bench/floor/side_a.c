@@ -46,7 +46,7 @@ static void send_train(struct side_a *a)
 
 	if (!n)
 		return;
-	wr = wire_add(&a->wire, IBV_WR_SEND);
+	wr = wire_add(&a->wire, 0, IBV_WR_SEND);
 	for (unsigned i = 0; i < n; i++)
 		wire_gather(&a->wire, wr, header_of(a->memory, a->train[i]), HEADER_BYTES);
 	if (n * HEADER_BYTES <= a->wire.inline_max)
@@ -60,8 +60,9 @@ static void send_frame(struct side_a *a, unsigned slot, const struct io *io)
 	uint64_t payload = (uint64_t)slot * SLOT_BYTES + PAYLOAD_OFFSET;
 
 	fill_header(a, slot, io);
-	wr = wire_add(&a->wire, a->o->framing == FRAME_TRAIN ? IBV_WR_RDMA_WRITE
-							     : IBV_WR_RDMA_WRITE_WITH_IMM);
+	wr = wire_add(&a->wire, slot % a->wire.lane_count,
+		      a->o->framing == FRAME_TRAIN ? IBV_WR_RDMA_WRITE
+						   : IBV_WR_RDMA_WRITE_WITH_IMM);
 	if (a->o->framing == FRAME_EACH) {
 		wire_gather(&a->wire, wr, header_of(a->memory, slot), HEADER_BYTES + io->bytes);
 		wire_target(&a->wire, wr, payload - HEADER_BYTES);
@@ -231,9 +232,9 @@ void side_a_run(const struct options *o, void *memory, struct shared *shared, in
 	a.shared = shared;
 	a.spin_ticks = ticks_of_us(o->spin_us[SIDE_A]);
 	slots_iovecs(memory, iovecs);
-	wire_open(&a.wire, o->rdma, memory, (size_t)DEPTH_MAX * SLOT_BYTES);
+	wire_open(&a.wire, o->rdma, o->lanes, o->without, memory, (size_t)DEPTH_MAX * SLOT_BYTES);
 	wire_connect(&a.wire, socket);
-	disk_open(&a.disk, o->devices[0], iovecs, DEPTH_MAX);
+	disk_open(&a.disk, o->devices[0], iovecs, DEPTH_MAX, o->without);
 	disk_watch(&a.disk, a.wire.channel->fd);
 	if (o->queue)
 		disk_watch(&a.disk, shared->requests.bell);

@@ -82,6 +82,17 @@ static void rest(struct side_b *b)
 	disk_wait(&b->disk);
 }
 
+/* With the slots of all writes in one message. */
+static void acknowledge(struct side_b *b)
+{
+	unsigned each = b->o->without & TECHNIQUE_ACK_BATCH ? 1 : b->ack_count;
+
+	for (unsigned i = 0; i < b->ack_count; i += each)
+		wire_message(&b->wire, &b->acks[i], each * sizeof(b->acks[0]));
+	b->ack_count = 0;
+	wire_post(&b->wire);
+}
+
 void side_b_run(const struct options *o, int socket)
 {
 	static struct side_b b;
@@ -91,9 +102,9 @@ void side_b_run(const struct options *o, int socket)
 	b.memory = slots_map();
 	b.spin_ticks = ticks_of_us(o->spin_us[SIDE_B]);
 	slots_iovecs(b.memory, iovecs);
-	wire_open(&b.wire, o->rdma, b.memory, (size_t)DEPTH_MAX * SLOT_BYTES);
+	wire_open(&b.wire, o->rdma, o->lanes, o->without, b.memory, (size_t)DEPTH_MAX * SLOT_BYTES);
 	wire_connect(&b.wire, socket);
-	disk_open(&b.disk, o->devices[1], iovecs, DEPTH_MAX);
+	disk_open(&b.disk, o->devices[1], iovecs, DEPTH_MAX, o->without);
 	disk_watch(&b.disk, b.wire.channel->fd);
 	while (!b.stop || b.disk.in_flight || b.ack_count) {
 		if (!look(&b)) {
@@ -101,11 +112,7 @@ void side_b_run(const struct options *o, int socket)
 			continue;
 		}
 		b.quiet_since = 0;
-		if (b.ack_count) {
-			wire_message(&b.wire, b.acks, b.ack_count * sizeof(b.acks[0]));
-			b.ack_count = 0;
-			wire_post(&b.wire);
-		}
+		acknowledge(&b);
 		disk_submit(&b.disk);
 	}
 }

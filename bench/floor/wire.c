@@ -11,13 +11,14 @@
 #include <sys/socket.h>
 
 #define SIGNAL_EVERY 64u
-#define MESSAGES (RECEIVES + 2 * SENDS)
+#define RECEIVES_MAX (LANES_MAX * RECEIVES)
+#define MESSAGES (RECEIVES_MAX + 2 * SENDS)
 #define PORT 1
 
 /* What the sides tell each other; both are the same program on the same kind of machine. */
 struct endpoint {
 	uint64_t addr;
-	uint32_t key, qpn, psn, mtu;
+	uint32_t key, psn, mtu, lanes, qpns[LANES_MAX];
 	uint16_t lid;
 	union ibv_gid gid;
 };
@@ -37,9 +38,11 @@ static struct ibv_context *open_context(const char *name)
 	return context;
 }
 
-static void make_queues(struct wire *w)
+static void make_lane(struct wire *w, struct lane *lane)
 {
 	struct ibv_qp_init_attr attr = {
+		.send_cq = w->cq,
+		.recv_cq = w->cq,
 		.qp_type = IBV_QPT_RC,
 		.cap = {.max_send_wr = SENDS,
 			.max_recv_wr = RECEIVES,
@@ -47,36 +50,45 @@ static void make_queues(struct wire *w)
 			.max_recv_sge = 1},
 	};
 
+	/* Most devices take less inline than soft-RoCE does. */
+	for (uint32_t bytes = MESSAGE_BYTES; !lane->qp; bytes /= 2) {
+		attr.cap.max_inline_data = bytes;
+		lane->qp = ibv_create_qp(w->pd, &attr);
+		if (!lane->qp && !bytes)
+			die("cannot make a queue pair: %s", strerror(errno));
+	}
+	w->inline_max = w->without & TECHNIQUE_INLINE ? 0 : attr.cap.max_inline_data;
+}
+
+static void make_queues(struct wire *w)
+{
 	w->channel = ibv_create_comp_channel(w->context);
 	if (!w->channel || fcntl(w->channel->fd, F_SETFL, O_NONBLOCK))
 		die("cannot make a completion channel: %s", strerror(errno));
-	w->cq = ibv_create_cq(w->context, RECEIVES + SENDS, NULL, w->channel, 0);
+	w->cq = ibv_create_cq(w->context, (int)(w->lane_count * (RECEIVES + SENDS)), NULL,
+			      w->channel, 0);
 	if (!w->cq)
 		die("cannot make a completion queue: %s", strerror(errno));
-	attr.send_cq = attr.recv_cq = w->cq;
-	/* Most devices take less inline than soft-RoCE does. */
-	for (uint32_t bytes = MESSAGE_BYTES; !w->qp; bytes /= 2) {
-		attr.cap.max_inline_data = bytes;
-		w->qp = ibv_create_qp(w->pd, &attr);
-		if (!w->qp && !bytes)
-			die("cannot make a queue pair: %s", strerror(errno));
-	}
-	w->inline_max = attr.cap.max_inline_data;
+	for (unsigned i = 0; i < w->lane_count; i++)
+		make_lane(w, &w->lanes[i]);
 }
 
 static void post_receive(struct wire *w, uint64_t index)
 {
 	struct ibv_sge sge = {(uintptr_t)w->messages[index], MESSAGE_BYTES, w->message_mr->lkey};
 	struct ibv_recv_wr wr = {.wr_id = index, .sg_list = &sge, .num_sge = 1}, *bad;
-	int rc = ibv_post_recv(w->qp, &wr, &bad);
+	int rc = ibv_post_recv(w->lanes[index / RECEIVES].qp, &wr, &bad);
 
 	if (rc)
 		die("cannot post a receive: %s", strerror(rc));
 }
 
-void wire_open(struct wire *w, const char *device, void *memory, size_t bytes)
+void wire_open(struct wire *w, const char *device, unsigned lanes, unsigned without, void *memory,
+	       size_t bytes)
 {
 	memset(w, 0, sizeof(*w));
+	w->lane_count = lanes;
+	w->without = without;
 	w->context = open_context(device);
 	w->pd = ibv_alloc_pd(w->context);
 	if (!w->pd)
@@ -144,12 +156,43 @@ static void exchange(int socket, const struct endpoint *mine, struct endpoint *t
 		die("the other process ended");
 }
 
-static void modify(struct wire *w, struct ibv_qp_attr attr, int mask)
+static void modify(const struct lane *lane, struct ibv_qp_attr attr, int mask)
 {
-	int rc = ibv_modify_qp(w->qp, &attr, mask);
+	int rc = ibv_modify_qp(lane->qp, &attr, mask);
 
 	if (rc)
 		die("cannot connect the queue pair: %s", strerror(rc));
+}
+
+static void lane_init(const struct lane *lane)
+{
+	modify(lane,
+	       (struct ibv_qp_attr){.qp_state = IBV_QPS_INIT,
+				    .port_num = PORT,
+				    .qp_access_flags = IBV_ACCESS_REMOTE_WRITE},
+	       IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+}
+
+static void lane_connect(const struct lane *lane, struct ibv_ah_attr path, uint32_t qpn,
+			 const struct endpoint *mine, const struct endpoint *theirs)
+{
+	modify(lane,
+	       (struct ibv_qp_attr){.qp_state = IBV_QPS_RTR,
+				    .path_mtu = theirs->mtu < mine->mtu ? theirs->mtu : mine->mtu,
+				    .dest_qp_num = qpn,
+				    .rq_psn = theirs->psn,
+				    .min_rnr_timer = 12,
+				    .ah_attr = path},
+	       IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+		       IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
+	modify(lane,
+	       (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS,
+				    .timeout = 14,
+				    .retry_cnt = 7,
+				    .rnr_retry = 7,
+				    .sq_psn = mine->psn},
+	       IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+		       IBV_QP_MAX_QP_RD_ATOMIC);
 }
 
 void wire_connect(struct wire *w, int socket)
@@ -162,63 +205,53 @@ void wire_connect(struct wire *w, int socket)
 		die("cannot read the port: %s", strerror(errno));
 	mine.addr = (uintptr_t)w->mr->addr;
 	mine.key = w->mr->rkey;
-	mine.qpn = w->qp->qp_num;
-	mine.psn = w->qp->qp_num & 0xffff;
+	mine.psn = w->lanes[0].qp->qp_num & 0xffff;
 	mine.mtu = port.active_mtu;
 	mine.lid = port.lid;
-	modify(w,
-	       (struct ibv_qp_attr){.qp_state = IBV_QPS_INIT,
-				    .port_num = PORT,
-				    .qp_access_flags = IBV_ACCESS_REMOTE_WRITE},
-	       IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
-	for (unsigned i = 0; i < RECEIVES; i++)
+	mine.lanes = w->lane_count;
+	for (unsigned i = 0; i < w->lane_count; i++) {
+		mine.qpns[i] = w->lanes[i].qp->qp_num;
+		lane_init(&w->lanes[i]);
+	}
+	for (unsigned i = 0; i < w->lane_count * RECEIVES; i++)
 		post_receive(w, i);
 	exchange(socket, &mine, &theirs);
-	modify(w,
-	       (struct ibv_qp_attr){
-		       .qp_state = IBV_QPS_RTR,
-		       .path_mtu = theirs.mtu < mine.mtu ? theirs.mtu : mine.mtu,
-		       .dest_qp_num = theirs.qpn,
-		       .rq_psn = theirs.psn,
-		       .min_rnr_timer = 12,
-		       .ah_attr = {.is_global = port.link_layer == IBV_LINK_LAYER_ETHERNET,
-				   .grh = {.dgid = theirs.gid,
-					   .sgid_index = (uint8_t)gid_index,
-					   .hop_limit = 64},
-				   .dlid = theirs.lid,
-				   .port_num = PORT}},
-	       IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-		       IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
-	modify(w,
-	       (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS,
-				    .timeout = 14,
-				    .retry_cnt = 7,
-				    .rnr_retry = 7,
-				    .sq_psn = mine.psn},
-	       IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-		       IBV_QP_MAX_QP_RD_ATOMIC);
+	if (theirs.lanes != mine.lanes)
+		die("the other process has %u queue pairs, this one %u: give both the same --qps",
+		    theirs.lanes, mine.lanes);
+	for (unsigned i = 0; i < w->lane_count; i++)
+		lane_connect(&w->lanes[i],
+			     (struct ibv_ah_attr){.is_global = port.link_layer ==
+							       IBV_LINK_LAYER_ETHERNET,
+						  .grh = {.dgid = theirs.gid,
+							  .sgid_index = (uint8_t)gid_index,
+							  .hop_limit = 64},
+						  .dlid = theirs.lid,
+						  .port_num = PORT},
+			     theirs.qpns[i], &mine, &theirs);
 	w->remote_addr = theirs.addr;
 	w->remote_key = theirs.key;
 	/* Nobody sends before both can receive. */
 	exchange(socket, &mine, &theirs);
 }
 
-struct ibv_send_wr *wire_add(struct wire *w, enum ibv_wr_opcode opcode)
+struct ibv_send_wr *wire_add(struct wire *w, unsigned lane, enum ibv_wr_opcode opcode)
 {
-	struct ibv_send_wr *wr = &w->wrs[w->pending];
+	struct lane *l = &w->lanes[lane];
+	struct ibv_send_wr *wr = &l->wrs[l->pending];
 
-	if (w->pending == CHAIN_MAX)
+	if (l->pending == CHAIN_MAX)
 		die("the chain is full");
 	memset(wr, 0, sizeof(*wr));
 	wr->opcode = opcode;
-	wr->sg_list = w->sges[w->pending];
-	if (w->pending)
+	wr->sg_list = l->sges[l->pending];
+	if (l->pending)
 		wr[-1].next = wr;
-	w->pending++;
+	l->pending++;
 	/* A completion now and then tells the library that the queue has room. */
-	if (++w->unsignalled == SIGNAL_EVERY) {
+	if (++l->unsignalled == SIGNAL_EVERY || w->without & TECHNIQUE_MODERATION) {
 		wr->send_flags = IBV_SEND_SIGNALED;
-		w->unsignalled = 0;
+		l->unsignalled = 0;
 	}
 	return wr;
 }
@@ -241,29 +274,39 @@ void wire_target(struct wire *w, struct ibv_send_wr *wr, uint64_t offset)
 
 void wire_message(struct wire *w, const void *bytes, uint32_t length)
 {
-	struct ibv_send_wr *wr = wire_add(w, IBV_WR_SEND);
+	struct ibv_send_wr *wr = wire_add(w, 0, IBV_WR_SEND);
 	uint8_t *copy;
 
 	wr->num_sge = 1;
 	if (length <= w->inline_max)
 		wr->send_flags |= IBV_SEND_INLINE;
 	/* Twice as many as sends can be on their way. */
-	copy = w->messages[RECEIVES + w->message_next++ % (2 * SENDS)];
+	copy = w->messages[RECEIVES_MAX + w->message_next++ % (2 * SENDS)];
 	memcpy(copy, bytes, length);
 	wr->sg_list[0] = (struct ibv_sge){(uintptr_t)copy, length, w->message_mr->lkey};
 }
 
-void wire_post(struct wire *w)
+static void lane_post(struct lane *l, bool chain)
 {
 	struct ibv_send_wr *bad;
-	int rc;
+	unsigned count = chain ? 1 : l->pending;
+	int rc = 0;
 
-	if (!w->pending)
-		return;
-	rc = ibv_post_send(w->qp, w->wrs, &bad);
+	for (unsigned i = 0; i < count && !rc; i++) {
+		if (!chain)
+			l->wrs[i].next = NULL;
+		rc = ibv_post_send(l->qp, &l->wrs[i], &bad);
+	}
 	if (rc)
 		die("cannot post: %s", strerror(rc));
-	w->pending = 0;
+	l->pending = 0;
+}
+
+void wire_post(struct wire *w)
+{
+	for (unsigned i = 0; i < w->lane_count; i++)
+		if (w->lanes[i].pending)
+			lane_post(&w->lanes[i], !(w->without & TECHNIQUE_CHAIN));
 }
 
 unsigned wire_poll(struct wire *w, struct ibv_wc *wcs, unsigned room)

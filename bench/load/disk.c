@@ -78,17 +78,20 @@ static void open_device(struct disk *d, const char *path)
 		die("%s: cannot register the file: %s", path, strerror(-rc));
 }
 
-void disk_open(struct disk *d, const char *path, const struct iovec *buffers, unsigned count)
+void disk_open(struct disk *d, const char *path, const struct iovec *buffers, unsigned count,
+	       unsigned without)
 {
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SQE128 | IORING_SETUP_CQE32 | IORING_SETUP_SUBMIT_ALL |
-			 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			 IORING_SETUP_TASKRUN_FLAG,
+			 IORING_SETUP_SINGLE_ISSUER,
 	};
 	int rc;
 
 	memset(d, 0, sizeof(*d));
 	d->fd = -1;
+	d->without = without;
+	if (!(without & TECHNIQUE_DEFERRED))
+		params.flags |= IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 	rc = io_uring_queue_init_params(2 * DEPTH_MAX, &d->ring, &params);
 	if (rc < 0)
 		die("cannot make an io_uring with deferred task work (Linux 6.1 or later): %s",
@@ -144,7 +147,8 @@ static void prepare_passthrough(const struct disk *d, const struct io *io, void 
 	cmd->nsid = d->nsid;
 	if (io->op == IO_FLUSH)
 		return;
-	sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
+	if (!(d->without & TECHNIQUE_FIXED_BUFFERS))
+		sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
 	cmd->addr = (uintptr_t)buffer;
 	cmd->data_len = io->bytes;
 	cmd->cdw10 = (uint32_t)block;
@@ -152,34 +156,26 @@ static void prepare_passthrough(const struct disk *d, const struct io *io, void 
 	cmd->cdw12 = (io->bytes >> d->block_shift) - 1;
 }
 
-static void prepare_block(const struct io *io, void *buffer, struct io_uring_sqe *sqe)
+static void prepare_block(const struct disk *d, const struct io *io, void *buffer,
+			  struct io_uring_sqe *sqe)
 {
-	static const uint8_t opcodes[] = {
+	static const uint8_t fixed[] = {
 		[IO_READ] = IORING_OP_READ_FIXED,
 		[IO_WRITE] = IORING_OP_WRITE_FIXED,
 		[IO_FLUSH] = IORING_OP_FSYNC,
 	};
+	static const uint8_t plain[] = {
+		[IO_READ] = IORING_OP_READ,
+		[IO_WRITE] = IORING_OP_WRITE,
+		[IO_FLUSH] = IORING_OP_FSYNC,
+	};
 
-	sqe->opcode = opcodes[io->op];
+	sqe->opcode = (d->without & TECHNIQUE_FIXED_BUFFERS ? plain : fixed)[io->op];
 	if (io->op == IO_FLUSH)
 		return;
 	sqe->addr = (uintptr_t)buffer;
 	sqe->len = io->bytes;
 	sqe->off = io->offset;
-}
-
-void disk_start(struct disk *d, const struct io *io, unsigned slot, void *buffer)
-{
-	struct io_uring_sqe *sqe = next_sqe(d, slot);
-
-	if (d->passthrough)
-		prepare_passthrough(d, io, buffer, sqe);
-	else
-		prepare_block(io, buffer, sqe);
-	sqe->flags = IOSQE_FIXED_FILE;
-	sqe->fd = 0; /* of the registered files */
-	sqe->buf_index = (uint16_t)slot;
-	d->in_flight++;
 }
 
 static void enter(struct disk *d, unsigned wait_for)
@@ -200,6 +196,26 @@ void disk_submit(struct disk *d)
 void disk_wait(struct disk *d)
 {
 	enter(d, 1);
+}
+
+void disk_start(struct disk *d, const struct io *io, unsigned slot, void *buffer)
+{
+	struct io_uring_sqe *sqe = next_sqe(d, slot);
+
+	if (d->passthrough)
+		prepare_passthrough(d, io, buffer, sqe);
+	else
+		prepare_block(d, io, buffer, sqe);
+	sqe->fd = d->fd;
+	if (!(d->without & TECHNIQUE_FIXED_FILE)) {
+		sqe->flags = IOSQE_FIXED_FILE;
+		sqe->fd = 0; /* of the registered files */
+	}
+	if (!(d->without & TECHNIQUE_FIXED_BUFFERS))
+		sqe->buf_index = (uint16_t)slot;
+	d->in_flight++;
+	if (d->without & TECHNIQUE_SUBMIT_BATCH)
+		disk_submit(d);
 }
 
 static void take(struct disk *d, const struct io_uring_cqe *cqe, struct disk_events *events)

@@ -9,6 +9,7 @@
 #define LS_BENCH_LOAD_DISK_H
 
 #include "bench/load/load.h"
+#include "bench/load/technique.h"
 
 #include <liburing.h>
 
@@ -19,6 +20,7 @@ struct disk {
 	struct io_uring ring;
 	int fd;
 	bool passthrough;
+	unsigned without; /* enum technique */
 	uint32_t nsid;
 	unsigned block_shift;
 	unsigned in_flight;
@@ -28,12 +30,14 @@ struct disk {
 
 /*
  * @path NULL: no device, only the sleeping.  @buffers: one for each slot, which are registered
- * one by one (Linux 6.1 refuses a command in a larger registered region).
+ * one by one (Linux 6.1 refuses a command in a larger registered region).  @without: the
+ * techniques to leave out.
  */
-void disk_open(struct disk *d, const char *path, const struct iovec *buffers, unsigned count);
+void disk_open(struct disk *d, const char *path, const struct iovec *buffers, unsigned count,
+	       unsigned without);
 /* From now on disk_reap() says so when @fd becomes readable; it need not be read in between. */
 void disk_watch(struct disk *d, int fd);
-/* Uses buffer @slot; disk_reap() gives @slot back. */
+/* Uses buffer @slot, which @buffer is; disk_reap() gives @slot back. */
 void disk_start(struct disk *d, const struct io *io, unsigned slot, void *buffer);
 void disk_submit(struct disk *d);
 /* Submits, and sleeps until something is to be reaped. */

@@ -89,7 +89,7 @@ static void run_on_disk(const struct load_options *o, const char *path)
 	fill_random(buffers, (size_t)DEPTH_MAX * BLOCK_MAX, ticks());
 	for (unsigned i = 0; i < DEPTH_MAX; i++)
 		iovecs[i] = (struct iovec){buffers + (size_t)i * BLOCK_MAX, BLOCK_MAX};
-	disk_open(&disk, path, iovecs, DEPTH_MAX);
+	disk_open(&disk, path, iovecs, DEPTH_MAX, 0);
 	for (unsigned job = 0; job < o->job_count; job++) {
 		load_begin(&load, o, job);
 		disk_job(&load, &disk, buffers);

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tables, goals and a plot of what bench/peers/run measured.
 
-usage: report.py ROWS [--machine FILE] [--json FILE] [--svg FILE]
+usage: report.py ROWS [--base NAME] [--machine FILE] [--json FILE] [--svg FILE]
 
-ROWS: one JSON object a line, or a list as --json writes it.
+ROWS: one JSON object a line, or a list as --json writes it.  NAME: the system that the others are
+divided by (default: md-nvme-rdma).
 """
 import argparse
 import os
@@ -23,7 +24,8 @@ READ1, READ32 = ("randread", 4096, 1), ("randread", 4096, 32)
 
 
 def rank(system):
-    return (ORDER.index(system) if system in ORDER else len(ORDER), system)
+    """Names that are not in ORDER stay as they came, behind those."""
+    return ORDER.index(system) if system in ORDER else len(ORDER)
 
 
 class Results:
@@ -41,7 +43,7 @@ class Results:
             self.values.setdefault((row["system"], job), []).append(row)
 
     def systems(self):
-        return sorted({system for system, _ in self.values} | set(self.gone), key=rank)
+        return sorted(dict.fromkeys([system for system, _ in self.values] + list(self.gone)), key=rank)
 
     def all(self, system, job, what):
         """Of every round; empty when there is none."""
@@ -70,13 +72,14 @@ PGBENCH_COLUMNS = (("mean us", 9, "mean_us", 0), ("p50 us", 9, "p50_us", 0), ("p
                    ("CPU us/transaction", 20, "cpu_us_per_io", 0))
 
 
-def print_job(results, job):
+def print_job(results, job, base_name):
     database = job[0] == "pgbench"
     columns = PGBENCH_COLUMNS if database else COLUMNS
     print(f"\n{job_name(job)}")
-    print(f"  {'':16}{'tps' if database else 'IOPS':>8} {'(min..max)':>15}{'x md':>7}" +
+    against = "x md" if base_name == MD else f"x {base_name}"
+    print(f"  {'':16}{'tps' if database else 'IOPS':>8} {'(min..max)':>15}{against:>9}" +
           "".join(f"{heading:>{width}}" for heading, width, _, _ in columns))
-    base = results.median(MD, job, "iops")
+    base = results.median(base_name, job, "iops")
     for system in results.systems():
         if (system, job) not in results.values:
             continue
@@ -84,7 +87,7 @@ def print_job(results, job):
         middle = results.median(system, job, "iops")
         spread = f"({min(iops):.0f}..{max(iops):.0f})" if iops else ""
         ratio = f"{middle / base:.2f}" if middle and base else "-"
-        print(f"  {system:16}{number(middle):>8} {spread:>15}{ratio:>7}" +
+        print(f"  {system:16}{number(middle):>8} {spread:>15}{ratio:>9}" +
               "".join(f"{number(results.median(system, job, what), digits):>{width}}"
                       for _, width, what, digits in columns))
         hit = sum(results.all(system, job, "checkpointed"))
@@ -155,6 +158,7 @@ def plot(results, path):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("rows")
+    parser.add_argument("--base", default=MD)
     parser.add_argument("--machine")
     parser.add_argument("--json")
     parser.add_argument("--svg")
@@ -165,7 +169,7 @@ def main():
         with open(args.machine, encoding="utf-8") as file:
             print(file.read().rstrip())
     for job in results.jobs:
-        print_job(results, job)
+        print_job(results, job, args.base)
     for system in sorted(results.gone, key=rank):
         print(f"\n{system}: not available: {results.gone[system]}")
     print_goals(results)
