@@ -3,9 +3,10 @@
 """Tables, goals and a plot of what bench/peers/run measured.
 
 usage: report.py ROWS [--base NAME] [--machine FILE] [--json FILE] [--svg FILE]
+       report.py ROWS ROWS... [--markdown]
 
 ROWS: one JSON object a line, or a list as --json writes it.  NAME: the system that the others are
-divided by (default: md-nvme-rdma).
+divided by (default: md-nvme-rdma).  Of several runs: each goal's ratio in each of them.
 """
 import argparse
 import os
@@ -120,21 +121,48 @@ def goals(results):
               for job in results.jobs if job[0] == "pgbench")
 
 
-def print_goals(results):
-    lines = []
-    for name, system, what, job, at_least, factor, others in goals(results):
+def judged(results):
+    """Of each goal that was measured: itself, the ratio, and whether it holds."""
+    for goal in goals(results):
+        _, system, what, job, at_least, factor, others = goal
         ours = results.median(system, job, what)
         theirs = [results.median(other, job, what) for other in others]
         if ours is None or None in theirs:
             continue
         ratio = ours / (max(theirs) if what != "p99_us" else min(theirs))
-        holds = ratio >= factor if at_least else ratio <= factor
+        yield goal, ratio, ratio >= factor if at_least else ratio <= factor
+
+
+def print_goals(results):
+    lines = []
+    for (name, system, what, job, at_least, factor, others), ratio, holds in judged(results):
         lines.append(f"  {name}  {system + ', ' + job_name(job):38} {what:14}"
                      f"{'>=' if at_least else '<='} {factor:4} x {' | '.join(others):20}"
                      f"{ratio:6.2f}  {'holds' if holds else 'DOES NOT HOLD'}")
     if lines:
         print("\ngoals (medians)")
         print("\n".join(lines))
+
+
+def print_runs(runs, markdown):
+    """Each goal's ratio in each run."""
+    found = {}
+    for i, results in enumerate(runs):
+        for (name, system, what, job, at_least, factor, others), ratio, holds in judged(results):
+            goal = (name, f"{system}, {job_name(job)}, {what.removesuffix('_us')}",
+                    f"{'>=' if at_least else '<='} {factor} x {' or '.join(others)}")
+            found.setdefault(goal, [("-", False)] * len(runs))[i] = (f"{ratio:.2f}", holds)
+    rows = [("", "", "goal", *(f"run {i + 1}" for i in range(len(runs))), "holds")]
+    for goal, ratios in found.items():
+        times = sum(holds for _, holds in ratios)
+        rows.append((*goal, *(text for text, _ in ratios),
+                     "yes" if times == len(runs) else "no" if not times else f"in {times}"))
+    if markdown:
+        rows.insert(1, ("---",) * len(rows[0]))
+        print("\n".join("| " + " | ".join(row) + " |" for row in rows))
+        return
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    print("\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows))
 
 
 def plot(results, path):
@@ -157,13 +185,17 @@ def plot(results, path):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("rows")
+    parser.add_argument("rows", nargs="+")
+    parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--base", default=MD)
     parser.add_argument("--machine")
     parser.add_argument("--json")
     parser.add_argument("--svg")
     args = parser.parse_args()
-    rows = load(args.rows)
+    if len(args.rows) > 1:
+        print_runs([Results(load(path)) for path in args.rows], args.markdown)
+        return 0
+    rows = load(args.rows[0])
     results = Results(rows)
     if args.machine:
         with open(args.machine, encoding="utf-8") as file:
