@@ -182,6 +182,7 @@ static struct piece *piece_cut(struct core *core, struct request *r)
 	struct piece *p = LIST_ENTRY(list_pop(&core->free), struct piece, node);
 
 	core->in_use++;
+	r->volume->holdable += r->op != REQUEST_READ;
 	p->state = PIECE_RANGE;
 	p->volume = r->volume;
 	p->request = r;
@@ -225,15 +226,44 @@ static void cut_one(struct core *core, struct request *r)
 	piece_start(p);
 }
 
+/*
+ * There is a piece for @r; and one that may be held is not one too many: of those a volume has as
+ * many as are free.  So all that waits for one peer leaves half of the pieces to reads and to
+ * other volumes, a second peer a quarter.
+ */
+static bool may_cut(const struct core *core, const struct request *r)
+{
+	uint32_t left = core->piece_count - core->in_use;
+
+	return r->op == REQUEST_READ ? left > 0 : r->volume->holdable < left;
+}
+
 /* Cuts what the free pieces allow, one piece of each request in turn: nobody waits long. */
 static void cut_all(struct core *core)
 {
-	while (!list_empty(&core->cutting) && !list_empty(&core->free))
-		cut_one(core, LIST_ENTRY(list_pop(&core->cutting), struct request, node));
+	while (!list_empty(&core->cutting) && !list_empty(&core->free)) {
+		struct request *r = LIST_ENTRY(list_pop(&core->cutting), struct request, node);
+
+		if (may_cut(core, r))
+			cut_one(core, r);
+		else
+			list_add_tail(&r->volume->uncut, &r->node);
+	}
+}
+
+/* A piece of @v's has ended: two for one, so that a volume which had few can have many again. */
+static void uncut_again(struct core *core, struct volume *v)
+{
+	struct list *node;
+
+	for (int i = 0; i < 2 && (node = list_pop(&v->uncut)); i++)
+		list_add_tail(&core->cutting, node);
 }
 
 void core_submit(struct core *core, struct request *r)
 {
+	struct volume *v = r->volume;
+
 	r->submitted_ns = core->now_ns;
 	r->failed_legs = 0;
 	r->cut = 0;
@@ -246,7 +276,9 @@ void core_submit(struct core *core, struct request *r)
 		return;
 	}
 	/* The usual case needs no list: nobody waits, and one piece is all of it. */
-	if (LIKELY(list_empty(&core->cutting) && !list_empty(&core->free)))
+	if (UNLIKELY(!list_empty(&v->uncut) && r->op != REQUEST_READ))
+		list_add_tail(&v->uncut, &r->node);
+	else if (LIKELY(list_empty(&core->cutting) && may_cut(core, r)))
 		cut_one(core, r);
 	else
 		list_add_tail(&core->cutting, &r->node);
@@ -368,6 +400,9 @@ static void piece_finish(struct piece *p)
 	p->state = PIECE_FREE;
 	p->request = NULL;
 	core->in_use--;
+	p->volume->holdable -= p->code != LEG_READ;
+	if (UNLIKELY(!list_empty(&p->volume->uncut)))
+		uncut_again(core, p->volume);
 	/* The head: it is in the cache. */
 	list_add_tail(core->free.next, &p->node);
 	if (--r->pieces_open > 0 || !list_empty(&r->node))

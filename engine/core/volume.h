@@ -68,6 +68,8 @@ struct volume {
 	/* Same index as record.replicas; NULL = not connected.  Used while COPYING or SYNCED. */
 	struct channel *channels[VOLUME_REPLICAS_MAX];
 	struct list held; /* struct piece: writes that wait for the mirror's state to change */
+	uint32_t holdable; /* pieces in use, of all but reads: those may be held */
+	struct list uncut; /* struct request: with more of these too few were left for others */
 
 	struct volume_stats stats;
 

@@ -213,7 +213,8 @@ static void check_status(const struct sim_request *request)
 
 /*
  * Was the peer up to date when the request was submitted, and has nothing been recorded since
- * that it missed a write?  Then it must have this one (I1).
+ * that it missed a write?  Then it must have this one (I1).  Not when that mirror has ended since,
+ * which the generation does not say: what is done then is copied by the next one.
  */
 static bool both_count(const struct sim_request *request)
 {
@@ -221,7 +222,8 @@ static bool both_count(const struct sim_request *request)
 
 	check_mirror(request->volume);
 	return request->synced && s->generations.current == request->generation &&
-	       s->association == ASSOCIATION_ACTIVE;
+	       s->association == ASSOCIATION_ACTIVE &&
+	       request->volume->unpaired_seq < request->seq;
 }
 
 /* M1, M2: every block has been on both disks. */

@@ -377,6 +377,8 @@ void check_goes_on(struct sim_volume *v, const char *from, const char *to)
 {
 	const struct sim_volume *twin = check_twin(v);
 
+	if (strcmp(to, "none") == 0)
+		v->unpaired_seq = v->owner->world->seq++;
 	/* Resumed, by a pair, too: who went on alone while it was broken does until in sync. */
 	if (strcmp(from, "broken") == 0 && strcmp(to, "alone") == 0)
 		v->freed_seq = v->owner->world->seq++;

@@ -133,6 +133,7 @@ struct sim_volume {
 	/* The wire beside which it waits as a primary; on which it was called stale; 0 = none. */
 	unsigned waits_wire, stale_wire;
 	uint64_t operated_seq; /* when an operator's command last began or ended */
+	uint64_t unpaired_seq; /* when its mirror last ended; another one may be there since */
 	uint64_t freed_seq; /* the same, of those after which an active mirror may go on alone */
 	/* From the engine; see check_map(). */
 	bool mapped;

@@ -53,4 +53,27 @@ on a policy vol fail-open
 await_exit "$writer"
 same 0 "$status" "the writer's exit status, under the new policy"
 same alone "$(volume_field a vol mirror)" "the mirror at a"
+
+# However many of its writes wait, another volume's I/O finds a way.
+start b
+await_log a "volume 'vol': .*-> synced"
+on a policy vol fail-closed
+on a volume create other --size 16M >/dev/null
+mark a
+crash b
+await_log a "volume 'vol': synced -> waiting"
+in_background on a bench --volume vol --rw randwrite --bs 4k --qd 2048 --time 1 >/dev/null
+hog=$job
+half=$(($(ask a status .shard.pieces_total) / 2))
+end=$((SECONDS + LS_LIMIT))
+until (($(ask a status .shard.pieces_in_use) >= half)); do
+	((SECONDS < end)) || fail "half of the pieces are not in use: $(ask a status .shard.pieces_in_use)"
+done
+"$ops" "$at_a" other write:0:1M:3 read:0:1M:3 flush
+"$ops" "$at_a" vol read:0:4K:3
+same "$half" "$(ask a status .shard.pieces_in_use)" "pieces in use by the volume that waits"
+start b
+await_exit "$hog"
+same 0 "$status" "the exit status of who wrote so much"
+legs_equal vol
 passed
