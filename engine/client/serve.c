@@ -11,10 +11,13 @@
 int serve_volume(const char *path, const char *volume, struct err *err)
 {
 	struct ls_connection c = {.socket = -1};
-	int ends[2], rc;
+	int ends[2], rc, buffer = 1 << 20;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return err_set(err, -errno, "cannot create a pair of sockets: %s", strerror(errno));
+	/* One whole answer, or payload, at a time; the kernel may allow less. */
+	for (unsigned i = 0; i < 2; i++)
+		(void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
 	rc = dial_path(&c, path);
 	if (!rc)
 		rc = dial_socket(&c, 0);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(NOTES_RESERVED >= CLIENTS_MAX + 16, "a note of the end of each client fits");
+
 _Static_assert(sizeof(((struct volume_record *)0)->uuid) == ATTACH_ID_BYTES, "an identity fits");
 
 void client_fini(struct shard_client *c)

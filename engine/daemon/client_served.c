@@ -26,8 +26,11 @@ static void served_completed(void *ctx)
 
 static unsigned served_fetch(struct shard_client *c)
 {
-	unsigned taken = nbd_server_fetch(c->server, CLIENT_FETCH_MAX);
+	unsigned taken;
 
+	if (UNLIKELY(c->shard->stopping))
+		nbd_server_leave(c->server);
+	taken = nbd_server_fetch(c->server, CLIENT_FETCH_MAX);
 	c->fetched += taken;
 	if (LIKELY(!c->server->ended))
 		return taken;
@@ -35,19 +38,27 @@ static unsigned served_fetch(struct shard_client *c)
 	return taken + 1;
 }
 
+static void watch_what_counts(struct shard_client *c)
+{
+	uint32_t events = nbd_server_events(c->server);
+
+	if (events == c->watched)
+		return;
+	shard_watch_again(c->shard, events, c->server);
+	c->watched = events;
+}
+
 static void served_publish(struct shard_client *c)
 {
 	nbd_server_publish(c->server);
+	/* What is awaited must be watched for at once: a shard that is busy does not sleep. */
+	if (UNLIKELY(nbd_server_events(c->server) & ~c->watched))
+		watch_what_counts(c);
 }
 
 static bool served_arm(struct shard_client *c)
 {
-	uint32_t events = nbd_server_events(c->server);
-
-	if (events != c->watched) {
-		shard_watch_again(c->shard, events, c->server);
-		c->watched = events;
-	}
+	watch_what_counts(c);
 	/* What has ended since is told before it is slept. */
 	return c->server->ended || nbd_server_ready(c->server);
 }

@@ -59,8 +59,8 @@ struct note {
 /* Of these, so many stay free for dial answers: strangers that connect can't use them up. */
 #define LINK_EVENTS_RESERVED 64u
 #define NOTES_MAX 1024u
-/* Of these, so many stay free for what may not be lost (8 dials, 64 clients, 1 stop). */
-#define NOTES_RESERVED 128u
+/* Of these, so many stay free for what may not be lost (8 dials, 256 clients, 1 stop). */
+#define NOTES_RESERVED 320u
 
 /* Are there so many of them that some may be lost? */
 static inline bool note_may_be_lost(const struct note *note)

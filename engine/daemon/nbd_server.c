@@ -116,7 +116,6 @@ static enum nbd_error error_of(enum ls_status status)
 	case LS_NOT_PRIMARY:
 		return NBD_EPERM;
 	case LS_NO_VOLUME:
-	case LS_SHUTDOWN:
 		return NBD_ESHUTDOWN;
 	default:
 		return NBD_EIO;
@@ -138,7 +137,7 @@ static void answer(struct nbd_part *first)
 {
 	struct nbd_server *s = first->server;
 
-	if (s->ended) {
+	if (s->ended || first->untold) {
 		request_free(first);
 		return;
 	}
@@ -158,6 +157,8 @@ static void part_done(struct request *r)
 	s->completed(s->ctx);
 	if (r->status != LS_OK && !first->error)
 		first->error = error_of(r->status);
+	/* Nobody who uses a block device is to know of a restart; the kernel would make it EIO. */
+	first->untold |= r->status == LS_SHUTDOWN || (r->status != LS_OK && s->leaving);
 	if (--first->parts_open == 0)
 		answer(first);
 }
@@ -195,7 +196,7 @@ static unsigned gather(struct nbd_server *s, struct iovec iov[SEND_PIECES])
 	uint32_t skip = s->sent;
 	unsigned count = 0;
 
-	LIST_FOR(n, &s->answers) {
+	LIST_FOR (n, &s->answers) {
 		if (count + 1 + NBD_PARTS_MAX > SEND_PIECES)
 			break;
 		count += answer_pieces(LIST_ENTRY(n, struct nbd_part, node), skip, iov + count);
@@ -238,6 +239,11 @@ void nbd_server_publish(struct nbd_server *s)
 		else if (errno != EINTR)
 			nbd_server_end(s);
 	}
+}
+
+void nbd_server_leave(struct nbd_server *s)
+{
+	s->leaving = true;
 }
 
 void nbd_server_end(struct nbd_server *s)
@@ -326,6 +332,7 @@ static struct nbd_part *parts_take(struct nbd_server *s)
 	s->free_count -= s->wanted;
 	last->next = NULL;
 	first->error = NBD_OK;
+	first->untold = false;
 	first->data_bytes = 0;
 	memcpy(first->reply + 8, s->header + 8, 8);
 	for (struct nbd_part *p = first; p; p = p->next)
@@ -460,7 +467,7 @@ static bool step(struct nbd_server *s)
 
 static bool can_step(const struct nbd_server *s)
 {
-	if (s->ended)
+	if (s->ended || s->leaving)
 		return false;
 	return s->state == NBD_AT_BUFFERS ? s->free_count >= s->wanted : s->readable;
 }
@@ -500,7 +507,7 @@ uint32_t nbd_server_events(const struct nbd_server *s)
 
 	if (s->ended)
 		return 0;
-	if (s->state != NBD_AT_BUFFERS)
+	if (s->state != NBD_AT_BUFFERS && !s->leaving)
 		events |= EPOLLIN;
 	if (s->blocked)
 		events |= EPOLLOUT;

@@ -66,6 +66,7 @@ struct nbd_part {
 	uint32_t parts_open;
 	uint32_t data_bytes; /* that the answer has, when it has no error */
 	enum nbd_error error;
+	bool untold; /* not answered: another engine is to be asked */
 };
 
 enum nbd_state { NBD_AT_HEADER, NBD_AT_BUFFERS, NBD_AT_PAYLOAD, NBD_AT_DROP };
@@ -90,6 +91,7 @@ struct nbd_server {
 	bool readable; /* as of this pass */
 	bool ended; /* nothing more is taken, nobody is answered */
 	bool blocked; /* the socket takes no answer now */
+	bool leaving; /* the engine stops: nothing more is taken, and no failure is told */
 
 	struct list answers; /* in the order of their ends */
 	uint32_t sent; /* bytes of the first answer */
@@ -110,6 +112,11 @@ void nbd_server_look(struct nbd_server *server, uint32_t events);
 unsigned nbd_server_fetch(struct nbd_server *server, unsigned max);
 /* Sends what has ended. */
 void nbd_server_publish(struct nbd_server *server);
+/*
+ * The engine stops.  No request is taken any more, and one that fails from now on stays without an
+ * answer, like those that were not taken: the kernel asks again when it has another connection.
+ */
+void nbd_server_leave(struct nbd_server *server);
 /* Nobody is there to read: no request is taken, no answer sent. */
 void nbd_server_end(struct nbd_server *server);
 /* True when a request that waited for buffers can have them: not the time to sleep. */

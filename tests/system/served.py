@@ -9,6 +9,7 @@ In the place of `lockstep attach` and the kernel's nbd: has the engine serve VOL
   wrong      what is no request, and a SERVE that brings no socket of the right kind
   refused    prints why the engine does not serve it
   until-end  waits for the engine's end, with a request's answer before it
+  held       the same with writes that wait for the peer: the end is all that it hears of them
 """
 import array
 import random
@@ -214,10 +215,23 @@ def until_end(path, volume, _rng):
     print("ended")
 
 
+def held(path, volume, _rng):
+    device = Device(path, volume)
+    for i in range(10):
+        device.send(WRITE, i * 65536, 4096, bytes(4096))
+    # Taken in order, and a read waits for nobody: the writes have been taken.
+    assert len(device.ask(READ, 8 * MIB, 4096)) == 4096
+    device.socket.settimeout(None)
+    print("answered", flush=True)
+    left = device.socket.recv(65536)
+    assert left == b"", f"an answer at the engine's end: {struct.unpack_from('>IIQ', left)}"
+    print("ended")
+
+
 def main():
     path, volume, seed, what = sys.argv[1:]
     print(f"served.py: seed {seed}", file=sys.stderr)
-    {"requests": requests, "gone": gone, "wrong": wrong, "refused": refused, "until-end": until_end}[what](
+    {"requests": requests, "gone": gone, "wrong": wrong, "refused": refused, "until-end": until_end, "held": held}[what](
         path, volume, random.Random(int(seed))
     )
 

@@ -13,9 +13,9 @@ hears() {
 	read -rt "$LS_LIMIT" -u "$words" word || true
 	same "$1" "$word" "the connection"
 }
-# stays: a connection to the engine's end, which has been answered.
+# stays [HOW]: a connection to the engine's end, which has been answered.
 stays() {
-	exec {words}< <(kernel a vol until-end)
+	exec {words}< <(kernel a vol "${1:-until-end}")
 	hears answered
 }
 
@@ -56,6 +56,24 @@ hears ended
 start a
 kernel a vol requests
 on a resume vol >/dev/null
+legs_equal vol
+explain "an engine that never sleeps"
+stop a
+start a --polling busy
+kernel a vol requests
+stop a
+start a
+explain "an engine that ends while writes wait for its peer"
+on a policy vol fail-closed
+mark a
+crash b
+await_log a "volume 'vol': .*-> waiting"
+stays held
+stop a
+hears ended
+start b
+start a
+await_log a "volume 'vol': .*-> synced"
 legs_equal vol
 same 0 "$(volume_field a vol open_count)" "clients that have the volume open"
 passed
