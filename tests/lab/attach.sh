@@ -121,6 +121,12 @@ start a
 await_synced 5
 on a resume vol >/dev/null
 
+explain "the engine is restarted under it: nobody is told of an error"
+stop a
+start a
+await_synced 5
+await_log b "volume 'vol': .*-> synced"
+
 explain "what stays with it is killed: nobody needs it"
 keeper=$(field keeper)
 kill -KILL "$keeper"

@@ -19,18 +19,10 @@
 #include <unistd.h>
 
 #define DEFAULT_TIMEOUT_S 60u
-#define DEFAULT_CONNECTIONS_MAX 4u
 #define NBD_PORT 10809
 #define DETACH_LIMIT_MS 60000
 
-enum {
-	KEY_DEVICE = 1000,
-	KEY_NBD,
-	KEY_CONNECTIONS,
-	KEY_TIMEOUT,
-	KEY_FOREGROUND,
-	KEY_FORCE
-};
+enum { KEY_DEVICE = 1000, KEY_NBD, KEY_CONNECTIONS, KEY_TIMEOUT, KEY_FOREGROUND, KEY_FORCE };
 
 /* A sentence, and the same as JSON when that is wanted. */
 static int refuse(const struct cli *cli, const char *text)
@@ -315,7 +307,9 @@ int cmd_attach(struct cli *cli, int argc, char **argv)
 		 "or a port (10809) of 127.0.0.1",
 		 0},
 		{"connections", KEY_CONNECTIONS, "N", 0,
-		 "Between kernel and engine (default: one for each CPU, at most 4)", 0},
+		 "Between kernel and engine (default 1).  Of several the kernel gives up one that "
+		 "owes an answer for 30 s, as a fail-closed volume without its peer does",
+		 0},
 		{"timeout", KEY_TIMEOUT, "SECONDS", 0,
 		 "So long I/O waits for an engine that went away; then it fails (default 60)", 0},
 		{"foreground", KEY_FOREGROUND, NULL, 0, "Stay until SIGTERM, for service managers",
@@ -326,11 +320,9 @@ int cmd_attach(struct cli *cli, int argc, char **argv)
 		rows, parse_attach, "VOLUME",
 		"Makes a block device of a volume that is primary on this node, prints its name, "
 		"and sets /dev/lockstep/VOLUME.  Goes on until `lockstep detach`."};
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct attach_options o = {
 		.index = -1,
-		.connections =
-			cpus < 1 ? 1 : (unsigned)min_u64((uint64_t)cpus, DEFAULT_CONNECTIONS_MAX),
+		.connections = 1,
 		.timeout_s = DEFAULT_TIMEOUT_S,
 	};
 	struct attach_place place;

@@ -293,7 +293,8 @@ static void connect_again(struct keeper *k)
 		k->deaths -= !rc;
 	}
 	if (rc) {
-		if (!gives_up(k, k->err.text))
+		/* Those that live serve all of it. */
+		if (k->deaths < k->links || !gives_up(k, k->err.text))
 			again_in(k, RETRY_US);
 		return;
 	}
@@ -337,7 +338,8 @@ static void export_again(struct keeper *k)
 {
 	if (start_nbdkit(k)) {
 		note(k, "%s", k->err.text);
-		again_in(k, RETRY_US);
+		if (!gives_up(k, k->err.text))
+			again_in(k, RETRY_US);
 		return;
 	}
 	goes_on(k);
@@ -417,6 +419,8 @@ static void adopt(struct keeper *k)
 	attach_end_process(attach_nbdkit(state), 3000);
 	if (index >= 0) {
 		k->setup.index = index;
+		/* Not a new one together with a connection: the kernel stops for it. */
+		k->setup.size_bytes = nbd_device_bytes(index);
 		k->links =
 			(unsigned)json_get_u64(state, "connections", k->job->options->connections);
 		note(k, "/dev/nbd%d is there without a keeper: taken over", index);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <linux/nbd-netlink.h>
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
@@ -213,7 +214,10 @@ static struct nl_msg *setup_request(struct nbd_device *d, uint8_t command,
 	    nla_put_u64(m, NBD_ATTR_SIZE_BYTES, s->size_bytes) ||
 	    nla_put_u64(m, NBD_ATTR_BLOCK_SIZE_BYTES, s->block_bytes) ||
 	    nla_put_u64(m, NBD_ATTR_SERVER_FLAGS, s->flags) ||
-	    /* 0: a request that takes long, for want of a peer, say, is told of and waited for. */
+	    /*
+	     * 0: a request that takes long, for want of a peer, say, is told of and waited for.
+	     * Only of a device with one connection: of several the kernel ends one after 30 s.
+	     */
 	    nla_put_u64(m, NBD_ATTR_TIMEOUT, 0) ||
 	    nla_put_u64(m, NBD_ATTR_DEAD_CONN_TIMEOUT, s->patience_s) ||
 	    nla_put_string(m, NBD_ATTR_BACKEND_IDENTIFIER, s->backend) ||
@@ -224,9 +228,24 @@ static struct nl_msg *setup_request(struct nbd_device *d, uint8_t command,
 	return m;
 }
 
+static bool has_value(const char *path, const char *value)
+{
+	char text[32] = "";
+	FILE *f = fopen(path, "re");
+
+	if (f) {
+		(void)!fgets(text, sizeof(text), f);
+		fclose(f);
+	}
+	text[strcspn(text, "\n")] = 0;
+	return !strcmp(text, value);
+}
+
 /*
  * What the engine has buffers for; and no discard that zeroes gigabytes in one go, for which NBD
- * has no limit.  A new size makes the kernel forget the last of these.
+ * has no limit.  A new size makes the kernel forget the last of these.  Linux 6.11 and later
+ * stop the device for a write here, even of the same value, and wait until nothing is in
+ * flight: while a connection is dead that may be for ever.
  */
 static void limit_queue(int index)
 {
@@ -242,7 +261,7 @@ static void limit_queue(int index)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(limits); i++) {
 		snprintf(path, sizeof(path), "/sys/block/nbd%d/queue/%s", index, limits[i].name);
-		f = fopen(path, "we");
+		f = has_value(path, limits[i].value) ? NULL : fopen(path, "we");
 		if (f) {
 			fputs(limits[i].value, f);
 			fclose(f);
@@ -314,6 +333,22 @@ unsigned nbd_device_deaths(struct nbd_device *d, int index)
 	while (nl_recvmsgs_default(d->hear) >= 0)
 		;
 	return d->deaths;
+}
+
+uint64_t nbd_device_bytes(int index)
+{
+	uint64_t sectors = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%d/size", index);
+	f = fopen(path, "re");
+	if (f) {
+		if (fscanf(f, "%" SCNu64, &sectors) != 1)
+			sectors = 0;
+		fclose(f);
+	}
+	return sectors * 512;
 }
 
 int nbd_device_find(const char *backend)

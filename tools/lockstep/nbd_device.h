@@ -41,6 +41,8 @@ int nbd_device_fd(const struct nbd_device *device);
 /* How many sockets of @index have died since the last call. */
 unsigned nbd_device_deaths(struct nbd_device *device, int index);
 
+/* As the kernel has it now; 0: no such device. */
+uint64_t nbd_device_bytes(int index);
 /* The device that is connected with this backend, or -1. */
 int nbd_device_find(const char *backend);
 
