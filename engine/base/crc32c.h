@@ -26,6 +26,10 @@ void crc32c_use(crc32c_fn *for_short, crc32c_fn *for_long);
 /* CRC32C of @bytes; the standard form: crc32c("123456789") = 0xe3069283. */
 uint32_t crc32c(const void *bytes, size_t length);
 
+/* The same of the CRC32C_HEADER bytes of a frame's header that it covers. */
+#define CRC32C_HEADER 60u
+extern uint32_t (*crc32c_header)(const void *bytes);
+
 /* CRC32C of three parts, one behind the other. */
 uint32_t crc32c_join(const void *a, size_t a_length, const void *b, size_t b_length, const void *c,
 		     size_t c_length);

@@ -26,12 +26,13 @@ AT(epoch, 52);
 AT(payload_crc, 56);
 AT(header_crc, 60);
 _Static_assert(sizeof(struct frame) == FRAME_BYTES, "the header CRC ends the frame");
+_Static_assert(offsetof(struct frame, header_crc) == CRC32C_HEADER, "and covers all before it");
 
 #define FLAGS_KNOWN (FRAME_FUA | FRAME_CRC | FRAME_CRC_PARTS | FRAME_COMPLETION)
 
 static uint32_t header_crc(const struct frame *f)
 {
-	return crc32c(f, offsetof(struct frame, header_crc));
+	return crc32c_header(f);
 }
 
 const uint8_t *frame_seal(struct frame *f)

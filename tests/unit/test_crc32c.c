@@ -34,6 +34,13 @@ static void implementations_agree(void **state)
 		if (crc32c_instruction_there())
 			assert_int_equal(crc32c_table(bytes + at, n),
 					 crc32c_instruction(bytes + at, n));
+		if (crc32c_instruction_there())
+			crc32c_use(crc32c_instruction, crc32c_table);
+		assert_int_equal(crc32c_table(bytes + at, CRC32C_HEADER),
+				 crc32c_header(bytes + at));
+		crc32c_use(crc32c_table, crc32c_table);
+		assert_int_equal(crc32c_table(bytes + at, CRC32C_HEADER),
+				 crc32c_header(bytes + at));
 		assert_int_equal(crc32c_table(bytes + at, n),
 				 crc32c_join(bytes + at, cut, bytes + at + cut, n - cut, "", 0));
 	}
@@ -64,6 +71,8 @@ static void init_chooses_one(void **state)
 	assert_int_equal(crc32c("123456789", 9), 0xe3069283);
 	for (size_t n = 0; n < sizeof(bytes); n++)
 		assert_int_equal(crc32c(bytes, n), crc32c_table(bytes, n));
+	for (size_t n = 0; n < CRC32C_SHORT; n++)
+		assert_int_equal(crc32c_header(bytes + n), crc32c_table(bytes + n, CRC32C_HEADER));
 	print_message("CRC32C by %s\n", crc32c_name());
 }
 
