@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #define GRANT_MAGIC 0x3252474cu /* "LGR2" */
@@ -240,6 +241,8 @@ static void signals_take(struct rdma_link *rdma)
 static void leave(struct rdma_link *rdma)
 {
 	rdma->leaving = true;
+	/* What it still tells nobody reads: it would end every sleep until it is gone. */
+	(void)epoll_ctl(rdma->link.fd, EPOLL_CTL_DEL, rdma->channel->fd, NULL);
 	rdma_fabric_request(rdma->fabric, rdma->conn, CONN_TAKE_DOWN);
 }
 
@@ -252,11 +255,14 @@ static unsigned rdma_poll(struct link *link, unsigned budget)
 {
 	struct rdma_link *rdma = rdma_of(link);
 	unsigned handled = 0;
+	eventfd_t count;
 
 	signals_take(rdma);
 	if (UNLIKELY(rdma->leaving)) {
 		if (!taken_down(rdma))
 			return 0;
+		/* The same from here to link_destroy(). */
+		(void)eventfd_read(rdma->wake_fd, &count);
 		link->handler->down(link->owner, rdma->reason);
 		return 1;
 	}

@@ -611,18 +611,36 @@ void core_release(struct core *core, struct volume *v)
 	list_splice_tail(&core->ready, &v->held);
 }
 
+/* Nothing of it was sent: what it holds of peers goes back, and it is decided anew. */
+static void decide_again(struct piece *p)
+{
+	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
+		if (p->credits & 1u << i && p->remote[i].call.message)
+			channel_return_credit(&p->remote[i].call);
+	p->remotes = p->credits = 0;
+	p->state = PIECE_HELD;
+	list_add_tail(&p->core->ready, &p->node);
+}
+
 static void remote_credit(struct call *call)
 {
 	struct remote_leg *leg = CONTAINER_OF(call, struct remote_leg, call);
 	struct piece *p = leg->piece;
+	const struct volume *v = p->volume;
+	unsigned i = (unsigned)(leg - p->remote);
 
 	if (leg->open) {
 		/* A resend waited for its credit. */
-		remote_send(p, (unsigned)(leg - p->remote));
+		remote_send(p, i);
 		return;
 	}
-	p->credits |= 1u << (leg - p->remote);
-	take_credits(p);
+	p->credits |= 1u << i;
+	/* Meanwhile this node may have become a target: then not even the local leg may go. */
+	if (v->record.role == VOLUME_PRIMARY && volume_mirrors(v) &&
+	    v->channels[i] == call->channel)
+		take_credits(p);
+	else
+		decide_again(p);
 }
 
 static void remote_closed(struct remote_leg *leg, enum ls_status status)
@@ -678,11 +696,5 @@ static void remote_lost(struct call *call, bool sent)
 		remote_closed(leg, LS_PEER_LOST);
 		return;
 	}
-	/* Not sent at all: what it holds of other peers goes back, and it is decided again. */
-	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
-		if (p->credits & 1u << i && p->remote[i].call.message)
-			channel_return_credit(&p->remote[i].call);
-	p->remotes = p->credits = 0;
-	p->state = PIECE_HELD;
-	list_add_tail(&p->core->ready, &p->node);
+	decide_again(p);
 }

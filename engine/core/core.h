@@ -30,7 +30,7 @@
 #define PIECE_BYTES_MAX RANGE_CHUNK_BYTES
 /* Discards, zeroes. */
 #define PIECE_SPAN_MAX MIB(16)
-/* A payload that the peer found damaged is sent again this often. */
+/* What the peer found damaged is sent again this often; then it counts as refused. */
 #define PIECE_RESENDS 3u
 #define CORE_CAPTURE_MAX 64u
 

@@ -238,13 +238,16 @@ static void call_over(struct mirror *m, const struct frame *f)
 
 static void call_answered(struct call *call, const struct frame *f)
 {
-	if (f->status == LS_CHECKSUM) {
+	struct mirror *m = CONTAINER_OF(call, struct mirror, call);
+
+	if (f->status == LS_CHECKSUM && m->resends < PIECE_RESENDS) {
+		m->resends++;
 		/* Damaged on the way; the buffer is unchanged. */
 		if (channel_credit(call->channel, call, true))
 			call_send(call);
 		return;
 	}
-	call_over(CONTAINER_OF(call, struct mirror, call), f);
+	call_over(m, f);
 }
 
 static void call_lost(struct call *call, bool sent)
@@ -259,6 +262,7 @@ void mirror_call(struct mirror *m, uint8_t command, uint32_t bytes,
 	assert(!m->calling && m->buffer && peer_up(m->peer));
 	m->calling = true;
 	m->stale = false;
+	m->resends = 0;
 	m->command = command;
 	m->bytes = bytes;
 	m->answered = answered;
@@ -702,7 +706,8 @@ void mirror_connect(struct engine *e, struct peer *p)
 		    v->record.replicas[0].node_address != p->node_address)
 			continue;
 		m = mirror_get(e, v);
-		if (m && m->peer == p)
+		/* One that is up, because another pool was there before, goes on. */
+		if (m && m->peer == p && !volume_mirrors(v))
 			mirror_restart(m);
 	}
 }

@@ -146,7 +146,8 @@ static void pair_answered(struct call *call, const struct frame *f)
 	struct pairing *p = CONTAINER_OF(call, struct pairing, call);
 	struct volume *v = p->volume;
 
-	if (f->status == LS_CHECKSUM) {
+	if (f->status == LS_CHECKSUM && p->resends < PIECE_RESENDS) {
+		p->resends++;
 		/* Damaged on the way; the buffer is unchanged. */
 		if (channel_credit(call->channel, call, true))
 			call->credit(call);
@@ -198,6 +199,7 @@ static void ask_send(struct call *call)
 static void control_call(struct pairing *p, void (*send)(struct call *),
 			 void (*answered)(struct call *, const struct frame *))
 {
+	p->resends = 0;
 	p->call.credit = send;
 	p->call.answered = answered;
 	p->call.lost = call_lost;

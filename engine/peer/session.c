@@ -346,7 +346,7 @@ void session_tick(struct engine *e)
 	for (unsigned i = 0; i < e->peer_count && !e->stopping; i++) {
 		struct peer *p = &e->peers[i];
 
-		any |= p->address[0] != '\0';
+		any = true; /* mirrors have deadlines of their own, whoever dials */
 		if (!p->address[0] || p->session || p->dialling || now < p->dial_at_ns ||
 		    handshake_with(e, p))
 			continue;
