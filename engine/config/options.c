@@ -120,7 +120,8 @@ static int set_core(struct options *o, const char *text, struct err *err)
 
 static int set_slots(struct options *o, const char *text, struct err *err)
 {
-	return number(text, 2, LINK_SLOTS_MAX, &o->slot_count, err);
+	/* Two are for control: with no more than those a peer refuses the session. */
+	return number(text, 3, LINK_SLOTS_MAX, &o->slot_count, err);
 }
 
 static int set_slot_bytes(struct options *o, const char *text, struct err *err)

@@ -106,6 +106,7 @@ on a detach vol.new >/dev/null
 same $((16 << 20)) "$(blockdev --getsize64 $link)" "its size"
 same "lockstep/vol" "$(cat "/sys/block/$name/backend")" "what udev looks for"
 same "$device" "$(on a attach vol)" "attached again"
+refuses 1 "attached already: unmount it and .lockstep detach vol." on a attach vol --foreground
 refuses 1 "is secondary on this node: attach it on its primary" on b attach vol
 refuses 1 "is attached as $device: .lockstep detach vol. first" on a attach vol --nbd tcp
 mkfs.ext4 -q $link

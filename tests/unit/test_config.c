@@ -65,7 +65,7 @@ static void sets_what_it_says(void **state)
 			 "listen=tcp://[::1]:0\n"
 			 "  state\t=  /srv/a#b  \n"
 			 "core = none\n"
-			 "polling = busy\nslots = 2\nslot-bytes = 516096\n"
+			 "polling = busy\nslots = 3\nslot-bytes = 516096\n"
 			 "payload-crc = off\nlog-level = debug\npeer-timeout-ms = 500",
 			 &options);
 	assert_int_equal(file.count, 0);
@@ -75,7 +75,7 @@ static void sets_what_it_says(void **state)
 	assert_string_equal(options.run_dir, "/run/lockstep");
 	assert_int_equal(options.core, CORE_NONE);
 	assert_int_equal(options.polling, POLLING_BUSY);
-	assert_int_equal(options.slot_count, 2);
+	assert_int_equal(options.slot_count, 3);
 	assert_int_equal(options.slot_bytes, SLOT_BYTES_MAX);
 	assert_false(options.payload_crc);
 	assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
@@ -114,12 +114,12 @@ static void mistakes_are_told(void **state)
 	one_mistake("config = /x", 1,
 		    "there is no option 'config' (lockstepd.conf(5) lists all of them)");
 	one_mistake("Slots = 4x", 1, "there is no option 'Slots'; is 'slots' meant?");
-	one_mistake("# a\n\nslots = 4x", 3, "slots: '4x' is not a number from 2 to 1024");
-	one_mistake("slots = 1", 1, "slots: '1' is not a number from 2 to 1024");
-	one_mistake("slots = 1025", 1, "slots: '1025' is not a number from 2 to 1024");
-	one_mistake("slots = -4", 1, "slots: '-4' is not a number from 2 to 1024");
+	one_mistake("# a\n\nslots = 4x", 3, "slots: '4x' is not a number from 3 to 1024");
+	one_mistake("slots = 2", 1, "slots: '2' is not a number from 3 to 1024");
+	one_mistake("slots = 1025", 1, "slots: '1025' is not a number from 3 to 1024");
+	one_mistake("slots = -4", 1, "slots: '-4' is not a number from 3 to 1024");
 	one_mistake("slots = 18446744073709551620", 1,
-		    "slots: '18446744073709551620' is not a number from 2 to 1024");
+		    "slots: '18446744073709551620' is not a number from 3 to 1024");
 	one_mistake("slot-bytes = 131073", 1, "slot-bytes: '131073' is not a multiple of 4096");
 	one_mistake("slots", 1, "'slots' is not of the form: option = value");
 	one_mistake("= 4", 1, "'= 4' is not of the form: option = value");

@@ -332,6 +332,11 @@ int cmd_attach(struct cli *cli, int argc, char **argv)
 
 	cli_parse(cli, argc, argv, &args, &o);
 	attach_place_init(&place, cli, o.volume);
+	/* A service manager wants a process that stays, and there can be one only. */
+	if (attach_holder(&place) && o.foreground)
+		return fail("volume '%s' is attached already: unmount it and `lockstep detach %s` "
+			    "first",
+			    o.volume, o.volume);
 	if (attach_holder(&place))
 		return say_attached(cli, &o, attach_state_load(&place));
 	rc = look_up(cli, &job);
