@@ -62,7 +62,9 @@ stop a
 start a --polling busy
 kernel a vol requests
 stop a
+mark a
 start a
+await_log a "volume 'vol': .*-> synced"
 explain "an engine that ends while writes wait for its peer"
 on a policy vol fail-closed
 mark a
