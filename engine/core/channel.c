@@ -93,7 +93,7 @@ bool channel_credit(struct channel *c, struct call *call, bool control)
 void channel_return_credit(struct call *call)
 {
 	assert(call->message && call->sent_ns == 0);
-	msgid_release(&call->channel->ids, call->message);
+	msgid_return(&call->channel->ids, call->message);
 	call->message = 0;
 }
 

@@ -76,6 +76,19 @@ static inline void *msgid_find(const struct msgid_table *t, uint64_t id)
 	return t->slot[slot].owner;
 }
 
+/*
+ * Frees the slot of @id, which was never sent: the tag stays, because the receiver counts what
+ * comes, and so the next request in this slot has this identification.
+ */
+static inline void msgid_return(struct msgid_table *t, uint64_t id)
+{
+	uint16_t slot = (uint16_t)msgid_slot(id);
+
+	assert(msgid_find(t, id));
+	t->slot[slot].owner = NULL;
+	t->free[t->free_count++] = slot;
+}
+
 /* Frees the slot of @id, which must be valid. */
 static inline void msgid_release(struct msgid_table *t, uint64_t id)
 {

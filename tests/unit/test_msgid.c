@@ -70,6 +70,21 @@ static void an_invented_id_misses(void **state)
 	assert_null(msgid_find(t, (uint64_t)7 << 32 | 1u << 16 | 3));
 }
 
+static void one_that_was_never_sent_comes_again(void **state)
+{
+	struct msgid_table *t = *state;
+	uint64_t id = msgid_take(t, &owners[0]);
+
+	msgid_return(t, id);
+	assert_null(msgid_find(t, id));
+	assert_int_equal(t->free_count, 8);
+	/* The receiver has counted nothing. */
+	assert_int_equal(msgid_take(t, &owners[1]), id);
+	assert_ptr_equal(msgid_find(t, id), &owners[1]);
+	msgid_release(t, id);
+	assert_int_not_equal(msgid_take(t, &owners[2]), id);
+}
+
 static void the_tag_wraps(void **state)
 {
 	struct msgid_table *t = *state;
@@ -92,6 +107,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(an_id_of_another_session_misses, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_invented_id_misses, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_was_never_sent_comes_again, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_tag_wraps, setup, teardown),
 	};
 
