@@ -3,10 +3,7 @@
 # Goal: a node that dials nobody, because it has no address of its peer, keeps its mirrors' deadlines all the same.
 . "$(dirname "$0")/lib.sh"
 
-start a
-start b
-pool a pool-a
-pool b pool-b
+two_strangers
 on a key create "$work/key" >/dev/null
 on a peer add b --address "${node_uri[b]#*://}" --key-file "$work/key" >/dev/null
 on b peer add a --key-file "$work/key" >/dev/null

@@ -3,10 +3,7 @@
 # Goal: a peer with the wrong key gets no session, both sides say why, and the right key heals it.
 . "$(dirname "$0")/lib.sh"
 
-start a
-start b
-pool a pool-a
-pool b pool-b
+two_strangers
 on a key create "$work/key" >/dev/null
 on a key create "$work/other" >/dev/null
 same 600 "$(stat -c %a "$work/key")" "mode of a key file"

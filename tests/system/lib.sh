@@ -220,12 +220,17 @@ introduce() {
 	on b peer add a --address "${node_uri[a]#*://}" --key-file "$work/key" >/dev/null
 }
 
-# two_nodes [OPTION...]: both started, with a pool each, and introduced.
-two_nodes() {
+# two_strangers [OPTION...]: both started, with a pool each.
+two_strangers() {
 	start a "$@"
 	start b "$@"
 	pool a pool-a
 	pool b pool-b
+}
+
+# two_nodes [OPTION...]: the same, and introduced.
+two_nodes() {
+	two_strangers "$@"
 	introduce
 }
 
