@@ -163,11 +163,19 @@ check_two_nodes() {
 	ok "output of b" has "$out" "b| I am b, 10.77.0.2 to 10.77.0.1"
 	sed -n 's/^lab: .*\(up in.*\)/  figure  two VMs: \1/p' "$work/err"
 	ok "nothing is left" nothing_left "$two"
+	# For one CPU alone the emulator leaves out memory barriers (tools/lab says what becomes of that); KVM has its own.
+	"$lab" run --quiet --nodes 2 --name "$two" -- bash -c '[[ $LAB_ACCEL == kvm || $(</sys/devices/system/cpu/possible) == *-* ]]'
+	ok "no node is emulated without memory barriers" is $? 0
 	out=$("$lab" run --quiet --nodes 2 --name "$two" -- bash -c '
-		if [[ $LAB_NODE == a ]]; then exec ib_send_lat -R -s 64 -n 500; fi
-		# Until a listens.
-		for _ in {1..30}; do ! ib_send_lat -R -s 64 -n 500 "$LAB_PEER_IP" || exit 0; sleep 1; done
-		exit 1' 2>&1)
+		# Only one attempt: a server whose client gave up half-way waits for ever.
+		if [[ $LAB_NODE == b ]]; then
+			until [[ -e $LAB_SHARE/listens ]]; do sleep 0.1; done
+			exec ib_send_lat -R -s 64 -n 500 "$LAB_PEER_IP"
+		fi
+		ib_send_lat -R -s 64 -n 500 &
+		until rdma resource show cm_id | grep -q LISTEN; do sleep 0.1; done
+		touch "$LAB_SHARE/listens"
+		wait $!' 2>&1)
 	ok "ib_send_lat over the wire" is $? 0
 	awk '$1 == "b|" && $2 == 64 && $3 == 500 {print "  figure  two VMs, 64 B send, one way: typically " $6 " us"}' <<<"$out"
 }
