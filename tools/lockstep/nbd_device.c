@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <inttypes.h>
 #include <linux/nbd-netlink.h>
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
@@ -81,6 +80,18 @@ static int on_heard(struct nl_msg *message, void *arg)
 	if (index_of(message, &command) == d->heard_index && command == NBD_CMD_LINK_DEAD)
 		d->deaths++;
 	return NL_OK;
+}
+
+/* The only line of a file of /sys; false, and then @text is empty, when it cannot be read. */
+static bool sys_line(const char *path, char *text, int bytes)
+{
+	FILE *f = fopen(path, "re");
+	bool read = f && fgets(text, bytes, f);
+
+	if (f)
+		fclose(f);
+	text[read ? strcspn(text, "\n") : 0] = 0;
+	return read;
 }
 
 /* True when the module is loaded now. */
@@ -228,19 +239,6 @@ static struct nl_msg *setup_request(struct nbd_device *d, uint8_t command,
 	return m;
 }
 
-static bool has_value(const char *path, const char *value)
-{
-	char text[32] = "";
-	FILE *f = fopen(path, "re");
-
-	if (f) {
-		(void)!fgets(text, sizeof(text), f);
-		fclose(f);
-	}
-	text[strcspn(text, "\n")] = 0;
-	return !strcmp(text, value);
-}
-
 /*
  * What the engine has buffers for; and no discard that zeroes gigabytes in one go, for which NBD
  * has no limit.  A new size makes the kernel forget the last of these.  Linux 6.11 and later
@@ -256,12 +254,14 @@ static void limit_queue(int index)
 		{"max_sectors_kb", "256"},
 		{"discard_max_bytes", "16777216"},
 	};
-	char path[96];
+	char path[96], now[32];
 	FILE *f;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(limits); i++) {
 		snprintf(path, sizeof(path), "/sys/block/nbd%d/queue/%s", index, limits[i].name);
-		f = has_value(path, limits[i].value) ? NULL : fopen(path, "we");
+		if (sys_line(path, now, sizeof(now)) && !strcmp(now, limits[i].value))
+			continue;
+		f = fopen(path, "we");
 		if (f) {
 			fputs(limits[i].value, f);
 			fclose(f);
@@ -337,18 +337,10 @@ unsigned nbd_device_deaths(struct nbd_device *d, int index)
 
 uint64_t nbd_device_bytes(int index)
 {
-	uint64_t sectors = 0;
-	char path[64];
-	FILE *f;
+	char path[64], sectors[32];
 
 	snprintf(path, sizeof(path), "/sys/block/nbd%d/size", index);
-	f = fopen(path, "re");
-	if (f) {
-		if (fscanf(f, "%" SCNu64, &sectors) != 1)
-			sectors = 0;
-		fclose(f);
-	}
-	return sectors * 512;
+	return sys_line(path, sectors, sizeof(sectors)) ? strtoull(sectors, NULL, 10) * 512 : 0;
 }
 
 int nbd_device_find(const char *backend)
@@ -359,17 +351,9 @@ int nbd_device_find(const char *backend)
 
 	if (glob("/sys/block/nbd*/backend", 0, NULL, &all))
 		return -1;
-	for (size_t i = 0; i < all.gl_pathc && found < 0; i++) {
-		FILE *f = fopen(all.gl_pathv[i], "re");
-
-		if (f && fgets(text, sizeof(text), f)) {
-			text[strcspn(text, "\n")] = 0;
-			if (!strcmp(text, backend))
-				found = atoi(all.gl_pathv[i] + strlen("/sys/block/nbd"));
-		}
-		if (f)
-			fclose(f);
-	}
+	for (size_t i = 0; i < all.gl_pathc && found < 0; i++)
+		if (sys_line(all.gl_pathv[i], text, sizeof(text)) && !strcmp(text, backend))
+			found = atoi(all.gl_pathv[i] + strlen("/sys/block/nbd"));
 	globfree(&all);
 	return found;
 }
