@@ -80,6 +80,7 @@ bool channel_credit(struct channel *c, struct call *call, bool control)
 	struct list *queue = control ? &c->control_waiting : &c->waiting;
 
 	call->channel = c;
+	call->control = control;
 	call->message = 0;
 	/* Nobody overtakes those who wait already. */
 	if (list_empty(queue) && credit_left(c, control)) {
@@ -152,7 +153,14 @@ static void completion(struct channel *c, const struct frame *f)
 	msgid_release(&c->ids, f->message);
 	call->message = 0;
 	call->sent_ns = 0;
-	call->answered(call, f);
+	if (f->status == LS_CHECKSUM && call->resends < CHANNEL_RESENDS) {
+		call->resends++;
+		if (channel_credit(c, call, call->control))
+			call->credit(call);
+	} else {
+		call->resends = 0;
+		call->answered(call, f);
+	}
 	if (!c->shut)
 		give_credits(c);
 }
@@ -295,12 +303,6 @@ static void data_answered(struct call *call, const struct frame *f)
 {
 	struct serve *s = CONTAINER_OF(call, struct serve, data);
 
-	if (f->status == LS_CHECKSUM && s->resends < DATA_RESENDS) {
-		s->resends++;
-		if (channel_credit(call->channel, call, true))
-			data_send(call);
-		return;
-	}
 	channel_answer(s, f->status == LS_OK ? LS_OK : LS_PROTOCOL, 0, 0);
 }
 
@@ -321,7 +323,6 @@ static void read_done(struct leg *leg)
 		channel_answer(s, leg->status, 0, 0);
 		return;
 	}
-	s->resends = 0;
 	s->data.credit = data_send;
 	s->data.answered = data_answered;
 	s->data.lost = data_lost;
@@ -544,6 +545,7 @@ static void lose_waiting(struct list *queue)
 	while ((node = list_pop(&all))) {
 		struct call *call = LIST_ENTRY(node, struct call, node);
 
+		call->resends = 0;
 		call->lost(call, false);
 	}
 }
@@ -563,6 +565,7 @@ void channel_lost(struct channel *c)
 		msgid_release(&c->ids, call->message);
 		call->message = 0;
 		call->sent_ns = 0;
+		call->resends = 0;
 		call->lost(call, sent);
 	}
 	lose_waiting(&c->control_waiting);

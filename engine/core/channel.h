@@ -23,8 +23,8 @@
 /* A CHECK carries a checksum for each of so many bytes, at most so many of them. */
 #define CHECK_BYTES 4096u
 #define CHECK_MAX (RANGE_CHUNK_BYTES / CHECK_BYTES)
-/* The bytes of a READ that were damaged on the way are sent again this often. */
-#define DATA_RESENDS 3u
+/* A request whose payload was damaged on the way is sent again this often. */
+#define CHANNEL_RESENDS 3u
 
 struct core;
 struct volume;
@@ -32,15 +32,19 @@ struct channel;
 
 /*
  * One request to the peer, from the wait for a credit to its completion.  Embedded in its
- * owner.  Exactly one of answered() and lost() ends a call that was sent.
+ * owner, who has zeroed it once.  Exactly one of answered() and lost() ends a call that was sent.
  */
 struct call {
 	struct list node; /* waiting for a credit, or idle */
 	struct channel *channel;
 	uint64_t message; /* 0 = not sent */
 	uint64_t sent_ns;
-	uint8_t command;
-	/* A credit is there: call channel_send() now. */
+	uint8_t command, resends;
+	bool control;
+	/*
+	 * A credit is there: call channel_send() now.  It comes again when the peer found the
+	 * payload damaged: whatever was sent must not change before the call ends.
+	 */
 	void (*credit)(struct call *call);
 	void (*answered)(struct call *call, const struct frame *completion);
 	/*
@@ -63,7 +67,6 @@ struct serve {
 	struct volume *volume;
 	uint64_t sums[CHECK_MAX]; /* of a CHECK, copied from its slot */
 	struct call data; /* of a READ: carries its bytes to the peer */
-	uint8_t resends;
 	uint16_t tag; /* of the next request in this slot */
 	enum serve_state state;
 	uint64_t landed_ns, device_ns;

@@ -509,7 +509,6 @@ static void piece_fly(struct piece *p)
 
 		p->legs_open++;
 		p->remote[i].open = true;
-		p->remote[i].resends = 0;
 		remote_send(p, i);
 	}
 	if (p->local_ended)
@@ -630,7 +629,7 @@ static void remote_credit(struct call *call)
 	unsigned i = (unsigned)(leg - p->remote);
 
 	if (leg->open) {
-		/* A resend waited for its credit. */
+		/* It is sent again. */
 		remote_send(p, i);
 		return;
 	}
@@ -676,12 +675,6 @@ static void remote_answered(struct call *call, const struct frame *f)
 	struct piece *p = leg->piece;
 	enum ls_status status = status_of_peer(f->status);
 
-	if (status == LS_CHECKSUM && leg->resends < PIECE_RESENDS) {
-		leg->resends++;
-		if (channel_credit(call->channel, call, false))
-			remote_send(p, (unsigned)(leg - p->remote));
-		return;
-	}
 	p->core->stats.write_peer_device_ns_sum += (uint32_t)f->offset;
 	remote_closed(leg, status);
 }

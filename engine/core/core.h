@@ -30,8 +30,6 @@
 #define PIECE_BYTES_MAX RANGE_CHUNK_BYTES
 /* Discards, zeroes. */
 #define PIECE_SPAN_MAX MIB(16)
-/* What the peer found damaged is sent again this often; then it counts as refused. */
-#define PIECE_RESENDS 3u
 #define CORE_CAPTURE_MAX 64u
 
 enum piece_state { PIECE_FREE, PIECE_RANGE, PIECE_INTENT, PIECE_HELD, PIECE_CREDIT, PIECE_FLIGHT };
@@ -42,7 +40,6 @@ struct remote_leg {
 	struct call call;
 	struct piece *piece;
 	bool open;
-	uint8_t resends;
 };
 
 struct piece {

@@ -238,16 +238,7 @@ static void call_over(struct mirror *m, const struct frame *f)
 
 static void call_answered(struct call *call, const struct frame *f)
 {
-	struct mirror *m = CONTAINER_OF(call, struct mirror, call);
-
-	if (f->status == LS_CHECKSUM && m->resends < PIECE_RESENDS) {
-		m->resends++;
-		/* Damaged on the way; the buffer is unchanged. */
-		if (channel_credit(call->channel, call, true))
-			call_send(call);
-		return;
-	}
-	call_over(m, f);
+	call_over(CONTAINER_OF(call, struct mirror, call), f);
 }
 
 static void call_lost(struct call *call, bool sent)
@@ -262,7 +253,6 @@ void mirror_call(struct mirror *m, uint8_t command, uint32_t bytes,
 	assert(!m->calling && m->buffer && peer_up(m->peer));
 	m->calling = true;
 	m->stale = false;
-	m->resends = 0;
 	m->command = command;
 	m->bytes = bytes;
 	m->answered = answered;

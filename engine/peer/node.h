@@ -97,7 +97,6 @@ struct pairing {
 	enum pairing_phase phase;
 	uint64_t deadline_ns, generation;
 	uint32_t target_number;
-	uint8_t resends;
 	struct call call;
 	struct map_wait map;
 };
@@ -205,7 +204,6 @@ struct mirror {
 	bool calling;
 	bool stale; /* the call under way belongs to an exchange that was given up */
 	uint8_t command;
-	uint8_t resends;
 	uint8_t *buffer;
 	uint32_t bytes;
 	void (*answered)(struct mirror *mirror, const struct frame *completion);
@@ -267,7 +265,6 @@ struct copy_unit {
 	uint64_t cost; /* bytes that the pace counts it for */
 	uint64_t mask; /* the parts of CHECK_BYTES that differ at the target */
 	uint64_t run_at, run_bytes; /* what is being sent of it */
-	uint8_t resends;
 	uint64_t began_ns, read_ns; /* the local read began, ended */
 	uint32_t turn; /* of the mirror's resync that it belongs to */
 	bool busy, zeroes;
@@ -291,7 +288,7 @@ struct verify_unit {
 	enum verify_blame blame; /* of it */
 	uint64_t began_ns, read_ns; /* the local read began, ended */
 	uint32_t turn; /* of the verify that it belongs to */
-	uint8_t round, resends;
+	uint8_t round;
 	bool busy;
 	bool unreadable; /* one side could not be read */
 	bool marked; /* in the write-intent map */

@@ -146,13 +146,6 @@ static void pair_answered(struct call *call, const struct frame *f)
 	struct pairing *p = CONTAINER_OF(call, struct pairing, call);
 	struct volume *v = p->volume;
 
-	if (f->status == LS_CHECKSUM && p->resends < PIECE_RESENDS) {
-		p->resends++;
-		/* Damaged on the way; the buffer is unchanged. */
-		if (channel_credit(call->channel, call, true))
-			call->credit(call);
-		return;
-	}
 	if (f->status != LS_OK || f->volume == 0) {
 		refused(p, f->status == LS_OK ? PAIR_BAD_REQUEST : (enum pair_answer)f->offset);
 		return;
@@ -199,7 +192,6 @@ static void ask_send(struct call *call)
 static void control_call(struct pairing *p, void (*send)(struct call *),
 			 void (*answered)(struct call *, const struct frame *))
 {
-	p->resends = 0;
 	p->call.credit = send;
 	p->call.answered = answered;
 	p->call.lost = call_lost;

@@ -157,13 +157,6 @@ static void unit_written(struct call *call, const struct frame *f)
 {
 	struct copy_unit *u = CONTAINER_OF(call, struct copy_unit, call);
 
-	if (f->status == LS_CHECKSUM && u->resends < PIECE_RESENDS) {
-		u->resends++;
-		/* The buffer is ours and unchanged: send it again. */
-		if (channel_credit(call->channel, call, false))
-			call->credit(call);
-		return;
-	}
 	if (f->status != LS_OK && !MUTANT(COPY_ERROR_IGNORED)) {
 		bool device = f->status == LS_LOCAL_IO || f->status == LS_NO_SPACE;
 
@@ -210,7 +203,6 @@ static void unit_call(struct copy_unit *u, void (*send)(struct call *),
 		unit_end(u, LS_PEER_LOST);
 		return;
 	}
-	u->resends = 0;
 	u->call.credit = send;
 	u->call.answered = answered;
 	u->call.lost = unit_lost;

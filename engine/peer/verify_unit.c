@@ -88,7 +88,6 @@ static void unit_call(struct verify_unit *u, void (*send)(struct call *),
 	u->call.credit = send;
 	u->call.answered = answered;
 	u->call.lost = unit_lost;
-	u->resends = 0;
 	/* The session may have ended while the device read. */
 	if (!current(u) || !v->channels[0]) {
 		unit_lost(&u->call, false);
@@ -96,16 +95,6 @@ static void unit_call(struct verify_unit *u, void (*send)(struct call *),
 	}
 	if (channel_credit(v->channels[0], &u->call, false))
 		send(&u->call);
-}
-
-/* True: the payload was damaged on the way, and is on its way again. */
-static bool sent_again(struct verify_unit *u, const struct frame *f)
-{
-	if (f->status != LS_CHECKSUM || u->resends++ >= PIECE_RESENDS)
-		return false;
-	if (channel_credit(u->call.channel, &u->call, false))
-		u->call.credit(&u->call);
-	return true;
 }
 
 /* The peer can not compare now, perhaps because it is no secondary any more. */
@@ -166,8 +155,7 @@ static void repair_answered(struct call *call, const struct frame *f)
 {
 	struct verify_unit *u = CONTAINER_OF(call, struct verify_unit, call);
 
-	if (!sent_again(u, f))
-		repair_over(u, f->status == LS_OK);
+	repair_over(u, f->status == LS_OK);
 }
 
 static void repair_send(struct call *call)
@@ -274,8 +262,6 @@ static void judged(struct call *call, const struct frame *f)
 {
 	struct verify_unit *u = CONTAINER_OF(call, struct verify_unit, call);
 
-	if (sent_again(u, f))
-		return;
 	if (!current(u)) {
 		unit_end(u);
 	} else if (f->status == LS_OK || f->status == LS_LOCAL_IO) {
@@ -336,8 +322,6 @@ static void checked(struct call *call, const struct frame *f)
 {
 	struct verify_unit *u = CONTAINER_OF(call, struct verify_unit, call);
 
-	if (sent_again(u, f))
-		return;
 	/* What the peer says of a mirror that has been stopped since is worth nothing. */
 	if (!current(u)) {
 		unit_end(u);

@@ -14,7 +14,12 @@ ls_test(unit-log SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_log.c
 target_link_options(test_unit-log PRIVATE -Wl,--wrap=sd_journal_sendv)
 target_compile_definitions(test_unit-log PRIVATE
 	LS_CATALOG="${CMAKE_SOURCE_DIR}/engine/daemon/lockstep.catalog")
-# The handshake, with a hand on the wire; the engine and the link are those of the fuzz targets.
+# The link of these is that of the fuzz targets.
+ls_test(unit-channel
+	SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_channel.c
+		${CMAKE_CURRENT_SOURCE_DIR}/fuzz/world.c ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/flink.c
+	USES control verbs nvme base LABELS unit)
+# The handshake, with a hand on the wire; the engine is that of the fuzz targets, too.
 ls_test(session-security
 	SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/session_security.c
 		${CMAKE_CURRENT_SOURCE_DIR}/fuzz/world.c ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/flink.c
