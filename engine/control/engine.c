@@ -91,7 +91,7 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 
 static bool core_idle(const struct engine *e)
 {
-	return e->core.in_use == 0 && list_empty(&e->core.cutting);
+	return e->core.requests == 0;
 }
 
 static bool pools_idle(const struct engine *e)

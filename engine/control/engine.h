@@ -234,7 +234,7 @@ struct engine_status {
 	char node_name[NODE_NAME_MAX + 1];
 	uint64_t now_ns;
 	const char *crc32c; /* implementation in use, or "off" */
-	uint32_t pieces_in_use, pieces_total;
+	uint32_t requests_open, pieces_in_use, pieces_total;
 	uint64_t write_ns_sum, write_local_ns_sum, write_remote_ns_sum, write_peer_device_ns_sum,
 		write_count;
 	unsigned pool_count, volume_count, peer_count;

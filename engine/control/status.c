@@ -122,6 +122,7 @@ void engine_status(const struct engine *e, struct engine_status *s)
 	s->node_address = e->core.own_address;
 	s->now_ns = e->core.now_ns;
 	s->crc32c = e->core.payload_crc ? crc32c_name() : "off";
+	s->requests_open = e->core.requests;
 	s->pieces_in_use = e->core.in_use;
 	s->pieces_total = e->core.piece_count;
 	s->write_ns_sum = e->core.stats.write_ns_sum;

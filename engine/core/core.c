@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void piece_ready(struct piece *p);
-static void piece_granted(struct range *range);
+static void piece_start(struct piece *p);
+static void piece_decide(struct piece *p);
 static void local_done(struct leg *leg);
 static void remote_credit(struct call *call);
 static void remote_answered(struct call *call, const struct frame *completion);
@@ -23,6 +23,7 @@ int core_init(struct core *core, const struct engine_env *env, uint32_t pieces)
 	list_init(&core->free);
 	list_init(&core->ready);
 	list_init(&core->cutting);
+	list_init(&core->reading);
 	core->pieces = calloc(pieces, sizeof(*core->pieces));
 	if (!core->pieces)
 		return -ENOMEM;
@@ -31,7 +32,6 @@ int core_init(struct core *core, const struct engine_env *env, uint32_t pieces)
 		struct piece *p = &core->pieces[i];
 
 		p->core = core;
-		p->range.granted = piece_granted;
 		p->local.done = local_done;
 		for (unsigned k = 0; k < VOLUME_REPLICAS_MAX; k++) {
 			p->remote[k].piece = p;
@@ -47,7 +47,7 @@ int core_init(struct core *core, const struct engine_env *env, uint32_t pieces)
 
 void core_fini(struct core *core)
 {
-	assert(core->in_use == 0 || !core->pieces);
+	assert((core->in_use == 0 && core->requests == 0) || !core->pieces);
 	fetch_fini(core);
 	free(core->pieces);
 }
@@ -96,10 +96,13 @@ void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES]
 
 /* --- requests --- */
 
-static void request_finish(struct request *r)
+static void request_finish(struct core *core, struct request *r)
 {
 	struct volume *v = r->volume;
 
+	core->requests--;
+	if (r->ranged)
+		range_release(&v->ranges, &r->range);
 	/* A refusal promises that nothing was written; another piece may have been. */
 	if (r->status != LS_OK && r->status < LS_LOCAL_IO && r->begun)
 		r->status = LS_PEER_LOST;
@@ -120,8 +123,8 @@ static void request_finish(struct request *r)
 			v->stats.discards++;
 			break;
 		}
-		v->stats.errors +=
-			r->status >= LS_LOCAL_IO; /* what was refused is no error of ours */
+		/* What was refused is no error of ours; what a stopping engine left to the next, either. */
+		v->stats.errors += r->status >= LS_LOCAL_IO && r->status != LS_SHUTDOWN;
 	}
 	r->done(r);
 }
@@ -182,8 +185,8 @@ static struct piece *piece_cut(struct core *core, struct request *r)
 	struct piece *p = LIST_ENTRY(list_pop(&core->free), struct piece, node);
 
 	core->in_use++;
-	r->volume->holdable += r->op != REQUEST_READ;
-	p->state = PIECE_RANGE;
+	r->volume->active++;
+	p->state = PIECE_CREDIT;
 	p->volume = r->volume;
 	p->request = r;
 	p->code = codes[r->op];
@@ -192,7 +195,7 @@ static struct piece *piece_cut(struct core *core, struct request *r)
 	p->length = cut_length(r);
 	p->buf = r->buf ? (uint8_t *)r->buf + r->cut : NULL;
 	p->region = r->region;
-	p->ranged = p->code == LEG_WRITE || p->code == LEG_WRITE_ZEROES;
+	p->changes = p->code == LEG_WRITE || p->code == LEG_WRITE_ZEROES;
 	p->marked = p->local_ended = false;
 	p->legs_open = 0;
 	p->remotes = p->credits = 0;
@@ -203,86 +206,139 @@ static struct piece *piece_cut(struct core *core, struct request *r)
 	return p;
 }
 
-static void piece_granted(struct range *range)
+/* To be cut at the end of the pass. */
+static void cut_later(struct core *core, struct request *r)
 {
-	struct piece *p = CONTAINER_OF(range, struct piece, range);
-
-	list_add_tail(&p->core->ready, &p->node);
+	list_add_tail(r->op == REQUEST_READ ? &core->reading : &core->cutting, &r->node);
 }
 
-static void piece_start(struct piece *p)
-{
-	if (!p->ranged || range_acquire(&p->volume->ranges, &p->range, p->offset, p->length))
-		piece_ready(p);
-}
-
-/* There is a free piece, and @r is not in the list of requests to cut. */
+/* There is a free piece, and @r is in no list. */
 static void cut_one(struct core *core, struct request *r)
 {
 	struct piece *p = piece_cut(core, r);
 
 	if (r->cut < r->length && r->op != REQUEST_FLUSH)
-		list_add_tail(&core->cutting, &r->node);
+		cut_later(core, r);
 	piece_start(p);
 }
 
+static uint32_t pieces_left(const struct core *core)
+{
+	return core->piece_count - core->in_use;
+}
+
 /*
- * There is a piece for @r; and one that may be held is not one too many: of those a volume has as
- * many as are free.  So all that waits for one peer leaves half of the pieces to reads and to
- * other volumes, a second peer a quarter.
+ * Reads leave so many: what a read waits for, when its device failed, may be a write that has its
+ * range and needs a piece.
+ */
+static uint32_t reads_leave(const struct core *core)
+{
+	return core->piece_count / 16;
+}
+
+/*
+ * A volume has as many active pieces as are free, at most: so a device that hangs, or one client,
+ * leaves half of the pieces to the other volumes, a second one a quarter.
  */
 static bool may_cut(const struct core *core, const struct request *r)
 {
-	uint32_t left = core->piece_count - core->in_use;
+	uint32_t left = pieces_left(core);
 
-	return r->op == REQUEST_READ ? left > 0 : r->volume->holdable < left;
+	return r->volume->active < left && (r->op != REQUEST_READ || left > reads_leave(core));
+}
+
+/* One piece of the first request in @list, unless that would leave less than @leave. */
+static bool cut_next(struct core *core, struct list *list, uint32_t leave)
+{
+	struct request *r;
+
+	if (list_empty(list) || pieces_left(core) <= leave)
+		return false;
+	r = LIST_ENTRY(list_pop(list), struct request, node);
+	if (r->volume->active < pieces_left(core))
+		cut_one(core, r);
+	else
+		list_add_tail(&r->volume->uncut, &r->node);
+	return true;
+}
+
+/* Nothing more of it is begun; what is under way of it ends first. */
+static void leave_uncut(struct core *core, struct request *r)
+{
+	if (r->status == LS_OK)
+		r->status = LS_SHUTDOWN;
+	if (r->pieces_open == 0)
+		request_finish(core, r);
 }
 
 /* Cuts what the free pieces allow, one piece of each request in turn: nobody waits long. */
 static void cut_all(struct core *core)
 {
-	while (!list_empty(&core->cutting) && !list_empty(&core->free)) {
-		struct request *r = LIST_ENTRY(list_pop(&core->cutting), struct request, node);
+	struct list *node;
+	bool more;
 
-		if (may_cut(core, r))
-			cut_one(core, r);
-		else
-			list_add_tail(&r->volume->uncut, &r->node);
-	}
+	while (core->stopping &&
+	       ((node = list_pop(&core->reading)) || (node = list_pop(&core->cutting))))
+		leave_uncut(core, LIST_ENTRY(node, struct request, node));
+	do {
+		more = cut_next(core, &core->reading, reads_leave(core));
+		more |= cut_next(core, &core->cutting, 0);
+	} while (more);
 }
 
-/* A piece of @v's has ended: two for one, so that a volume which had few can have many again. */
-static void uncut_again(struct core *core, struct volume *v)
+/* A piece of @v's is active no more: two for one, so that it can come to many again. */
+static void less_active(struct core *core, struct volume *v)
 {
-	struct list *node;
+	v->active--;
+	for (int i = 0; i < 2 && UNLIKELY(!list_empty(&v->uncut)); i++)
+		cut_later(core, LIST_ENTRY(list_pop(&v->uncut), struct request, node));
+}
 
-	for (int i = 0; i < 2 && (node = list_pop(&v->uncut)); i++)
-		list_add_tail(&core->cutting, node);
+static void request_granted(struct range *range)
+{
+	struct request *r = CONTAINER_OF(range, struct request, range);
+
+	list_add_tail(&r->core->cutting, &r->node);
+}
+
+/* True: it has its place, and no earlier one overlaps it. */
+static bool take_place(struct core *core, struct request *r)
+{
+	if (r->op == REQUEST_READ || r->op == REQUEST_FLUSH)
+		return true;
+	r->ranged = true;
+	r->core = core;
+	r->range.granted = request_granted;
+	return range_acquire(&r->volume->ranges, &r->range, r->offset, r->length);
 }
 
 void core_submit(struct core *core, struct request *r)
 {
 	struct volume *v = r->volume;
 
+	core->requests++;
 	r->submitted_ns = core->now_ns;
 	r->failed_legs = 0;
 	r->cut = 0;
 	r->pieces_open = 0;
-	r->begun = false;
+	r->begun = r->ranged = false;
 	list_init(&r->node);
 	r->status = request_check(core, r);
 	if (r->status != LS_OK) {
-		request_finish(r);
+		request_finish(core, r);
 		return;
 	}
+	if (UNLIKELY(!take_place(core, r)))
+		return;
 	/* The usual case needs no list: nobody waits, and one piece is all of it. */
-	if (UNLIKELY(!list_empty(&v->uncut) && r->op != REQUEST_READ))
+	if (UNLIKELY(!list_empty(&v->uncut)))
 		list_add_tail(&v->uncut, &r->node);
-	else if (LIKELY(list_empty(&core->cutting) && may_cut(core, r)))
+	else if (LIKELY(list_empty(&core->cutting) && list_empty(&core->reading) &&
+			may_cut(core, r)))
 		cut_one(core, r);
 	else
-		list_add_tail(&core->cutting, &r->node);
-	if (UNLIKELY(!list_empty(&core->cutting)))
+		cut_later(core, r);
+	if (UNLIKELY(!list_empty(&core->cutting) || !list_empty(&core->reading)))
 		cut_all(core);
 }
 
@@ -292,12 +348,16 @@ void core_run(struct core *core)
 
 	/* In most passes there is nothing. */
 	if (LIKELY(list_empty(&core->ready) && list_empty(&core->cutting) &&
-		   list_empty(&core->fetches)))
+		   list_empty(&core->reading) && list_empty(&core->fetches)))
 		return;
 	/* What ends here may let others go on; nothing else would wake the owner for them. */
 	do {
-		while ((node = list_pop(&core->ready)))
-			piece_ready(LIST_ENTRY(node, struct piece, node));
+		while ((node = list_pop(&core->ready))) {
+			struct piece *p = LIST_ENTRY(node, struct piece, node);
+
+			p->volume->active++;
+			piece_decide(p);
+		}
 		fetch_run(core);
 		cut_all(core);
 	} while (!list_empty(&core->ready) || fetch_waits(core));
@@ -323,13 +383,52 @@ static void piece_outcome(const struct piece *p, struct request *r)
 	r->status = worse(r->status, status);
 }
 
-static void hold(struct piece *p)
+/* It waits, but not for a device or the wire. */
+static void piece_parks(struct piece *p)
 {
+	p->state = PIECE_HELD;
+	less_active(p->core, p->volume);
+}
+
+static void piece_free(struct piece *p)
+{
+	if (p->marked)
+		intent_end(&p->volume->map.intent, p->offset, p->length);
+	p->state = PIECE_FREE;
+	p->request = NULL;
+	p->core->in_use--;
+	/* The head: it is in the cache. */
+	list_add_tail(p->core->free.next, &p->node);
+}
+
+/* As if it had not been cut: its request waits instead.  False: it is not the last that was. */
+static bool piece_uncut(struct piece *p)
+{
+	struct request *r = p->request;
 	struct volume *v = p->volume;
 
-	p->state = PIECE_HELD;
-	list_add_tail(&v->held, &p->node);
-	p->core->writes_held(p->core->engine, v);
+	if (p->local_ended || p->offset + p->length != r->offset + r->cut)
+		return false;
+	r->cut -= p->length;
+	r->pieces_open--;
+	list_del(&r->node);
+	list_add_tail(&v->held_requests, &r->node);
+	less_active(p->core, v);
+	piece_free(p);
+	return true;
+}
+
+/* Writes that only wait for a peer shall not take the pieces of everybody else. */
+static void hold(struct piece *p)
+{
+	struct core *core = p->core;
+	struct volume *v = p->volume;
+
+	if (!piece_uncut(p)) {
+		piece_parks(p);
+		list_add_tail(&v->held, &p->node);
+	}
+	core->writes_held(core->engine, v);
 }
 
 /* The replicas may differ here from now on. */
@@ -338,7 +437,7 @@ static void note_divergence(struct piece *p)
 	bool here = p->local_status != LS_OK && p->remote_status == LS_OK;
 	char text[200];
 
-	if (p->ranged && !here)
+	if (p->changes && !here)
 		intent_dirty(&p->volume->map.intent, p->offset, p->length);
 	if (p->remote_status == LS_PEER_LOST)
 		return; /* the session's end has been told */
@@ -348,7 +447,7 @@ static void note_divergence(struct piece *p)
 		 ls_status_text(worse(p->local_status, p->remote_status)));
 	if (here)
 		p->core->write_failed_here(p->core->engine, p->volume, p->offset,
-					   p->ranged ? p->length : 0, text);
+					   p->changes ? p->length : 0, text);
 	else
 		p->core->leg_failed(p->core->engine, p->volume, text);
 }
@@ -365,15 +464,21 @@ static bool held_back(struct piece *p)
 		return false;
 	note_divergence(p);
 	/* A client that changes its buffer in flight has nobody else to blame. */
-	if (p->local_status != LS_OK || p->core->stopping || p->remote_status == LS_CHECKSUM)
+	if (p->local_status != LS_OK || p->remote_status == LS_CHECKSUM)
 		return false;
+	if (p->core->stopping) {
+		/* The next engine does it again. */
+		if (p->remote_status == LS_PEER_LOST)
+			p->remote_status = LS_SHUTDOWN;
+		return false;
+	}
 	if (MUTANT(ACK_BEFORE_STALE)) {
 		p->remote_status = LS_OK;
 		return false;
 	}
 	p->local_ended = true;
 	/* Decided anew at the end of the pass: the next session may be up already. */
-	p->state = PIECE_HELD;
+	piece_parks(p);
 	list_add_tail(&p->core->ready, &p->node);
 	return true;
 }
@@ -384,30 +489,20 @@ static void piece_finish(struct piece *p)
 	struct request *r = p->request;
 
 	piece_outcome(p, r);
-	if (p->marked)
-		intent_end(&p->volume->map.intent, p->offset, p->length);
 	/* A leg that failed may hold anything. */
-	if (p->ranged && (p->local_status != LS_OK || p->remote_status != LS_OK))
+	if (p->changes && (p->local_status != LS_OK || p->remote_status != LS_OK))
 		sumlog_forget(&p->volume->sums, p->offset, p->length);
-	if (p->ranged)
-		range_release(&p->volume->ranges, &p->range);
 	if (p->code == LEG_WRITE && p->remotes) {
 		core->stats.write_count++;
 		core->stats.write_ns_sum += core->now_ns - p->started_ns;
 	}
 	if (p->code == LEG_READ || p->code == LEG_WRITE)
 		core->piece_ended(core->engine, p->remotes != 0, p->started_ns);
-	p->state = PIECE_FREE;
-	p->request = NULL;
-	core->in_use--;
-	p->volume->holdable -= p->code != LEG_READ;
-	if (UNLIKELY(!list_empty(&p->volume->uncut)))
-		uncut_again(core, p->volume);
-	/* The head: it is in the cache. */
-	list_add_tail(core->free.next, &p->node);
+	less_active(core, p->volume);
+	piece_free(p);
 	if (--r->pieces_open > 0 || !list_empty(&r->node))
 		return;
-	request_finish(r);
+	request_finish(core, r);
 }
 
 static void leg_closed(struct piece *p)
@@ -424,6 +519,7 @@ static void fetched(struct fetch *f, enum ls_status status)
 {
 	struct piece *p = CONTAINER_OF(f, struct piece, fetch);
 
+	p->volume->active++;
 	if (status == LS_OK)
 		p->local_status = LS_OK;
 	else if (status == LS_PEER_IO)
@@ -435,6 +531,8 @@ static void fetched(struct fetch *f, enum ls_status status)
 static void read_elsewhere(struct piece *p)
 {
 	p->volume->stats.read_errors++;
+	/* It may wait for a write, and that for a piece. */
+	less_active(p->core, p->volume);
 	p->fetch = (struct fetch){
 		.volume = p->volume,
 		.offset = p->offset,
@@ -450,7 +548,7 @@ static void local_done(struct leg *leg)
 	struct piece *p = CONTAINER_OF(leg, struct piece, local);
 
 	p->local_status = leg->status;
-	p->volume->changing -= p->ranged;
+	p->volume->changing -= p->changes;
 	if (p->remotes)
 		p->core->stats.write_local_ns_sum += p->core->now_ns - p->started_ns;
 	if (UNLIKELY(p->code == LEG_READ && leg->status != LS_OK))
@@ -490,7 +588,7 @@ static void note_sums(struct piece *p)
 		p->crc = sumlog_payload(log, p->offset, p->buf, (uint32_t)p->length);
 	else if (p->remotes && p->code == LEG_WRITE_ZEROES)
 		sumlog_zeroes(log, p->offset, p->length);
-	else if (p->ranged)
+	else if (p->changes)
 		sumlog_forget(log, p->offset, p->length);
 }
 
@@ -520,7 +618,7 @@ static void piece_fly(struct piece *p)
 	p->local.length = p->length;
 	p->local.buf = p->buf;
 	p->local.region = p->region;
-	if (p->ranged)
+	if (p->changes)
 		volume_changes(p->volume);
 	leg_start(&p->local, &p->volume->record, p->volume->pool->stores);
 }
@@ -540,8 +638,8 @@ static void take_credits(struct piece *p)
 
 static void refuse(struct piece *p, enum ls_status status)
 {
-	/* One leg may have it: that is not "nothing was done". */
-	p->remote_status = p->local_ended ? LS_PEER_LOST : status;
+	/* One leg may have it: that is not "nothing was done".  (LS_SHUTDOWN never says so.) */
+	p->remote_status = p->local_ended && status != LS_SHUTDOWN ? LS_PEER_LOST : status;
 	piece_finish(p);
 }
 
@@ -587,11 +685,11 @@ static void map_ready(struct map_wait *wait, bool ok)
 	piece_finish(p);
 }
 
-static void piece_ready(struct piece *p)
+static void piece_start(struct piece *p)
 {
 	struct volume *v = p->volume;
 
-	if (p->marked || !p->ranged || !volume_tracks(v)) {
+	if (!p->changes || !volume_tracks(v)) {
 		piece_decide(p);
 		return;
 	}
@@ -607,7 +705,13 @@ static void piece_ready(struct piece *p)
 
 void core_release(struct core *core, struct volume *v)
 {
+	struct list *node;
+
 	list_splice_tail(&core->ready, &v->held);
+	list_splice_tail(&core->cutting, &v->held_requests);
+	/* Reads, too: when the engine stops, nothing else may be left that would do it. */
+	while ((node = list_pop(&v->uncut)))
+		cut_later(core, LIST_ENTRY(node, struct request, node));
 }
 
 /* Nothing of it was sent: what it holds of peers goes back, and it is decided anew. */
@@ -617,7 +721,7 @@ static void decide_again(struct piece *p)
 		if (p->credits & 1u << i && p->remote[i].call.message)
 			channel_return_credit(&p->remote[i].call);
 	p->remotes = p->credits = 0;
-	p->state = PIECE_HELD;
+	piece_parks(p);
 	list_add_tail(&p->core->ready, &p->node);
 }
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The data path of one shard: cuts requests into pieces, gives each piece its place among
- * the overlapping ones, sends its remote legs first and its local leg then, and completes
- * the request once, when all of that is done.  No lock, no allocation, no system call.
+ * The data path of one shard: gives each request its place behind the earlier ones that overlap
+ * it, cuts it into pieces, sends the remote legs of a piece first and its local leg then, and
+ * completes the request once, when all of that is done.  No lock, no allocation, no system call.
  *
- *   FREE -> RANGE (waits for earlier overlapping pieces)
- *        -> INTENT (waits until its regions are in the durable write-intent map)
+ *   FREE -> INTENT (waits until its regions are in the durable write-intent map)
  *        -> HELD (waits until the mirror's state says what to do)
  *        -> CREDIT (waits for a slot at a peer)
  *        -> FLIGHT (legs open) -> FREE
+ *
+ * A write that would only be held is not cut: its request waits, and costs no piece.
  *
  * A read whose local leg failed stays in FLIGHT while it is fetched from the peer (fetch.h).
  *
@@ -32,7 +33,7 @@
 #define PIECE_SPAN_MAX MIB(16)
 #define CORE_CAPTURE_MAX 64u
 
-enum piece_state { PIECE_FREE, PIECE_RANGE, PIECE_INTENT, PIECE_HELD, PIECE_CREDIT, PIECE_FLIGHT };
+enum piece_state { PIECE_FREE, PIECE_INTENT, PIECE_HELD, PIECE_CREDIT, PIECE_FLIGHT };
 
 struct piece;
 
@@ -51,7 +52,7 @@ struct piece {
 
 	enum leg_code code;
 	bool fua;
-	bool ranged; /* holds or waits for a range */
+	bool changes; /* blocks: a write, or zeroes */
 	bool marked; /* counted in the write-intent map */
 	bool local_ended; /* the local leg is done; a remote one is to be done again */
 	uint64_t offset, length;
@@ -59,7 +60,6 @@ struct piece {
 	const struct region *region;
 	uint32_t crc;
 
-	struct range range;
 	struct map_wait map;
 	struct leg local;
 	struct fetch fetch; /* of a read that the local devices could not do */
@@ -93,9 +93,10 @@ struct core {
 	struct piece *pieces;
 	uint32_t piece_count;
 	struct list free;
-	struct list ready; /* pieces whose range was granted meanwhile */
-	struct list cutting; /* requests with something left to cut */
-	uint32_t in_use;
+	struct list ready; /* pieces that are decided anew */
+	struct list cutting, reading; /* requests with something left to cut; reads are apart */
+	uint32_t requests; /* that have not ended */
+	uint32_t in_use; /* pieces */
 	uint32_t flying; /* pieces of which a leg is open */
 
 	/* Writes are held: the node should go on alone, if the volume's policy lets it. */

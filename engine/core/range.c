@@ -10,9 +10,20 @@ static bool overlaps(const struct range *a, const struct range *b)
 	return a->offset < b->end && b->offset < a->end && !MUTANT(OVERLAP);
 }
 
-static struct list *bucket_of(struct range_set *set, const struct range *r)
+static struct list *bucket_of(struct range_set *set, uint64_t chunk)
 {
-	return &set->buckets[r->offset / RANGE_CHUNK_BYTES % RANGE_BUCKETS];
+	return &set->buckets[chunk % RANGE_BUCKETS];
+}
+
+static uint64_t first_chunk(const struct range *r)
+{
+	return r->offset / RANGE_CHUNK_BYTES;
+}
+
+/* How many buckets may hold what lies in the chunks of @r. */
+static uint64_t buckets_across(const struct range *r)
+{
+	return min_u64((r->end - 1) / RANGE_CHUNK_BYTES - first_chunk(r) + 1, RANGE_BUCKETS);
 }
 
 void range_set_init(struct range_set *set)
@@ -47,6 +58,19 @@ static void unblock(struct list *head, const struct range *r)
 	}
 }
 
+static NOINLINE void acquire_wide(struct range_set *set, struct range *r)
+{
+	for (uint64_t i = 0, n = buckets_across(r); i < n; i++)
+		r->blockers += count_overlaps(bucket_of(set, first_chunk(r) + i), r);
+	list_add_tail(&set->wide, &r->node);
+}
+
+static NOINLINE void unblock_wide(struct range_set *set, const struct range *r)
+{
+	for (uint64_t i = 0, n = buckets_across(r); i < n; i++)
+		unblock(bucket_of(set, first_chunk(r) + i), r);
+}
+
 bool range_acquire(struct range_set *set, struct range *r, uint64_t offset, uint64_t length)
 {
 	assert(length > 0 && offset + length > offset);
@@ -57,12 +81,10 @@ bool range_acquire(struct range_set *set, struct range *r, uint64_t offset, uint
 	/* Nearly always nothing is that wide. */
 	r->blockers = list_empty(&set->wide) ? 0 : count_overlaps(&set->wide, r);
 	if (r->wide) {
-		for (unsigned i = 0; i < RANGE_BUCKETS; i++)
-			r->blockers += count_overlaps(&set->buckets[i], r);
-		list_add_tail(&set->wide, &r->node);
+		acquire_wide(set, r);
 	} else {
-		r->blockers += count_overlaps(bucket_of(set, r), r);
-		list_add_tail(bucket_of(set, r), &r->node);
+		r->blockers += count_overlaps(bucket_of(set, first_chunk(r)), r);
+		list_add_tail(bucket_of(set, first_chunk(r)), &r->node);
 	}
 	set->count++;
 	return !range_waits(r);
@@ -75,13 +97,10 @@ static void take_out(struct range_set *set, struct range *r)
 	set->count--;
 	if (!list_empty(&set->wide))
 		unblock(&set->wide, r);
-	if (!r->wide) {
-		if (!list_empty(bucket_of(set, r)))
-			unblock(bucket_of(set, r), r);
-		return;
-	}
-	for (unsigned i = 0; i < RANGE_BUCKETS; i++)
-		unblock(&set->buckets[i], r);
+	if (UNLIKELY(r->wide))
+		unblock_wide(set, r);
+	else if (!list_empty(bucket_of(set, first_chunk(r))))
+		unblock(bucket_of(set, first_chunk(r)), r);
 }
 
 void range_release(struct range_set *set, struct range *r)

@@ -6,7 +6,7 @@
  * itself, so nothing starves.
  *
  * Almost every range is short.  One that lies within a chunk is found in the chunk's
- * bucket; the few that cross a chunk's border (discards, zeroes) are in one list that
+ * bucket; the few that cross a chunk's border (long writes, zeroes) are in one list that
  * everybody looks at.  So the usual cost does not depend on how much is in flight.
  */
 #ifndef LS_CORE_RANGE_H

@@ -11,8 +11,10 @@
 
 #include "engine/base/list.h"
 #include "engine/base/region.h"
+#include "engine/core/range.h"
 #include "engine/include/lockstep.h"
 
+struct core;
 struct volume;
 
 enum request_op {
@@ -42,9 +44,12 @@ struct request {
 	uint64_t submitted_ns;
 
 	/* The core's own. */
-	struct list node; /* in the engine's list of requests that still have pieces to cut */
+	struct core *core;
+	struct list node; /* in a list of requests that still have pieces to cut; or empty */
+	struct range range; /* all of it, from core_submit() to its end; not of reads and flushes */
 	uint64_t cut; /* bytes of it that are cut into pieces so far */
 	uint32_t pieces_open;
+	bool ranged;
 	bool begun; /* some piece of it reached a device or the wire */
 };
 

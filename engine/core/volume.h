@@ -67,9 +67,13 @@ struct volume {
 	char mirror_reason[240]; /* why the mirror is in its state; "" = nothing to say */
 	/* Same index as record.replicas; NULL = not connected.  Used while COPYING or SYNCED. */
 	struct channel *channels[VOLUME_REPLICAS_MAX];
-	struct list held; /* struct piece: writes that wait for the mirror's state to change */
-	uint32_t holdable; /* pieces in use, of all but reads: those may be held */
-	struct list uncut; /* struct request: with more of these too few were left for others */
+	/*
+	 * What waits for the mirror's state to change: requests, of which the next piece would be
+	 * held; and pieces, where that is too late, because the local leg has ended, say.
+	 */
+	struct list held_requests, held;
+	uint32_t active; /* pieces in use, but those that wait for a peer */
+	struct list uncut; /* struct request: with one more of those too few were left for others */
 
 	struct volume_stats stats;
 
@@ -77,6 +81,11 @@ struct volume {
 	struct mirror *peering;
 	struct pairing *pairing; /* NULL = no pair is being made */
 };
+
+static inline bool volume_holds(const struct volume *v)
+{
+	return !list_empty(&v->held) || !list_empty(&v->held_requests);
+}
 
 /* A piece begins to change blocks on the local device; its end counts @changing down. */
 static inline void volume_changes(struct volume *v)

@@ -368,6 +368,7 @@ static struct json_object *shard_json(struct daemon *d, const struct snapshot *s
 	json_object_object_add(json, "loop", loop_json(s));
 	json_object_object_add(json, "per_io", ratios_json(s, &links));
 	json_object_object_add(json, "store_queue", store_json(s));
+	json_set_u64(json, "requests_open", e->requests_open);
 	json_set_u64(json, "pieces_in_use", e->pieces_in_use);
 	json_set_u64(json, "pieces_total", e->pieces_total);
 	json_set_u64(json, "copied_payload_bytes", links.copied + s->status.store.bounced);

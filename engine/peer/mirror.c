@@ -341,7 +341,7 @@ static bool may_go_alone(const struct mirror *m)
 {
 	const struct volume *v = m->volume;
 
-	if (list_empty(&v->held) || v->record.role != VOLUME_PRIMARY || v->alone_durable ||
+	if (!volume_holds(v) || v->record.role != VOLUME_PRIMARY || v->alone_durable ||
 	    m->engine->stopping)
 		return false;
 	if (v->mirror == MIRROR_BROKEN || v->mirror == MIRROR_SPLIT)

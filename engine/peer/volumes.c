@@ -117,6 +117,7 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	v->pool = pool;
 	range_set_init(&v->ranges);
 	list_init(&v->held);
+	list_init(&v->held_requests);
 	list_init(&v->uncut);
 	v->alone_durable = generation_alone(&record->generations);
 	if (record->association == ASSOCIATION_ACTIVE)

@@ -222,8 +222,7 @@ static bool both_count(const struct sim_request *request)
 
 	check_mirror(request->volume);
 	return request->synced && s->generations.current == request->generation &&
-	       s->association == ASSOCIATION_ACTIVE &&
-	       request->volume->unpaired_seq < request->seq;
+	       s->association == ASSOCIATION_ACTIVE && request->volume->unpaired_seq < request->seq;
 }
 
 /* M1, M2: every block has been on both disks. */
@@ -463,9 +462,10 @@ void check_idle(struct sim_world *world)
 
 	for (unsigned i = 0; i < SIM_NODES; i++) {
 		engine_status(world->node[i].engine, &status);
-		if (status.pieces_in_use)
-			sim_fail(world, "leak", "%c is idle with %u of %u pieces in use", 'A' + i,
-				 status.pieces_in_use, status.pieces_total);
+		if (status.pieces_in_use || status.requests_open)
+			sim_fail(world, "leak",
+				 "%c is idle with %u of %u pieces in use, %u requests", 'A' + i,
+				 status.pieces_in_use, status.pieces_total, status.requests_open);
 		check_capture(&world->node[i]);
 	}
 }

@@ -56,7 +56,7 @@ static struct piece *begin(struct world *w, unsigned place, enum leg_code code)
 {
 	struct piece *p = &w->core->pieces[place];
 
-	*p = (struct piece){.state = PIECE_RANGE, .code = code, .started_ns = w->core->now_ns};
+	*p = (struct piece){.state = PIECE_INTENT, .code = code, .started_ns = w->core->now_ns};
 	w->core->in_use++;
 	return p;
 }

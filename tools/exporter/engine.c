@@ -19,6 +19,7 @@ static const struct family of_loop[] = {
 };
 
 static const struct family of_shard[] = {
+	{"lockstep_engine_requests_open", "gauge", "Requests of clients that have not ended.", "requests_open", 0},
 	{"lockstep_engine_pieces_in_use", "gauge", "Parts of requests that are under way.", "pieces_in_use", 0},
 	{"lockstep_engine_pieces", "gauge", "Parts of requests that can be under way.", "pieces_total", 0},
 	{"lockstep_engine_copied_payload_bytes_total", "counter", "Payload that links and stores copied themselves; 0 with rdma and nvme.", "copied_payload_bytes", 0},
