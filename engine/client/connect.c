@@ -15,7 +15,8 @@
 
 #define QUEUE_DEPTH_DEFAULT 128u
 #define ARENA_BYTES_DEFAULT MIB(32)
-#define RECONNECT_MS_DEFAULT 60000u
+/* Longer than an engine waits for devices that still work for a killed one (75 s). */
+#define RECONNECT_MS_DEFAULT 90000u
 
 /* Smaller structs are of older programs; larger ones are fine while what we lack is zero. */
 static int options_copy(struct ls_options *to, const struct ls_options *from, struct err *err)

@@ -68,6 +68,10 @@ static int open_ask(struct ls_connection *c, const char *name, struct attach_ope
 		return rc;
 	if (!rc)
 		rc = dial_open_answer(c, reply);
+	if (!rc && reply->reply.status == -ESHUTDOWN) {
+		session_lost(c, "the engine is stopping");
+		return c->session == SESSION_LOST ? -EAGAIN : session_error(c);
+	}
 	if (!rc)
 		return 0;
 	/* A late answer would be taken for that of the next question: so this session ends. */

@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <time.h>
 
-
 uint64_t clock_ns(void)
 {
 	struct timespec t;
@@ -133,13 +132,16 @@ int ls_wait(struct ls_connection *c, struct ls_completion *completions, int max,
 	else if (c->sq_tail == c->cq_head)
 		return err_set(&c->err, -EINVAL,
 			       "waiting without limit, and no request is in flight");
-	if (c->session == SESSION_LOST)
-		session_advance(c);
-	if (timeout_ms == 0)
-		wait_look(c);
-	else if (!c->spin_us || c->session != SESSION_UP || !spin(c, deadline))
-		sleep_until(c, deadline);
-	n = queue_take(c, completions, max);
+	/* What is there may be no completion: a stopping engine's refusal is the library's own. */
+	do {
+		if (c->session == SESSION_LOST)
+			session_advance(c);
+		if (timeout_ms == 0)
+			wait_look(c);
+		else if (!c->spin_us || c->session != SESSION_UP || !spin(c, deadline))
+			sleep_until(c, deadline);
+		n = queue_take(c, completions, max);
+	} while (!n && c->session != SESSION_GONE && timeout_ms != 0 && clock_ns() < deadline);
 	return n || c->session != SESSION_GONE ? n : session_error(c);
 }
 

@@ -94,7 +94,7 @@ struct ls_options {
 	uint32_t unused; /* was padding once: not looked at */
 	/*
 	 * For how long to look for the next engine when this one went away, in all until there is
-	 * a completion again; then everything is -EPIPE.  0 = 60000, also for programs that were
+	 * a completion again; then everything is -EPIPE.  0 = 90000, also for programs that were
 	 * built without this field.  LS_RECONNECT_NEVER: -EPIPE at once.
 	 */
 	uint32_t reconnect_ms;

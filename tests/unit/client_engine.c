@@ -70,6 +70,8 @@ static void open_answer(struct fake_engine *f, const char *bytes, size_t length)
 
 	if (!rc && (!f->id || strcmp(open.name, FAKE_VOLUME) != 0))
 		rc = err_set(&err, -ENOENT, "no such volume; the pool has '%s'", FAKE_VOLUME);
+	if (!rc && f->way == FAKE_STOPS_AT_OPEN)
+		rc = err_set(&err, -ESHUTDOWN, "the engine is stopping");
 	if (rc)
 		attach_open_reply_fail(&reply, &err);
 	else

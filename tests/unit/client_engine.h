@@ -29,6 +29,7 @@ enum fake_way {
 	FAKE_STOPS, /* refuses requests: LS_SHUTDOWN */
 	FAKE_REPEATS, /* completes the first of those that it fetched for all of them */
 	FAKE_NO_ANSWER, /* to HELLO, ever */
+	FAKE_STOPS_AT_OPEN, /* refuses OPEN, because it is stopping */
 	FAKE_ENDS_AT_OPEN, /* closes instead of answering OPEN */
 };
 

@@ -239,6 +239,27 @@ static void test_engine_stops(void **state)
 	finish(&x);
 }
 
+/* A program that sleeps meanwhile sees a longer wait and nothing else. */
+static void test_engine_stops_under_wait(void **state)
+{
+	const int limit_ms = 100;
+	struct ls_completion done;
+	struct fixture x;
+	uint64_t began;
+
+	(void)state;
+	start(&x, FAKE_STOPS, 0);
+	assert_int_equal(ls_flush(x.c, x.volume, 1), 0);
+	began = clock_ns();
+	assert_int_equal(ls_wait(x.c, &done, 1, limit_ms), 0);
+	assert_true(clock_ns() - began >= (uint64_t)limit_ms * NS_PER_MS);
+	die(&x);
+	fake_restart(x.engine, FAKE_SERVES);
+	assert_int_equal(ls_wait(x.c, &done, 1, -1), 1);
+	assert_int_equal(done.status, LS_OK);
+	finish(&x);
+}
+
 /* And without patience that is what the program hears. */
 static void test_engine_stops_unreplaced(void **state)
 {
@@ -415,6 +436,12 @@ static void test_engines_end_at_open(void **state)
 	assert_int_equal(ls_connect(&o, &c, NULL, 0), 0);
 	assert_int_equal(ls_volume_open(c, FAKE_VOLUME, NULL), -ECONNRESET);
 	assert_non_null(strstr(ls_error(c), "3 engines ended"));
+	/* One that is stopping is about to end as well. */
+	ls_disconnect(c);
+	fake_order(f, FAKE_DIE);
+	fake_restart(f, FAKE_STOPS_AT_OPEN);
+	assert_int_equal(ls_connect(&o, &c, NULL, 0), 0);
+	assert_int_equal(ls_volume_open(c, FAKE_VOLUME, NULL), -ECONNRESET);
 	ls_disconnect(c);
 	fake_stop(f);
 }
@@ -596,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_equal_tags),
 		cmocka_unit_test(test_queues_while_away),
 		cmocka_unit_test(test_engine_stops),
+		cmocka_unit_test(test_engine_stops_under_wait),
 		cmocka_unit_test(test_engine_stops_unreplaced),
 		cmocka_unit_test(test_does_not_come_back),
 		cmocka_unit_test(test_waits_keep_their_limit),

@@ -19,7 +19,7 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #define DEFAULT_SLOTS 64u
-#define DEFAULT_RECONNECT_S 60u
+#define DEFAULT_RECONNECT_S 90u
 /* What clients do best with: the page, and the block of most databases. */
 #define PREFERRED_BYTES 4096u
 /* The longest request that a client should send; cut into chunks here. */
@@ -80,7 +80,7 @@ static int lockstep_config_complete(void)
 	"socket=PATH        the engine's client socket (default: $LOCKSTEP_SOCKET, or\n"           \
 	"                   /run/lockstep/client.sock)\n"                                          \
 	"depth=N            requests in flight for each connection, 256 KiB of memory each (64)\n" \
-	"reconnect=SECONDS  how long requests wait for an engine that went away (60; 0: not)\n"    \
+	"reconnect=SECONDS  how long requests wait for an engine that went away (90; 0: not)\n"    \
 	"spin=MICROSECONDS  look for completions for so long before sleeping (0)"
 
 /* --- connections --- */
