@@ -78,6 +78,7 @@ static void pool_ended(struct pool_op *op, int code, const char *why)
 		return;
 	}
 	e->pools[e->pool_count++] = pool;
+	e->next_tick_ns = 0; /* a volume that was growing goes on */
 	while ((v = volume_next(e, &at)))
 		if (v->pool == pool)
 			v->ready = true;
@@ -514,8 +515,10 @@ void engine_pair(struct engine *e, struct job *job, const char *volume, const ch
 		job_done(job, -EINVAL, "the target's name or pool is not a name");
 	else if (v->record.role != VOLUME_PRIMARY)
 		job_done(job, -EINVAL,
-			 "volume '%s' is itself the target of a mirror from node '%s'", volume,
-			 v->record.replicas[0].node_name);
+			 v->record.replica_count
+				 ? "volume '%s' is itself the target of a mirror from node '%s'"
+				 : "volume '%s' is secondary on this node%s: promote it first",
+			 volume, v->record.replicas[0].node_name);
 	else
 		pair_request(e, job, v, peer, target, target_pool);
 }

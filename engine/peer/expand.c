@@ -114,6 +114,7 @@ static void size_committed(struct mirror *m, enum ls_status status)
 		/* A page whose regions have another size counts as: everything may differ. */
 		if (other_regions) {
 			m->resync_at = 0;
+			mend_stop(m); /* it counts in regions, too */
 			map_write(v);
 		}
 	} else {
@@ -206,6 +207,20 @@ static void asked(struct mirror *m, const struct frame *f)
 	}
 }
 
+static void end_lost(struct mirror *m)
+{
+	end(m, -EPIPE, "node '%s' was lost; the volume grows by itself when both are in sync again",
+	    m->volume->record.replicas[0].node_name);
+}
+
+/* As its target it goes on: it has no writes of its own to wait for. */
+static bool waits_for_peer(const struct mirror *m)
+{
+	const struct volume *v = m->volume;
+
+	return !m->expand.served && volume_tracks(v) && v->mirror != MIRROR_SYNCED;
+}
+
 static void ask(struct mirror *m)
 {
 	const struct volume *v = m->volume;
@@ -215,9 +230,7 @@ static void ask(struct mirror *m)
 		return;
 	}
 	if (v->mirror != MIRROR_SYNCED || !peer_up(m->peer)) {
-		end(m, -EPIPE,
-		    "node '%s' was lost; the volume grows by itself when both are in sync again",
-		    v->record.replicas[0].node_name);
+		end_lost(m);
 		return;
 	}
 	if (m->engine->core.now_ns < m->expand.retry_at_ns || !mirror_buffer(m))
@@ -284,8 +297,13 @@ void expand_run(struct mirror *m)
 {
 	switch (m->expand.phase) {
 	case EXPAND_IDLE:
-		if (!due(m) || m->op)
+		if (!due(m) || m->op || pair_records(m->volume)) {
+			/* On a node without peers nothing else would lead here again. */
+			if (m->expand.retry_at_ns > m->engine->core.now_ns)
+				m->engine->next_tick_ns =
+					min_u64(m->engine->next_tick_ns, m->expand.retry_at_ns);
 			break;
+		}
 		begin(m, record_capacity(&m->volume->record), false);
 		phase(m, EXPAND_ASK);
 		ask(m);
@@ -296,6 +314,8 @@ void expand_run(struct mirror *m)
 	case EXPAND_DRAIN:
 		if (m->engine->stopping)
 			end(m, -ESHUTDOWN, "this node is stopping; it grows by itself afterwards");
+		else if (waits_for_peer(m))
+			end_lost(m);
 		else
 			drain(m);
 		break;
@@ -315,10 +335,13 @@ void expand_stop(struct mirror *m)
 	struct expand *x = &m->expand;
 
 	x->zeroed_from = x->zeroed_to = 0;
-	if (x->phase == EXPAND_ASK || x->phase == EXPAND_ASKED)
-		end(m, -EPIPE,
-		    "node '%s' was lost; the volume grows by itself when both are in sync again",
-		    m->volume->record.replicas[0].node_name);
+	if (x->phase == EXPAND_ASK || x->phase == EXPAND_ASKED || x->phase == EXPAND_DRAIN) {
+		end_lost(m);
+	} else if (x->phase == EXPAND_DRAINING) {
+		/* What it waits for may be writes that are held, and that only an operator frees. */
+		range_abandon(&m->volume->ranges, &x->range);
+		end_lost(m);
+	}
 }
 
 static void PRINTF_LIKE(3, 4) op_refuse(struct mirror *m, int code, const char *fmt, ...)

@@ -26,8 +26,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define WIRE_VERSION_MIN 1u
-#define WIRE_VERSION_MAX 1u
+#define WIRE_VERSION_MIN 2u
+#define WIRE_VERSION_MAX 2u
 
 /* clang-format off */
 enum {
@@ -261,6 +261,11 @@ static void on_prove(struct session *s, const uint8_t *body)
 		return;
 	}
 	s->epoch = get_u32(body + PROVE_AT_EPOCH);
+	/* Identifications are never 0: that is "not sent". */
+	if (s->epoch == 0) {
+		reject(s, "node '%s' numbered the session 0", s->peer->name);
+		return;
+	}
 	memcpy(s->grant, body + PROVE_AT_GRANT, sizeof(s->grant));
 	s->phase = PHASE_DRAIN;
 	/* Writes of the old session are drained before the new one is accepted (I5). */

@@ -56,6 +56,9 @@ struct mirror *mirror_get(struct engine *e, struct volume *v)
 		list_init(&m->resync_node);
 		list_init(&m->verify.node);
 		list_init(&m->call.node);
+		/* As found on the device: meanwhile the peer may have become primary. */
+		if (v->record.association == ASSOCIATION_ACTIVE)
+			m->alone_at_ns = e->core.now_ns + e->settings.peer_timeout_ns;
 		v->peering = m;
 	}
 	/* Until a commit that unpairs is durable, the session still has to do with the volume. */
@@ -199,6 +202,7 @@ static void call_send(struct call *call)
 		.command = m->command,
 		.volume = m->volume->record.replicas[0].volume_number,
 		.length = m->bytes,
+		.offset = m->volume->record.number,
 	};
 
 	if (m->bytes) {
@@ -398,6 +402,7 @@ static void state_answered(struct mirror *m, const struct frame *f)
 		return;
 	if (f && f->status == LS_OK) {
 		m->told = m->known = true;
+		m->told_ns = m->engine->core.now_ns;
 		mirror_decide(m);
 		return;
 	}
@@ -406,6 +411,7 @@ static void state_answered(struct mirror *m, const struct frame *f)
 	v->yields = false;
 	if (!f)
 		return;
+	m->alone_at_ns = 0;
 	m->retry_at_ns = m->engine->core.now_ns + 5 * RETRY_NS;
 	mirror_reason(v, "node '%s' does not know this mirror: %s", m->peer->name,
 		      ls_status_text((enum ls_status)f->status));
@@ -570,6 +576,7 @@ void mirror_decide(struct mirror *m)
 	if (m->step != STEP_STATE || !m->heard || m->committing || (!m->told && !mirror_leads(m)))
 		return;
 	v->yields = false;
+	m->alone_at_ns = 0;
 	if (!associations_agree(m))
 		return;
 	ours(m, &mine);
@@ -761,6 +768,10 @@ void mirror_tick(struct engine *e)
 			continue;
 		/* Held writes first: a peer that refuses to talk is no reason to wait. */
 		mirror_kick(m);
+		/* Neither is one that listens and says nothing. */
+		if (m->step == STEP_STATE && m->told && !m->heard && peer_up(m->peer) &&
+		    now - m->told_ns > e->settings.request_timeout_ns)
+			session_fail(m->peer->session, "the peer does not say what it has");
 		if (m->retry_at_ns && now >= m->retry_at_ns && !mirror_busy(m) &&
 		    m->step == STEP_IDLE && !volume_mirrors(v)) {
 			m->retry_at_ns = 0;

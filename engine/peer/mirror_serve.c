@@ -68,7 +68,6 @@ uint32_t state_encode(const struct mirror *m, uint8_t *bytes)
 	uint32_t map_bytes;
 
 	memset(bytes, 0, STATE_BODY_BYTES);
-	put_u32(bytes, r->number);
 	put_u32(bytes + 4, r->association_sequence);
 	put_u64(bytes + 8, r->size_bytes);
 	generations_encode(&r->generations, bytes + 16);
@@ -169,11 +168,6 @@ static void on_state(struct mirror *m, struct serve *s, const uint8_t *payload, 
 {
 	uint32_t turn, reply_to;
 
-	/* A target that was left behind, and this volume has another one now. */
-	if (length >= 4 && get_u32(payload) != m->volume->record.replicas[0].volume_number) {
-		channel_answer(s, LS_NO_VOLUME, 0, 0);
-		return;
-	}
 	if (!state_decode(m, payload, length, &turn, &reply_to)) {
 		channel_answer(s, LS_PROTOCOL, 0, 0);
 		return;
@@ -403,6 +397,11 @@ static void on_stale(struct mirror *m, struct serve *s)
 {
 	struct volume_record *r = &m->volume->record;
 
+	/* A whole copy with writes of its own is ahead of who says this: first the two compare. */
+	if (!primary_here(m) && r->consistent && generation_alone(&r->generations)) {
+		channel_answer(s, LS_BUSY, 0, 0);
+		return;
+	}
 	if (primary_here(m)) {
 		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
 		return;
@@ -461,14 +460,21 @@ bool mirror_known(const struct volume *v)
 	return m && m->known && v->record.association != ASSOCIATION_NONE && peer_up(m->peer);
 }
 
+/*
+ * NULL also for a volume of the peer's that was left behind: this one has another partner there
+ * now, perhaps one that was made by the same operator for the same purpose (I1).
+ */
 static struct mirror *mirror_named(struct channel *c, const struct serve *s)
 {
 	struct peer *p = c->owner;
 	struct volume *v = volume_by_number(p->engine, s->frame.volume);
+	const struct replica_record *r;
 	struct mirror *m;
 
-	if (!v || !v->ready || !volume_tracks(v) ||
-	    v->record.replicas[0].node_address != c->peer_address)
+	if (!v || !v->ready || !volume_tracks(v))
+		return NULL;
+	r = &v->record.replicas[0];
+	if (r->node_address != c->peer_address || r->volume_number != s->frame.offset)
 		return NULL;
 	m = mirror_get(p->engine, v);
 	return m && m->peer == p ? m : NULL;

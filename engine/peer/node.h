@@ -197,10 +197,12 @@ struct mirror {
 	/* Of a leg, or of what a resync copies: what is tried again waits longer each time. */
 	unsigned failures;
 	uint64_t failed_at_ns;
-	uint64_t alone_at_ns; /* not to go alone before: it could not be recorded */
+	/* Not to go alone before: it could not be recorded, or the peer may only be late. */
+	uint64_t alone_at_ns;
 
 	/* One request to the peer at a time, and one commit. */
 	struct call call;
+	uint64_t told_ns; /* the peer took our STATE */
 	bool calling;
 	bool stale; /* the call under way belongs to an exchange that was given up */
 	uint8_t command;

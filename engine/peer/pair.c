@@ -205,7 +205,8 @@ static void try_ask(struct pairing *p)
 	struct peer *peer = p->peer;
 
 	if (peer_up(peer) && !e->stopping) {
-		if (mirror_busy(p->volume->peering) || p->volume->peering->op)
+		if (mirror_busy(p->volume->peering) || p->volume->peering->op ||
+		    expand_busy(p->volume->peering))
 			return;
 		if (volume_tracks(p->volume)) {
 			finish(p, -EEXIST, "volume '%s' is still paired: it could not be unpaired",

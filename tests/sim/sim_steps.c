@@ -41,6 +41,7 @@ static const struct trouble {
 	unsigned victims; /* they die */
 	bool power; /* by a power cut, else by a kill */
 	bool cut; /* the session is lost */
+	bool part; /* and there is no other one until somebody has helped; with fail-closed only */
 	unsigned fails; /* their next write of the table or of a map does */
 } troubles[] = {
 	{"kill A", .victims = 1},
@@ -54,6 +55,7 @@ static const struct trouble {
 	{"table B", .fails = 2},
 	{"cut+tab A", .cut = true, .fails = 1},
 	{"cut+tab B", .cut = true, .fails = 2},
+	{"part", .part = true},
 };
 
 static struct options {
@@ -119,6 +121,8 @@ static void operate(void)
 			sim_crash(&steps.world.node[n], at.trouble->power);
 	if (at.pending && at.trouble->cut)
 		steps_cut(&steps);
+	if (at.pending && at.trouble->part)
+		steps_part(&steps);
 }
 
 static void rest(const char *when)
@@ -185,6 +189,10 @@ static void run_case(void)
 		sim_fail(&steps.world, "steps", "the point was not reached");
 	if (!steps_until(&steps, over))
 		sim_fail(&steps.world, "liveness", "no end, or no restart");
+	if (at.trouble->part) {
+		steps_free(&steps);
+		steps_join(&steps);
+	}
 	recorded = o->recorded(&steps);
 	if (recorded || !o->apart) {
 		steps_join(&steps);
@@ -331,6 +339,10 @@ static bool run_point(const struct steps_operation *o, unsigned i, unsigned tota
 	for (unsigned t = 0; t < ARRAY_SIZE(troubles); t++) {
 		if (options.trouble >= 0 && (unsigned)options.trouble != t)
 			continue;
+		if (troubles[t].part && !o->closed) {
+			printf(" %-9s", outcome_text(NONE));
+			continue;
+		}
 		at.target = i;
 		at.trouble = &troubles[t];
 		if (!apart(run_case)) {

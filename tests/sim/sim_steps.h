@@ -22,6 +22,7 @@ struct steps_operation {
 	enum sim_job_kind kind;
 	enum engine_keep keep; /* resume */
 	bool apart; /* the nodes cannot reach each other until the job has ended */
+	bool closed; /* the volume is fail-closed: an operator must be able to free its writes */
 	unsigned writer; /* the node whose client writes all the while; SIM_NODES = nobody */
 	/*
 	 * What it does, as bits 1 << place, by node: the requests that it sends, and what it puts
@@ -57,6 +58,11 @@ void steps_join(struct steps *steps);
 /* @count writes at @node of @length blocks, 20 apart; all must succeed. */
 void steps_write(struct steps *steps, unsigned node, unsigned first, unsigned count,
 		 unsigned length);
+/*
+ * The peer is away for good, as far as anybody knows: A's volume is made fail-open; then nothing
+ * of it may wait.
+ */
+void steps_free(struct steps *steps);
 /* Reads steps->now; false when an engine is down. */
 bool steps_look(struct steps *steps);
 /* Makes the world up to where the operation is to be asked for. */

@@ -280,6 +280,33 @@ static bool deleted(const struct steps *steps)
 	return !steps->now[0].name[0];
 }
 
+/* --- a way out --- */
+
+static bool nothing_waits(struct steps *steps)
+{
+	const struct sim_node *node = &steps->world.node[0];
+
+	return !node->jobs_open && !node->requests_open;
+}
+
+void steps_free(struct steps *steps)
+{
+	struct sim_node *node = &steps->world.node[0];
+	struct sim_job *job;
+
+	sim_heap_enter(&node->heap);
+	engine_tick(node->engine, steps->world.now_ns);
+	job = sim_operator_begin(node, SIM_POLICY, sim_volume_find(node, STEPS_NAME));
+	if (!job)
+		sim_fail(&steps->world, "steps", "no room for a job");
+	sim_wake(&steps->world, 0, steps->world.now_ns);
+	engine_set_policy(node->engine, &job->job, STEPS_NAME, false);
+	if (!steps_until(steps, nothing_waits))
+		sim_fail(&steps->world, "liveness",
+			 "fail-open, and without its peer, A has %u requests and %u jobs that wait",
+			 node->requests_open, node->jobs_open);
+}
+
 /* --- the table --- */
 
 #define F(command) (1ull << FRAME_##command)
@@ -413,6 +440,17 @@ const struct steps_operation steps_operations[] = {
 		.name = "expand",
 		.kind = SIM_EXPAND,
 		.prepare = pair,
+		.done = both_larger,
+		.recorded = grows,
+		.half = STEPS_HALF_B,
+		.sends = {F(EXPAND) | F(WRITE), 0},
+		.stores = {TABLE | MAP | DATA | ZEROES, TABLE | DATA | ZEROES},
+	},
+	{
+		.name = "expand, fail-closed",
+		.kind = SIM_EXPAND,
+		.closed = true,
+		.prepare = pair_fail_closed,
 		.done = both_larger,
 		.recorded = grows,
 		.half = STEPS_HALF_B,

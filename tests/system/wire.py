@@ -78,13 +78,13 @@ def main():
     if what == "other-version":
         said = rejection(talk(where, link_hello() + item(hello(9, 12))))
         print(f"wire: the daemon said: {said}")
-        return 0 if "version" in said and "9" in said and "1" in said else 1
-    damaged = hello(1, 1)
+        return 0 if "version" in said and "9" in said and "2 to 2" in said else 1
+    damaged = hello(2, 2)
     damaged[20] ^= 1
-    torn = hello(1, 1)
+    torn = hello(2, 2)
     torn[FRAME_BYTES + 20] ^= 1
     data = {
-        "other-link-version": link_hello(9) + item(hello(1, 1)),
+        "other-link-version": link_hello(9) + item(hello(2, 2)),
         "garbage": bytes(range(256)) * 64,
         "bad-crc": link_hello() + item(damaged),
         "bad-payload": link_hello() + item(torn),

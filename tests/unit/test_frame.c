@@ -81,7 +81,7 @@ static void unknown_command_and_flag_are_refused(void **state)
 	frame_encode(&f, bytes);
 	assert_int_equal(frame_decode(bytes, &f), FRAME_BAD_FLAGS);
 	f = sample;
-	f.version = 2;
+	f.version = FRAME_VERSION + 1;
 	frame_encode(&f, bytes);
 	assert_int_equal(frame_decode(bytes, &f), FRAME_BAD_VERSION);
 }
