@@ -123,7 +123,7 @@ static void request_finish(struct core *core, struct request *r)
 			v->stats.discards++;
 			break;
 		}
-		/* What was refused is no error of ours; what a stopping engine left to the next, either. */
+		/* Not what was refused, or what a stopping engine left to the next one. */
 		v->stats.errors += r->status >= LS_LOCAL_IO && r->status != LS_SHUTDOWN;
 	}
 	r->done(r);

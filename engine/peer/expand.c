@@ -338,7 +338,7 @@ void expand_stop(struct mirror *m)
 	if (x->phase == EXPAND_ASK || x->phase == EXPAND_ASKED || x->phase == EXPAND_DRAIN) {
 		end_lost(m);
 	} else if (x->phase == EXPAND_DRAINING) {
-		/* What it waits for may be writes that are held, and that only an operator frees. */
+		/* It may wait for writes that are held, which only an operator frees. */
 		range_abandon(&m->volume->ranges, &x->range);
 		end_lost(m);
 	}

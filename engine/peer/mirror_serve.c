@@ -6,7 +6,7 @@
  * STATE body, then the dirty regions as bits:
  *
  *  offset size field
- *       0    4 number of the volume at the sender
+ *       0    4 zero
  *       4    4 association sequence
  *       8    8 size bytes
  *      16   64 generations

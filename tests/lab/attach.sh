@@ -136,6 +136,24 @@ await_synced 5
 same "$device" "$(on a attach vol --connections 2 --timeout 40)" "taken over"
 await_synced 5
 
+explain "what stays with it is told to end, by whoever ends processes: the device is not taken away"
+keeper=$(field keeper)
+kill -TERM "$keeper"
+await_gone "$keeper"
+await_synced 5
+refuses 1 "$device is in use: unmount" on a detach vol
+same "$device" "$(on a attach vol --connections 2 --timeout 40)" "taken over"
+await_synced 5
+
+explain "a volume of that name of another lockstepd"
+on b volume create twin --size 8M >/dev/null
+on a volume create twin --size 8M >/dev/null
+twin=$(on b attach twin)
+refuses 1 "$twin is the block device of a volume 'twin' that this lockstepd knows nothing of" on a attach twin
+same "volume 'twin' is not attached" "$(on a detach twin)" "detach of what another one attached"
+same $((8 << 20)) "$(blockdev --getsize64 "$twin")" "the other one's size"
+on b detach twin >/dev/null
+
 explain "grows while it is mounted"
 mark_words
 on a expand vol 24M >/dev/null
@@ -203,6 +221,7 @@ matches "Input/output error" "$(cat "$work/said")" "dd"
 await_gone "$keeper"
 grep "given up after 3 s" "$notes/vol.log" || fail "it does not say why"
 [[ ! -e $link ]] || fail "$link is there still"
-same "" "$(ps -eo state=,args= | awk '/^D.*(nbd|dd |lockstep)/')" "processes that hang"
+# Not awk itself, which may wait for the disk as well.
+same "" "$(ps -eo state=,comm= | awk '/^D.*(nbd|dd|lockstep)/')" "processes that hang"
 start a
 passed

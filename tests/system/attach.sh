@@ -70,6 +70,14 @@ same "volume 'vol' is detached" "$(on a detach vol)" "detach without a keeper"
 await_gone "$nbdkit"
 [[ ! -e $notes/vol.json && ! -S $work/vol.nbd ]] || fail "something is left: $(ls "$notes")"
 
+explain "two volumes at one socket, from a folder of one's own, and what the caller has open"
+(cd "$work" && "$lockstep" --run a/run attach vol --nbd unix:vol.nbd) 9>"$work/lock" >/dev/null
+same $((16 << 20)) "$(nbdinfo --size "$uri")" "its size"
+flock -n "$work/lock" true || fail "what stays with it holds a lock of the caller's"
+refuses 1 "somebody listens at $work/vol.nbd already" on a attach other --nbd "unix:$work/vol.nbd"
+same $((16 << 20)) "$(nbdinfo --size "$uri")" "its size, after another volume was refused there"
+same "volume 'vol' is detached" "$(cd "$work" && "$lockstep" --run a/run detach vol)" "detach"
+
 explain "what it says when it cannot"
 refuses 1 "there is no volume 'none'" on a attach none
 refuses 1 "is secondary on this node: attach it on its primary" on b attach vol

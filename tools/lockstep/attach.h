@@ -48,8 +48,11 @@ int attach_state_save(const struct attach_place *place, struct json_object *stat
 
 /* Makes /dev/lockstep/VOLUME; where udev runs, it makes the same one. */
 void attach_link(const struct attach_place *place, const char *device);
-/* Takes all of it away, and @socket, where nbdkit listened (NULL: nowhere). */
-void attach_forget(const struct attach_place *place, const char *socket);
+/* Takes all of it away, and @socket, where nbdkit listened (NULL: nowhere), if it is @inode. */
+void attach_forget(const struct attach_place *place, const char *socket, uint64_t inode);
+
+/* The block device that is noted in @state, and is this volume's still; -1: none. */
+int attach_device(const struct attach_place *place, struct json_object *state);
 
 /* The nbdkit that is noted in @state, and is one still; 0: none. */
 pid_t attach_nbdkit(struct json_object *state);

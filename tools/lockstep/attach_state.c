@@ -2,6 +2,7 @@
 #include "tools/lockstep/attach.h"
 
 #include "engine/json/json.h"
+#include "tools/lockstep/nbd_device.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,14 +101,28 @@ void attach_link(const struct attach_place *p, const char *device)
 		rename(new, p->link);
 }
 
-void attach_forget(const struct attach_place *p, const char *socket)
+void attach_forget(const struct attach_place *p, const char *socket, uint64_t inode)
 {
+	struct stat there;
+
 	unlink(p->link);
 	rmdir("/dev/lockstep"); /* unless there are others */
 	unlink(p->state);
-	if (socket && *socket)
+	if (socket && *socket && !lstat(socket, &there) && there.st_ino == inode)
 		unlink(socket);
 	/* The lock's file stays: one that is removed would be two. */
+}
+
+/* Another lockstepd of this host may have a volume of that name: only what was noted is ours. */
+int attach_device(const struct attach_place *p, struct json_object *state)
+{
+	const char *device = json_get_text(state, "device", NULL);
+	int index = -1;
+
+	return device && sscanf(device, "/dev/nbd%d", &index) == 1 &&
+			       nbd_device_has(index, p->backend)
+		       ? index
+		       : -1;
 }
 
 /* --- processes --- */

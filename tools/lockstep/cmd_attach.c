@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_TIMEOUT_S 60u
@@ -236,10 +238,14 @@ static void tell(void *ctx, struct json_object *answer)
 	json_object_put(answer);
 }
 
-static _Noreturn void become_keeper(const struct keeper_job *job)
+/* Of what the caller has open it keeps @tell only: a lock there, or a pipe, is not its business. */
+static _Noreturn void become_keeper(const struct keeper_job *job, int tell)
 {
 	int null, log;
 
+	if (tell > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, (unsigned)tell - 1, 0);
+	close_range((unsigned)tell + 1, ~0U, 0);
 	mkdir(job->place->folder, 0755);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	log = open(job->place->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
@@ -271,7 +277,7 @@ static int start_keeper(const struct cli *cli, struct keeper_job *job)
 	if (!pid) {
 		close(fds[0]);
 		teller.fd = fds[1];
-		become_keeper(job);
+		become_keeper(job, fds[1]);
 	}
 	close(fds[1]);
 	f = fdopen(fds[0], "re");
@@ -296,6 +302,30 @@ static int attach(struct cli *cli, struct keeper_job *job)
 	job->told = tell;
 	job->ctx = &teller;
 	return keeper_run(job);
+}
+
+/* At boot the engine may still be starting, or be tried again: a service waits for it. */
+static void await_engine(const struct cli *cli, unsigned limit_s)
+{
+	const struct timespec pause = {.tv_nsec = 250000000};
+	bool there = false;
+
+	for (unsigned i = 0; !there && i < 4 * limit_s; i++) {
+		struct json_object *answer = control_ask(cli, control_request("volume-list"), 5);
+
+		there = json_get_bool(answer, "ok", false);
+		json_object_put(answer);
+		if (!there)
+			nanosleep(&pause, NULL);
+	}
+}
+
+static void make_absolute(char *path, size_t room)
+{
+	char relative[PATH_MAX];
+
+	snprintf(relative, sizeof(relative), "%s", path);
+	arg_path(relative, path, room);
 }
 
 int cmd_attach(struct cli *cli, int argc, char **argv)
@@ -331,6 +361,10 @@ int cmd_attach(struct cli *cli, int argc, char **argv)
 	int rc;
 
 	cli_parse(cli, argc, argv, &args, &o);
+	/* The keeper is in no folder of anybody's. */
+	make_absolute(cli->run, sizeof(cli->run));
+	make_absolute(cli->control, sizeof(cli->control));
+	make_absolute(cli->client, sizeof(cli->client));
 	attach_place_init(&place, cli, o.volume);
 	/* A service manager wants a process that stays, and there can be one only. */
 	if (attach_holder(&place) && o.foreground)
@@ -339,6 +373,8 @@ int cmd_attach(struct cli *cli, int argc, char **argv)
 			    o.volume, o.volume);
 	if (attach_holder(&place))
 		return say_attached(cli, &o, attach_state_load(&place));
+	if (o.foreground)
+		await_engine(cli, o.timeout_s);
 	rc = look_up(cli, &job);
 	if (!rc)
 		rc = check_machine(cli, &o);
@@ -373,17 +409,6 @@ static error_t parse_detach(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* Mounted, or used by another device: the kernel gives it to nobody else alone. */
-static bool in_use(const char *device)
-{
-	int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
-	bool busy = fd < 0 && errno == EBUSY;
-
-	if (fd >= 0)
-		close(fd);
-	return busy;
-}
-
 static int await_end(const struct cli *cli, pid_t keeper)
 {
 	struct pollfd fd = {.fd = pidfd_open(keeper, 0), .events = POLLIN};
@@ -392,7 +417,7 @@ static int await_end(const struct cli *cli, pid_t keeper)
 
 	if (fd.fd < 0)
 		return 0;
-	pidfd_send_signal(fd.fd, SIGTERM, NULL, 0);
+	pidfd_send_signal(fd.fd, KEEPER_DETACH, NULL, 0);
 	ended = poll(&fd, 1, DETACH_LIMIT_MS);
 	close(fd.fd);
 	if (ended > 0)
@@ -416,7 +441,8 @@ static int clean_up(const struct cli *cli, const struct attach_place *place,
 		nbd_device_close(kernel);
 	}
 	attach_end_process(attach_nbdkit(state), 3000);
-	attach_forget(place, json_get_text(state, "socket", NULL));
+	attach_forget(place, json_get_text(state, "socket", NULL),
+		      json_get_u64(state, "socket_inode", 0));
 	return err.code ? refuse(cli, err.text) : 0;
 }
 
@@ -455,14 +481,15 @@ int cmd_detach(struct cli *cli, int argc, char **argv)
 	int index, rc;
 
 	cli_parse(cli, argc, argv, &args, &d);
+	make_absolute(cli->run, sizeof(cli->run));
 	attach_place_init(&place, cli, d.volume);
 	state = attach_state_load(&place);
 	keeper = attach_holder(&place);
-	index = keeper && json_get_text(state, "uri", NULL) ? -1 : nbd_device_find(place.backend);
+	index = attach_device(&place, state);
 	snprintf(device, sizeof(device), "/dev/nbd%d", index);
 	if (!keeper && !state && index < 0) {
 		rc = say_detached(cli, d.volume, false);
-	} else if (index >= 0 && !d.force && in_use(device)) {
+	} else if (index >= 0 && !d.force && nbd_device_in_use(index)) {
 		snprintf(text, sizeof(text),
 			 "%s is in use: unmount what is on it first (`findmnt %s`, `lsblk %s`)",
 			 device, device, device);

@@ -47,7 +47,8 @@ struct keeper {
 	uint64_t started_us, trouble_us; /* 0: none */
 	bool secondary; /* as last heard */
 	int exit_status;
-	bool locked;
+	int lock; /* -1: another one's */
+	bool stays; /* the device is in use: it is left as it is */
 	struct err err;
 };
 
@@ -181,8 +182,10 @@ static struct json_object *state_of(const struct keeper *k)
 	} else {
 		nbd_export_uri(e, text, sizeof(text));
 		json_set_text(state, "uri", text);
-		if (e->path[0])
+		if (e->path[0]) {
 			json_set_text(state, "socket", e->path);
+			json_set_u64(state, "socket_inode", e->inode);
+		}
 		json_set_u64(state, "nbdkit", (uint64_t)k->nbdkit);
 	}
 	json_set_u64(state, "timeout_s", k->job->options->timeout_s);
@@ -378,9 +381,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *ctx)
 {
+	struct keeper *k = ctx;
+
 	(void)source;
-	(void)info;
-	leave(ctx, 0);
+	k->stays =
+		info->ssi_signo != KEEPER_DETACH && k->kernel && nbd_device_in_use(k->setup.index);
+	if (k->stays)
+		note(k,
+		     "told to end, but /dev/nbd%d is in use: it stays, and works on for as long as "
+		     "the engine does; `lockstep attach %s` takes it over, `lockstep detach %s` "
+		     "takes it away",
+		     k->setup.index, k->job->options->volume, k->job->options->volume);
+	leave(k, 0);
 	return 0;
 }
 
@@ -393,11 +405,13 @@ static int begin_loop(struct keeper *k)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, KEEPER_DETACH);
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	if (sd_event_new(&k->loop) < 0 ||
 	    sd_event_add_signal(k->loop, NULL, SIGTERM, on_signal, k) < 0 ||
 	    sd_event_add_signal(k->loop, NULL, SIGINT, on_signal, k) < 0 ||
+	    sd_event_add_signal(k->loop, NULL, KEEPER_DETACH, on_signal, k) < 0 ||
 	    sd_event_add_time_relative(k->loop, &k->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, k) <
 		    0 ||
 	    sd_event_add_time_relative(k->loop, &k->redial, CLOCK_MONOTONIC, 0, 1000, on_redial,
@@ -411,10 +425,11 @@ static int begin_loop(struct keeper *k)
 }
 
 /* A keeper that was killed has left an nbdkit, which ends, or a device, which works on. */
-static void adopt(struct keeper *k)
+static int adopt(struct keeper *k)
 {
 	struct json_object *state = attach_state_load(k->job->place);
-	int index = k->kernel ? nbd_device_find(k->job->place->backend) : -1;
+	int index = k->kernel ? attach_device(k->job->place, state) : -1;
+	int other = k->kernel && index < 0 ? nbd_device_find(k->job->place->backend) : -1;
 
 	attach_end_process(attach_nbdkit(state), 3000);
 	if (index >= 0) {
@@ -426,6 +441,14 @@ static void adopt(struct keeper *k)
 		note(k, "/dev/nbd%d is there without a keeper: taken over", index);
 	}
 	json_object_put(state);
+	if (other < 0)
+		return 0;
+	return err_set(
+		&k->err, -EBUSY,
+		"/dev/nbd%d is the block device of a volume '%s' that this lockstepd knows "
+		"nothing of: another one of this host has attached it, or it was left behind "
+		"(then `nbd-client -d /dev/nbd%d` takes it away)",
+		other, k->job->options->volume, other);
 }
 
 static int begin(struct keeper *k)
@@ -434,6 +457,8 @@ static int begin(struct keeper *k)
 	pid_t holder;
 	int rc = attach_lock(job->place, &holder);
 
+	k->setup.index = -1;
+
 	if (rc == -EBUSY)
 		return err_set(&k->err, rc,
 			       "the volume is just being attached by process %d; ask again",
@@ -441,7 +466,7 @@ static int begin(struct keeper *k)
 	if (rc < 0)
 		return err_set(&k->err, rc, "%s cannot be written: %s", job->place->folder,
 			       strerror(-rc));
-	k->locked = true;
+	k->lock = rc;
 	k->setup = (struct nbd_setup){
 		.index = job->options->index,
 		.size_bytes = job->size_bytes,
@@ -455,8 +480,9 @@ static int begin(struct keeper *k)
 		if (rc)
 			return rc;
 	}
-	adopt(k);
-	rc = begin_loop(k);
+	rc = adopt(k);
+	if (!rc)
+		rc = begin_loop(k);
 	if (rc)
 		return rc;
 	if (!k->kernel)
@@ -491,29 +517,38 @@ static void announce(struct keeper *k)
 	sd_notify(0, "READY=1");
 }
 
-static void end(struct keeper *k)
+static void take_away(struct keeper *k)
 {
 	struct err err;
 
-	if (!k->locked)
-		return; /* it is another one's */
-	sd_notify(0, "STOPPING=1");
 	if (k->kernel && k->setup.index >= 0 && k->links &&
 	    nbd_device_disconnect(k->kernel, k->setup.index, &err))
 		note(k, "%s", err.text);
 	k->child = sd_event_source_disable_unref(k->child);
 	/* Requests that it holds have nobody who waits for them any more. */
 	attach_end_process(k->nbdkit, 3000);
-	attach_forget(k->job->place, k->job->export->path);
+	attach_forget(k->job->place, k->job->export->path, k->job->export->inode);
+}
+
+static void end(struct keeper *k)
+{
+	if (k->lock < 0)
+		return; /* it is another one's */
+	sd_notify(0, "STOPPING=1");
+	if (!k->stays)
+		take_away(k);
+	close(k->lock);
 }
 
 int keeper_run(const struct keeper_job *job)
 {
-	struct keeper k = {.job = job};
+	struct keeper k = {.job = job, .lock = -1};
 	struct json_object *answer;
 	int rc = begin(&k);
 
 	if (rc) {
+		/* Before it is told: who hears it may try again at once. */
+		end(&k);
 		answer = json_object_new_object();
 		json_set_bool(answer, "ok", false);
 		json_set_text(answer, "error", k.err.text[0] ? k.err.text : strerror(-rc));
@@ -524,8 +559,8 @@ int keeper_run(const struct keeper_job *job)
 		/* Its timer connects to the engine's events. */
 		if (sd_event_loop(k.loop) < 0)
 			k.exit_status = EXIT_FAILED;
+		end(&k);
 	}
-	end(&k);
 	nbd_device_close(k.kernel);
 	return k.exit_status;
 }

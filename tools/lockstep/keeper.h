@@ -5,11 +5,19 @@
  * Of a block device: it gives the kernel new connections to the engine when the old ones died, and
  * a new size when the volume has grown, and takes all of it away in the end.  Without it the
  * device works on, until the engine ends.  Of an export: it has nbdkit as a child.
+ *
+ * KEEPER_DETACH ends it and the device.  SIGTERM and SIGINT do, too, unless the device is in use:
+ * whoever stops processes, a service manager, the end of a login, must not take a disk away from
+ * under a file system.  Then it leaves the device, and the next keeper takes it over.
  */
 #ifndef LS_TOOLS_KEEPER_H
 #define LS_TOOLS_KEEPER_H
 
 #include "tools/lockstep/attach.h"
+
+#include <signal.h>
+
+#define KEEPER_DETACH SIGUSR1
 
 struct keeper_job {
 	const struct cli *cli;

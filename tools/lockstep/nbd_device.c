@@ -343,17 +343,40 @@ uint64_t nbd_device_bytes(int index)
 	return sys_line(path, sectors, sizeof(sectors)) ? strtoull(sectors, NULL, 10) * 512 : 0;
 }
 
+bool nbd_device_has(int index, const char *backend)
+{
+	char path[64], text[128];
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%d/backend", index);
+	return sys_line(path, text, sizeof(text)) && !strcmp(text, backend);
+}
+
 int nbd_device_find(const char *backend)
 {
-	char text[128];
 	int found = -1;
 	glob_t all;
 
-	if (glob("/sys/block/nbd*/backend", 0, NULL, &all))
+	if (glob("/sys/block/nbd*", 0, NULL, &all))
 		return -1;
-	for (size_t i = 0; i < all.gl_pathc && found < 0; i++)
-		if (sys_line(all.gl_pathv[i], text, sizeof(text)) && !strcmp(text, backend))
-			found = atoi(all.gl_pathv[i] + strlen("/sys/block/nbd"));
+	for (size_t i = 0; i < all.gl_pathc && found < 0; i++) {
+		int index = atoi(all.gl_pathv[i] + strlen("/sys/block/nbd"));
+
+		found = nbd_device_has(index, backend) ? index : -1;
+	}
 	globfree(&all);
 	return found;
+}
+
+bool nbd_device_in_use(int index)
+{
+	char path[32];
+	bool busy;
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/nbd%d", index);
+	fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	busy = fd < 0 && errno == EBUSY;
+	if (fd >= 0)
+		close(fd);
+	return busy;
 }

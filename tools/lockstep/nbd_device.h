@@ -43,7 +43,11 @@ unsigned nbd_device_deaths(struct nbd_device *device, int index);
 
 /* As the kernel has it now; 0: no such device. */
 uint64_t nbd_device_bytes(int index);
-/* The device that is connected with this backend, or -1. */
+/* The first device that is connected with this backend, or -1. */
 int nbd_device_find(const char *backend);
+/* Is @index connected with it? */
+bool nbd_device_has(int index, const char *backend);
+/* Mounted, or used by another device: the kernel gives it to nobody else alone. */
+bool nbd_device_in_use(int index);
 
 #endif

@@ -101,9 +101,16 @@ static int listen_at(struct nbd_export *e, struct err *err)
 
 	if (fd < 0)
 		return err_set(err, -errno, "no socket: %s", strerror(errno));
-	/* One that an earlier nbdkit left; not somebody's file. */
-	if (e->path[0] && !lstat(e->path, &there) && S_ISSOCK(there.st_mode))
+	/* One that an earlier nbdkit left; not a file, nor a socket that somebody serves. */
+	if (e->path[0] && !lstat(e->path, &there) && S_ISSOCK(there.st_mode)) {
+		if (!connect(fd, (struct sockaddr *)&address, length) || errno != ECONNREFUSED) {
+			close(fd);
+			return err_set(err, -EADDRINUSE,
+				       "somebody listens at %s already: name another path",
+				       e->path);
+		}
 		unlink(e->path);
+	}
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	rc = bind(fd, (struct sockaddr *)&address, length);
 	if (!rc)
@@ -112,6 +119,8 @@ static int listen_at(struct nbd_export *e, struct err *err)
 		rc = getsockname(fd, (struct sockaddr *)&address, &length);
 		e->port = ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
 	}
+	if (!rc && e->path[0] && !lstat(e->path, &there))
+		e->inode = there.st_ino;
 	if (rc) {
 		char uri[256];
 

@@ -12,6 +12,7 @@ struct nbd_export {
 	const char *volume;
 	const char *socket; /* the daemon's, for clients */
 	char path[108]; /* where nbdkit listens; empty: TCP, at @port of 127.0.0.1 */
+	uint64_t inode; /* of @path, once it listened */
 	uint16_t port;
 	unsigned reconnect_s; /* so long requests wait for an engine that went away */
 };
