@@ -220,7 +220,7 @@ static void *line_side(void *arg)
 	return NULL;
 }
 
-/* One word there and one back: what the machine itself takes; no queue can be faster. */
+/* One word there and one back, both sides looking without a pause. */
 static void line_round_trip(struct bench *b)
 {
 	struct lines l = {0};

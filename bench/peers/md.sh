@@ -21,6 +21,8 @@ nvmet_export() {
 	echo "$DEV_B" >"$nvmet/subsystems/$nqn/namespaces/1/device_path"
 	echo 1 >"$nvmet/subsystems/$nqn/namespaces/1/enable"
 	echo "$md_transport" >"$nvmet/ports/$md_port/addr_trtype"
+	# 4 KiB is the default over RDMA, and this what the kernel allows at most.
+	echo 16384 >"$nvmet/ports/$md_port/param_inline_data_size"
 	echo ipv4 >"$nvmet/ports/$md_port/addr_adrfam"
 	echo "$IP_B" >"$nvmet/ports/$md_port/addr_traddr"
 	echo $md_port >"$nvmet/ports/$md_port/addr_trsvcid"

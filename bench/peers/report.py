@@ -81,6 +81,7 @@ def print_job(results, job, base_name):
     print(f"  {'':16}{'tps' if database else 'IOPS':>8} {'(min..max)':>15}{against:>9}" +
           "".join(f"{heading:>{width}}" for heading, width, _, _ in columns))
     base = results.median(base_name, job, "iops")
+    most = max((len(results.all(system, job, "iops")) for system in results.systems()), default=0)
     for system in results.systems():
         if (system, job) not in results.values:
             continue
@@ -88,9 +89,11 @@ def print_job(results, job, base_name):
         middle = results.median(system, job, "iops")
         spread = f"({min(iops):.0f}..{max(iops):.0f})" if iops else ""
         ratio = f"{middle / base:.2f}" if middle and base else "-"
+        # One that failed in the middle has fewer rounds than the others: that must be seen.
+        short = f"  {len(iops)} of {most} rounds" if len(iops) < most else ""
         print(f"  {system:16}{number(middle):>8} {spread:>15}{ratio:>9}" +
               "".join(f"{number(results.median(system, job, what), digits):>{width}}"
-                      for _, width, what, digits in columns))
+                      for _, width, what, digits in columns) + short)
         hit = sum(results.all(system, job, "checkpointed"))
         if hit:
             print(f"  {'':16}a checkpoint fell into {hit} of {len(iops)} rounds: a larger --span, or a shorter --time")
@@ -122,12 +125,15 @@ def goals(results):
 
 
 def judged(results):
-    """Of each goal that was measured: itself, the ratio, and whether it holds."""
+    """Of each goal whose job was run: itself, the ratio (None: not measured), and whether it holds."""
     for goal in goals(results):
         _, system, what, job, at_least, factor, others = goal
+        if job not in results.jobs:
+            continue
         ours = results.median(system, job, what)
         theirs = [results.median(other, job, what) for other in others]
         if ours is None or None in theirs:
+            yield goal, None, False
             continue
         ratio = ours / (max(theirs) if what != "p99_us" else min(theirs))
         yield goal, ratio, ratio >= factor if at_least else ratio <= factor
@@ -138,7 +144,8 @@ def print_goals(results):
     for (name, system, what, job, at_least, factor, others), ratio, holds in judged(results):
         lines.append(f"  {name}  {system + ', ' + job_name(job):38} {what:14}"
                      f"{'>=' if at_least else '<='} {factor:4} x {' | '.join(others):20}"
-                     f"{ratio:6.2f}  {'holds' if holds else 'DOES NOT HOLD'}")
+                     + ("     -  not measured" if ratio is None else
+                        f"{ratio:6.2f}  {'holds' if holds else 'DOES NOT HOLD'}"))
     if lines:
         print("\ngoals (medians)")
         print("\n".join(lines))
@@ -151,7 +158,7 @@ def print_runs(runs, markdown):
         for (name, system, what, job, at_least, factor, others), ratio, holds in judged(results):
             goal = (name, f"{system}, {job_name(job)}, {what.removesuffix('_us')}",
                     f"{'>=' if at_least else '<='} {factor} x {' or '.join(others)}")
-            found.setdefault(goal, [("-", False)] * len(runs))[i] = (f"{ratio:.2f}", holds)
+            found.setdefault(goal, [("-", False)] * len(runs))[i] = ("-" if ratio is None else f"{ratio:.2f}", holds)
     rows = [("", "", "goal", *(f"run {i + 1}" for i in range(len(runs))), "holds")]
     for goal, ratios in found.items():
         times = sum(holds for _, holds in ratios)
@@ -209,7 +216,8 @@ def main():
         save(args.json, rows)
     if args.svg:
         plot(results, args.svg)
-    return 0
+    # What cannot run here is no fault; what ran and failed is.
+    return 1 if any(why.startswith("failed in round") for why in results.gone.values()) else 0
 
 
 if __name__ == "__main__":

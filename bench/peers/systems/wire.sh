@@ -16,12 +16,13 @@ run_jobs() {
 # perftest's own client and server.  Latency is one way.  Now and then it cannot calibrate its clock
 # under emulation and prints "inf": then there is no row.
 perftest_row() { # lat|bw TOOL BYTES OPTIONS
-	local what=$1 tool=$2 bytes=$3 out
+	local what=$1 tool=$2 bytes=$3 out end=$((SECONDS + 60))
 	shift 3
 	b_begins serve "$tool" -R -s "$bytes" "$@" -p 18515
 	# It does not say when it listens.
-	until out=$("$tool" -R -s "$bytes" "$@" -p 18515 "$IP_B" 2>/dev/null); do
-		kill -0 "$b_pid" || { echo "$tool: the server ended" >&2 && return; }
+	until out=$("$tool" -R -s "$bytes" "$@" -p 18515 "$IP_B" 2>&1); do
+		kill -0 "$b_pid" || { echo "$tool: the server ended; the client said: $out" >&2 && return 1; }
+		((SECONDS < end)) || { echo "$tool does not reach its server: $out" >&2 && return 1; }
 	done
 	b_ends
 	awk -v what="$what" -v tool="$tool" -v system_="$SYSTEM" -v round="$ROUND" '
