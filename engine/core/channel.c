@@ -120,7 +120,7 @@ void channel_send(struct channel *c, struct call *call, struct frame *frame, con
 {
 	const uint8_t *header;
 
-	assert(call->message && msgid_find(&c->ids, call->message) == call);
+	assert(call->message && c->ids.slot[msgid_slot(call->message)].owner == call);
 	assert(payload_bytes <= c->payload_max);
 	frame->version = FRAME_VERSION;
 	frame->target = c->peer_address;

@@ -431,8 +431,8 @@ static void hold(struct piece *p)
 	core->writes_held(core->engine, v);
 }
 
-/* The replicas may differ here from now on. */
-static void note_divergence(struct piece *p)
+/* The replicas may differ here from now on.  Apart, because of what its text costs the rest. */
+static NOINLINE void note_divergence(struct piece *p)
 {
 	bool here = p->local_status != LS_OK && p->remote_status == LS_OK;
 	char text[200];

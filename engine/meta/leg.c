@@ -80,13 +80,13 @@ static void op_done(struct store_op *op)
 	struct leg *leg = CONTAINER_OF(op, struct leg, op);
 
 	leg->status = op->status;
-	leg->offset += op->length;
-	leg->length -= op->length;
 	/* Nearly always one command was all. */
-	if (LIKELY(leg->status != LS_OK || (leg->length == 0 && !leg->flush_left))) {
+	if (LIKELY(leg->status != LS_OK || (leg->length == op->length && !leg->flush_left))) {
 		leg->done(leg);
 		return;
 	}
+	leg->offset += op->length;
+	leg->length -= op->length;
 	if (leg->buf)
 		leg->buf += op->length;
 	step(leg);
