@@ -250,8 +250,8 @@ struct mirror {
 	struct leg flush_leg;
 	struct call flush_call;
 	unsigned round_open;
-	bool round_failed, round_clears;
-	enum ls_status round_peer; /* how the peer's flush ended */
+	bool round_clears;
+	enum ls_status round_here, round_peer; /* how the flushes ended */
 	uint64_t round_at_ns;
 	uint64_t round_changes; /* requests of clients that had ended when it was last looked at */
 };

@@ -20,29 +20,52 @@ static bool clears(const struct mirror *m)
 	       (m->volume->mirror == MIRROR_COPYING && m->step == STEP_SOURCE);
 }
 
-static void round_part(struct mirror *m, bool ok)
+/*
+ * A flush that failed may have lost whatever had not settled, and the next one says nothing of
+ * it: a device tells an error once.  So it counts like a client's that failed.
+ */
+static void round_failed(struct mirror *m)
 {
 	struct volume *v = m->volume;
 
-	m->round_failed |= !ok;
+	if (m->round_here != LS_OK)
+		mend_write_failed(m->engine, v, 0, 0, "a flush failed on the local leg");
+	/* At the end of a resync that is for resync_flushed(). */
+	else if ((m->round_peer == LS_LOCAL_IO || m->round_peer == LS_NO_SPACE) && !m->finishing)
+		mirror_leg_failed(m->engine, v, "a flush failed on the peer's leg");
+}
+
+static void round_part(struct mirror *m)
+{
+	struct volume *v = m->volume;
+
 	if (--m->round_open > 0)
 		return;
-	if (!m->round_failed && clears(m) && intent_round_end(&v->map.intent, m->round_clears))
+	if (clears(m) && (m->round_here != LS_OK || m->round_peer != LS_OK))
+		round_failed(m);
+	else if (clears(m) && intent_round_end(&v->map.intent, m->round_clears))
 		map_write(v);
 	resync_flushed(m);
 }
 
 static void round_flushed(struct leg *leg)
 {
-	round_part(CONTAINER_OF(leg, struct mirror, flush_leg), leg->status == LS_OK);
+	struct mirror *m = CONTAINER_OF(leg, struct mirror, flush_leg);
+
+	core_administer(&m->engine->core, true);
+	m->round_here = leg->status;
+	round_part(m);
+	core_administer(&m->engine->core, false);
 }
 
 static void round_answered(struct call *call, const struct frame *f)
 {
 	struct mirror *m = CONTAINER_OF(call, struct mirror, flush_call);
 
+	core_administer(&m->engine->core, true);
 	m->round_peer = f->status;
-	round_part(m, f->status == LS_OK);
+	round_part(m);
+	core_administer(&m->engine->core, false);
 }
 
 static void round_lost(struct call *call, bool sent)
@@ -51,7 +74,7 @@ static void round_lost(struct call *call, bool sent)
 
 	(void)sent;
 	m->round_peer = LS_PEER_LOST;
-	round_part(m, false);
+	round_part(m);
 }
 
 static void round_send(struct call *call)
@@ -92,13 +115,13 @@ void round_begin(struct mirror *m)
 	m->round_at_ns = m->engine->core.now_ns + m->engine->settings.clear_ns;
 	m->round_clears = round_clears(m);
 	intent_round_begin(&v->map.intent);
-	m->round_failed = false;
+	m->round_here = LS_OK;
 	m->round_open = 2;
 	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
 	leg_start(&m->flush_leg, &v->record, v->pool->stores);
 	if (MUTANT(ROUND_NO_FLUSH)) {
 		m->round_peer = LS_OK;
-		round_part(m, true);
+		round_part(m);
 		return;
 	}
 	m->flush_call.credit = round_send;

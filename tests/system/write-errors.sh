@@ -88,6 +88,20 @@ legs_equal vol vol b a
 on b demote vol
 on a promote vol
 
+# A flush of nobody's, that of a clearing round, fails once, at either node: what had not settled is
+# compared, or fetched, because no later flush would say that it was lost.
+for node in b a; do
+	mark a
+	bad "$node" "flush 0 0"
+	"$ops" "$at_a" vol write:2M:64K:12
+	await_log a "a flush failed on the $([[ $node == a ]] && echo local || echo "peer's") leg"
+	well "$node"
+	on a resume vol
+	same synced "$(volume_field a vol mirror)" "the mirror after a round's flush failed at $node"
+	same 0 "$(volume_field a vol lacking_regions)" "regions that are lacking after that"
+	legs_equal vol
+done
+
 # The primary's device is gone: reads are the peer's; writes fail, and say so.
 bad a "read 0 1000000000000" "write 0 1000000000000" "zeroes 0 1000000000000" "flush 0 0"
 "$ops" "$at_a" vol read:5M:1M:6
