@@ -128,7 +128,7 @@ def judged(results):
     """Of each goal whose job was run: itself, the ratio (None: not measured), and whether it holds."""
     for goal in goals(results):
         _, system, what, job, at_least, factor, others = goal
-        if job not in results.jobs:
+        if job not in results.jobs or system not in results.systems():
             continue
         ours = results.median(system, job, what)
         theirs = [results.median(other, job, what) for other in others]
@@ -163,7 +163,7 @@ def print_runs(runs, markdown):
     for goal, ratios in found.items():
         times = sum(holds for _, holds in ratios)
         rows.append((*goal, *(text for text, _ in ratios),
-                     "yes" if times == len(runs) else "no" if not times else f"in {times}"))
+                     "-" if all(text == "-" for text, _ in ratios) else "yes" if times == len(runs) else "no" if not times else f"in {times}"))
     if markdown:
         rows.insert(1, ("---",) * len(rows[0]))
         print("\n".join("| " + " | ".join(row) + " |" for row in rows))

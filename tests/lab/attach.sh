@@ -145,13 +145,19 @@ refuses 1 "$device is in use: unmount" on a detach vol
 same "$device" "$(on a attach vol --connections 2 --timeout 40)" "taken over"
 await_synced 5
 
+keeper=$(field keeper)
+kill -TERM "$keeper"
+await_gone "$keeper"
+refuses 1 "is there as $device, without a process" on a attach vol --nbd "unix:$work/vol.nbd"
+same "$device $device" "$(readlink $link) $(on a attach vol --connections 2 --timeout 40)" "its name, and taken over"
+
 explain "a volume of that name of another lockstepd"
 on b volume create twin --size 8M >/dev/null
 on a volume create twin --size 8M >/dev/null
 twin=$(on b attach twin)
 refuses 1 "$twin is the block device of a volume 'twin' that this lockstepd knows nothing of" on a attach twin
 same "volume 'twin' is not attached" "$(on a detach twin)" "detach of what another one attached"
-same $((8 << 20)) "$(blockdev --getsize64 "$twin")" "the other one's size"
+same "$twin $((8 << 20))" "$(readlink $link/../twin) $(blockdev --getsize64 "$twin")" "the other one's name and size"
 on b detach twin >/dev/null
 
 explain "grows while it is mounted"
@@ -222,6 +228,6 @@ await_gone "$keeper"
 grep "given up after 3 s" "$notes/vol.log" || fail "it does not say why"
 [[ ! -e $link ]] || fail "$link is there still"
 # Not awk itself, which may wait for the disk as well.
-same "" "$(ps -eo state=,comm= | awk '/^D.*(nbd|dd|lockstep)/')" "processes that hang"
+same "" "$(ps -eo state=,comm= | awk '/^D.*nbd/ || /^D[^ ]* +(dd|lockstep)/')" "processes that hang"
 start a
 passed

@@ -71,7 +71,7 @@ await_gone "$nbdkit"
 [[ ! -e $notes/vol.json && ! -S $work/vol.nbd ]] || fail "something is left: $(ls "$notes")"
 
 explain "two volumes at one socket, from a folder of one's own, and what the caller has open"
-(cd "$work" && "$lockstep" --run a/run attach vol --nbd unix:vol.nbd) 9>"$work/lock" >/dev/null
+(cd "$work" && flock 9 && "$lockstep" --run a/run attach vol --nbd unix:vol.nbd) 9>"$work/lock" >/dev/null
 same $((16 << 20)) "$(nbdinfo --size "$uri")" "its size"
 flock -n "$work/lock" true || fail "what stays with it holds a lock of the caller's"
 refuses 1 "somebody listens at $work/vol.nbd already" on a attach other --nbd "unix:$work/vol.nbd"

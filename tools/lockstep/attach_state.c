@@ -101,12 +101,16 @@ void attach_link(const struct attach_place *p, const char *device)
 		rename(new, p->link);
 }
 
+void attach_unlink(const struct attach_place *p)
+{
+	unlink(p->link);
+	rmdir("/dev/lockstep"); /* unless there are others */
+}
+
 void attach_forget(const struct attach_place *p, const char *socket, uint64_t inode)
 {
 	struct stat there;
 
-	unlink(p->link);
-	rmdir("/dev/lockstep"); /* unless there are others */
 	unlink(p->state);
 	if (socket && *socket && !lstat(socket, &there) && there.st_ino == inode)
 		unlink(socket);

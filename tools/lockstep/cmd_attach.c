@@ -308,9 +308,10 @@ static int attach(struct cli *cli, struct keeper_job *job)
 static void await_engine(const struct cli *cli, unsigned limit_s)
 {
 	const struct timespec pause = {.tv_nsec = 250000000};
+	time_t end = time(NULL) + limit_s;
 	bool there = false;
 
-	for (unsigned i = 0; !there && i < 4 * limit_s; i++) {
+	while (!there && time(NULL) < end) {
 		struct json_object *answer = control_ask(cli, control_request("volume-list"), 5);
 
 		there = json_get_bool(answer, "ok", false);
@@ -441,6 +442,8 @@ static int clean_up(const struct cli *cli, const struct attach_place *place,
 		nbd_device_close(kernel);
 	}
 	attach_end_process(attach_nbdkit(state), 3000);
+	if (index >= 0)
+		attach_unlink(place);
 	attach_forget(place, json_get_text(state, "socket", NULL),
 		      json_get_u64(state, "socket_inode", 0));
 	return err.code ? refuse(cli, err.text) : 0;
@@ -495,7 +498,14 @@ int cmd_detach(struct cli *cli, int argc, char **argv)
 			 device, device, device);
 		rc = refuse(cli, text);
 	} else {
-		rc = keeper ? await_end(cli, keeper) : clean_up(cli, &place, state, index);
+		rc = keeper ? await_end(cli, keeper) : 0;
+		/* One that did not do it itself: killed, or of an earlier version. */
+		if (!rc && !attach_holder(&place)) {
+			json_object_put(state);
+			state = attach_state_load(&place);
+			if (state || !keeper)
+				rc = clean_up(cli, &place, state, attach_device(&place, state));
+		}
 		if (!rc)
 			rc = say_detached(cli, d.volume, true);
 	}

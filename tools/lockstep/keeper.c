@@ -26,6 +26,7 @@
 #define GATHER_US 10000ull
 #define ASK_LIMIT_S 5
 #define LOG_MAX_BYTES (1 << 20)
+#define EXIT_STAYS 3
 /* The keeper gives up first, and says so; the kernel, when there is none. */
 #define KERNEL_EXTRA_S 5
 /* Of a fail-closed volume, which waits until its peer is back, however long that takes. */
@@ -392,7 +393,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 		     "the engine does; `lockstep attach %s` takes it over, `lockstep detach %s` "
 		     "takes it away",
 		     k->setup.index, k->job->options->volume, k->job->options->volume);
-	leave(k, 0);
+	/* A service manager that was not asked for it tries again: the next one takes it over. */
+	leave(k, k->stays ? EXIT_STAYS : 0);
 	return 0;
 }
 
@@ -400,14 +402,6 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 
 static int begin_loop(struct keeper *k)
 {
-	sigset_t mask;
-
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, KEEPER_DETACH);
-	sigaddset(&mask, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
 	if (sd_event_new(&k->loop) < 0 ||
 	    sd_event_add_signal(k->loop, NULL, SIGTERM, on_signal, k) < 0 ||
 	    sd_event_add_signal(k->loop, NULL, SIGINT, on_signal, k) < 0 ||
@@ -428,10 +422,17 @@ static int begin_loop(struct keeper *k)
 static int adopt(struct keeper *k)
 {
 	struct json_object *state = attach_state_load(k->job->place);
-	int index = k->kernel ? attach_device(k->job->place, state) : -1;
+	int index = attach_device(k->job->place, state);
 	int other = k->kernel && index < 0 ? nbd_device_find(k->job->place->backend) : -1;
 
 	attach_end_process(attach_nbdkit(state), 3000);
+	if (index >= 0 && !k->kernel) {
+		json_object_put(state);
+		return err_set(&k->err, -EBUSY,
+			       "volume '%s' is there as /dev/nbd%d, without a process that stays "
+			       "with it: attach it without --nbd, or detach it first",
+			       k->job->options->volume, index);
+	}
 	if (index >= 0) {
 		k->setup.index = index;
 		/* Not a new one together with a connection: the kernel stops for it. */
@@ -455,8 +456,17 @@ static int begin(struct keeper *k)
 {
 	const struct keeper_job *job = k->job;
 	pid_t holder;
-	int rc = attach_lock(job->place, &holder);
+	sigset_t mask;
+	int rc;
 
+	/* Before anybody can know of it: `detach` ends it in good order or not at all. */
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, KEEPER_DETACH);
+	sigaddset(&mask, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	rc = attach_lock(job->place, &holder);
 	k->setup.index = -1;
 
 	if (rc == -EBUSY)
@@ -467,6 +477,8 @@ static int begin(struct keeper *k)
 		return err_set(&k->err, rc, "%s cannot be written: %s", job->place->folder,
 			       strerror(-rc));
 	k->lock = rc;
+	/* Until it is known that what is there is ours, and that we can stay with it. */
+	k->stays = true;
 	k->setup = (struct nbd_setup){
 		.index = job->options->index,
 		.size_bytes = job->size_bytes,
@@ -485,6 +497,7 @@ static int begin(struct keeper *k)
 		rc = begin_loop(k);
 	if (rc)
 		return rc;
+	k->stays = false;
 	if (!k->kernel)
 		return start_nbdkit(k);
 	if (!k->links)
@@ -527,6 +540,8 @@ static void take_away(struct keeper *k)
 	k->child = sd_event_source_disable_unref(k->child);
 	/* Requests that it holds have nobody who waits for them any more. */
 	attach_end_process(k->nbdkit, 3000);
+	if (k->kernel)
+		attach_unlink(k->job->place);
 	attach_forget(k->job->place, k->job->export->path, k->job->export->inode);
 }
 

@@ -103,12 +103,14 @@ static int listen_at(struct nbd_export *e, struct err *err)
 		return err_set(err, -errno, "no socket: %s", strerror(errno));
 	/* One that an earlier nbdkit left; not a file, nor a socket that somebody serves. */
 	if (e->path[0] && !lstat(e->path, &there) && S_ISSOCK(there.st_mode)) {
+		fcntl(fd, F_SETFL, O_NONBLOCK);
 		if (!connect(fd, (struct sockaddr *)&address, length) || errno != ECONNREFUSED) {
 			close(fd);
 			return err_set(err, -EADDRINUSE,
 				       "somebody listens at %s already: name another path",
 				       e->path);
 		}
+		fcntl(fd, F_SETFL, 0);
 		unlink(e->path);
 	}
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
