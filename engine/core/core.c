@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,38 +49,6 @@ void core_fini(struct core *core)
 	assert((core->in_use == 0 && core->requests == 0) || !core->pieces);
 	fetch_fini(core);
 	free(core->pieces);
-}
-
-void core_log(const struct core *core, int level, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	core->env.log(core->env.ctx, level, text);
-}
-
-void core_event(struct core *core, const struct engine_event *event)
-{
-	struct engine_event e = *event;
-	char text[EVENT_TEXT_MAX];
-
-	e.sequence = ++core->events;
-	e.at_ns = core->now_ns;
-	if (core->env.event) {
-		core->env.event(core->env.ctx, &e);
-		return;
-	}
-	event_text(&e, text);
-	core->env.log(core->env.ctx, e.level, text);
-}
-
-void core_administer(const struct core *core, bool begin)
-{
-	if (core->env.administering)
-		core->env.administering(core->env.ctx, begin);
 }
 
 void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES])
@@ -185,6 +152,7 @@ static struct piece *piece_cut(struct core *core, struct request *r)
 	struct piece *p = LIST_ENTRY(list_pop(&core->free), struct piece, node);
 
 	core->in_use++;
+	core->reads_in_use += r->op == REQUEST_READ;
 	r->volume->active++;
 	p->state = PIECE_CREDIT;
 	p->volume = r->volume;
@@ -228,12 +196,12 @@ static uint32_t pieces_left(const struct core *core)
 }
 
 /*
- * Reads leave so many: what a read waits for, when its device failed, may be a write that has its
- * range and needs a piece.
+ * Reads never have all: what a read waits for, when its device failed, may be a write that has
+ * its range and needs a piece.
  */
-static uint32_t reads_leave(const struct core *core)
+static bool reads_enough(const struct core *core)
 {
-	return core->piece_count / 16;
+	return core->reads_in_use >= core->piece_count - core->piece_count / 16;
 }
 
 /*
@@ -244,15 +212,15 @@ static bool may_cut(const struct core *core, const struct request *r)
 {
 	uint32_t left = pieces_left(core);
 
-	return r->volume->active < left && (r->op != REQUEST_READ || left > reads_leave(core));
+	return r->volume->active < left && (r->op != REQUEST_READ || !reads_enough(core));
 }
 
-/* One piece of the first request in @list, unless that would leave less than @leave. */
-static bool cut_next(struct core *core, struct list *list, uint32_t leave)
+/* One piece of the first request in @list; false: there is none, or no piece for it. */
+static bool cut_next(struct core *core, struct list *list)
 {
 	struct request *r;
 
-	if (list_empty(list) || pieces_left(core) <= leave)
+	if (list_empty(list) || pieces_left(core) == 0)
 		return false;
 	r = LIST_ENTRY(list_pop(list), struct request, node);
 	if (r->volume->active < pieces_left(core))
@@ -281,16 +249,19 @@ static void cut_all(struct core *core)
 	       ((node = list_pop(&core->reading)) || (node = list_pop(&core->cutting))))
 		leave_uncut(core, LIST_ENTRY(node, struct request, node));
 	do {
-		more = cut_next(core, &core->reading, reads_leave(core));
-		more |= cut_next(core, &core->cutting, 0);
+		more = !reads_enough(core) && cut_next(core, &core->reading);
+		more |= cut_next(core, &core->cutting);
 	} while (more);
 }
 
-/* A piece of @v's is active no more: two for one, so that it can come to many again. */
+/*
+ * A piece of @v's is active no more: two for one, so that it can come to many again; and all after
+ * the last one, because nothing else would lead here.
+ */
 static void less_active(struct core *core, struct volume *v)
 {
 	v->active--;
-	for (int i = 0; i < 2 && UNLIKELY(!list_empty(&v->uncut)); i++)
+	for (int i = 0; UNLIKELY(!list_empty(&v->uncut)) && (i < 2 || v->active == 0); i++)
 		cut_later(core, LIST_ENTRY(list_pop(&v->uncut), struct request, node));
 }
 
@@ -397,6 +368,7 @@ static void piece_free(struct piece *p)
 	p->state = PIECE_FREE;
 	p->request = NULL;
 	p->core->in_use--;
+	p->core->reads_in_use -= p->code == LEG_READ;
 	/* The head: it is in the cache. */
 	list_add_tail(p->core->free.next, &p->node);
 }
@@ -409,6 +381,7 @@ static bool piece_uncut(struct piece *p)
 
 	if (p->local_ended || p->offset + p->length != r->offset + r->cut)
 		return false;
+	p->local_ended = true; /* it has not done anything: no sample */
 	r->cut -= p->length;
 	r->pieces_open--;
 	list_del(&r->node);
@@ -643,6 +616,15 @@ static void refuse(struct piece *p, enum ls_status status)
 	piece_finish(p);
 }
 
+/* The mirror's state does not say yet what a write of the primary is to do. */
+static bool undecided(const struct piece *p)
+{
+	const struct volume *v = p->volume;
+
+	return v->promoting ||
+	       !(volume_mirrors(v) || (volume_alone(v) && !v->yields) || p->core->stopping);
+}
+
 /* Which legs the mirror's state asks for; holds the piece when it does not say yet. */
 static void piece_decide(struct piece *p)
 {
@@ -655,7 +637,7 @@ static void piece_decide(struct piece *p)
 		take_credits(p);
 	} else if (v->record.role != VOLUME_PRIMARY) {
 		refuse(p, LS_NOT_PRIMARY);
-	} else if (v->promoting) {
+	} else if (undecided(p)) {
 		hold(p);
 	} else if (volume_mirrors(v)) {
 		if (p->code != LEG_FLUSH || !MUTANT(FLUSH_LOCAL))
@@ -666,10 +648,8 @@ static void piece_decide(struct piece *p)
 			piece_finish(p);
 		else
 			take_credits(p);
-	} else if (p->core->stopping) {
-		refuse(p, LS_SHUTDOWN);
 	} else {
-		hold(p);
+		refuse(p, LS_SHUTDOWN);
 	}
 }
 
@@ -689,7 +669,9 @@ static void piece_start(struct piece *p)
 {
 	struct volume *v = p->volume;
 
-	if (!p->changes || !volume_tracks(v)) {
+	/* One that would only be held goes back: later, with others behind it, it could not. */
+	if (!p->changes || !volume_tracks(v) ||
+	    UNLIKELY(!volume_mirrors(v) && (v->record.role != VOLUME_PRIMARY || undecided(p)))) {
 		piece_decide(p);
 		return;
 	}

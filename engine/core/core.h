@@ -96,7 +96,7 @@ struct core {
 	struct list ready; /* pieces that are decided anew */
 	struct list cutting, reading; /* requests with something left to cut; reads are apart */
 	uint32_t requests; /* that have not ended */
-	uint32_t in_use; /* pieces */
+	uint32_t in_use, reads_in_use; /* pieces */
 	uint32_t flying; /* pieces of which a leg is open */
 
 	/* Writes are held: the node should go on alone, if the volume's policy lets it. */

@@ -17,7 +17,25 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* A leg that failed: after 5, 10, 20 … seconds; from the beginning after ten minutes of peace. */
+#define BACKOFF_NS (5 * NS_PER_S)
+#define BACKOFF_MAX_NS (60 * NS_PER_S)
+#define BACKOFF_FORGET_NS (600 * NS_PER_S)
+
 static void mend_next(struct mirror *m);
+
+uint64_t mirror_backoff_ns(struct mirror *m)
+{
+	uint64_t now = m->engine->core.now_ns, wait;
+
+	if (now - m->failed_at_ns > BACKOFF_FORGET_NS)
+		m->failures = 0;
+	m->failed_at_ns = now;
+	wait = min_u64(BACKOFF_NS << m->failures, BACKOFF_MAX_NS);
+	if (wait < BACKOFF_MAX_NS)
+		m->failures++;
+	return wait;
+}
 
 static bool lacks(const struct mirror *m)
 {

@@ -19,10 +19,6 @@
 #include <string.h>
 
 #define RETRY_NS (1000 * NS_PER_MS)
-/* A leg that failed: after 5, 10, 20 … seconds; from the beginning after ten minutes of peace. */
-#define BACKOFF_NS (5 * RETRY_NS)
-#define BACKOFF_MAX_NS (60 * RETRY_NS)
-#define BACKOFF_FORGET_NS (600 * RETRY_NS)
 
 bool peer_up(const struct peer *p)
 {
@@ -58,7 +54,7 @@ struct mirror *mirror_get(struct engine *e, struct volume *v)
 		list_init(&m->call.node);
 		/* As found on the device: meanwhile the peer may have become primary. */
 		if (v->record.association == ASSOCIATION_ACTIVE)
-			m->alone_at_ns = e->core.now_ns + e->settings.peer_timeout_ns;
+			m->late_until_ns = e->core.now_ns + e->settings.peer_timeout_ns;
 		v->peering = m;
 	}
 	/* Until a commit that unpairs is durable, the session still has to do with the volume. */
@@ -383,6 +379,17 @@ static void go_alone(struct mirror *m)
 		mirror_call(m, FRAME_STALE, 0, stale_answered);
 }
 
+/* On a node without peers nothing else would lead here again. */
+static bool alone_due(const struct mirror *m)
+{
+	uint64_t at = max_u64(m->alone_at_ns, m->late_until_ns);
+
+	if (m->engine->core.now_ns >= at)
+		return true;
+	m->engine->next_tick_ns = min_u64(m->engine->next_tick_ns, at);
+	return false;
+}
+
 void mirror_writes_held(void *engine, struct volume *v)
 {
 	struct engine *e = engine;
@@ -411,7 +418,8 @@ static void state_answered(struct mirror *m, const struct frame *f)
 	v->yields = false;
 	if (!f)
 		return;
-	m->alone_at_ns = 0;
+	if (f->status == LS_NO_VOLUME)
+		m->late_until_ns = 0;
 	m->retry_at_ns = m->engine->core.now_ns + 5 * RETRY_NS;
 	mirror_reason(v, "node '%s' does not know this mirror: %s", m->peer->name,
 		      ls_status_text((enum ls_status)f->status));
@@ -576,7 +584,7 @@ void mirror_decide(struct mirror *m)
 	if (m->step != STEP_STATE || !m->heard || m->committing || (!m->told && !mirror_leads(m)))
 		return;
 	v->yields = false;
-	m->alone_at_ns = 0;
+	m->late_until_ns = 0;
 	if (!associations_agree(m))
 		return;
 	ours(m, &mine);
@@ -662,19 +670,6 @@ void mirror_disconnect(struct engine *e, struct channel *channel, const char *re
 		}
 }
 
-uint64_t mirror_backoff_ns(struct mirror *m)
-{
-	uint64_t now = m->engine->core.now_ns, wait;
-
-	if (now - m->failed_at_ns > BACKOFF_FORGET_NS)
-		m->failures = 0;
-	m->failed_at_ns = now;
-	wait = min_u64(BACKOFF_NS << m->failures, BACKOFF_MAX_NS);
-	if (wait < BACKOFF_MAX_NS)
-		m->failures++;
-	return wait;
-}
-
 void mirror_leg_failed(void *engine, struct volume *v, const char *reason)
 {
 	struct engine *e = engine;
@@ -744,7 +739,7 @@ void mirror_kick(struct mirror *m)
 		   !pair_records(m->volume)) {
 		m->op = LIST_ENTRY(list_pop(&m->ops), struct mirror_op, node);
 		m->op->run(m, m->op);
-	} else if (!mirror_busy(m) && may_go_alone(m) && m->engine->core.now_ns >= m->alone_at_ns) {
+	} else if (!mirror_busy(m) && may_go_alone(m) && alone_due(m)) {
 		go_alone(m);
 	} else if (!mirror_busy(m)) {
 		expand_run(m);

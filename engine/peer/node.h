@@ -197,8 +197,8 @@ struct mirror {
 	/* Of a leg, or of what a resync copies: what is tried again waits longer each time. */
 	unsigned failures;
 	uint64_t failed_at_ns;
-	/* Not to go alone before: it could not be recorded, or the peer may only be late. */
-	uint64_t alone_at_ns;
+	/* Not to go alone before: it could not be recorded; after a start, the peer may be late. */
+	uint64_t alone_at_ns, late_until_ns;
 
 	/* One request to the peer at a time, and one commit. */
 	struct call call;

@@ -26,7 +26,6 @@ static struct {
 	struct core core;
 	struct channel channel;
 	struct flink *link;
-	struct frame last; /* that was sent */
 	struct asked *order[16]; /* who sent, one after the other */
 	unsigned orders;
 } w;
@@ -39,8 +38,10 @@ static void on_sent(void *owner, struct flink *link, const uint8_t *bytes, uint3
 static void on_written(void *owner, struct flink *link, uint32_t slot, const uint8_t *header,
 		       const void *payload, uint32_t payload_bytes)
 {
+	struct frame f;
+
 	(void)owner, (void)link, (void)slot, (void)payload, (void)payload_bytes;
-	assert_int_equal(frame_decode(header, &w.last), FRAME_OK);
+	assert_int_equal(frame_decode(header, &f), FRAME_OK);
 }
 
 static void on_over(void *owner, struct flink *link)

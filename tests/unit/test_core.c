@@ -28,7 +28,7 @@ static struct {
 	struct pool pool;
 	struct volume volume[VOLUMES];
 	struct store_op *queue[4096]; /* in flight, in order of submission */
-	unsigned queued, most;
+	unsigned queued;
 	struct asked asked[REQUESTS];
 	unsigned ended, told_held;
 	struct region region;
@@ -40,7 +40,6 @@ static void on_submit(struct store *store, struct store_op *op)
 	(void)store;
 	assert_true(w.queued < ARRAY_SIZE(w.queue));
 	w.queue[w.queued++] = op;
-	w.most = w.queued > w.most ? w.queued : w.most;
 }
 
 static void on_log(void *ctx, int level, const char *text)
@@ -165,12 +164,14 @@ static int teardown(void **state)
 /* As after the loss of the peer of a fail-closed volume. */
 static void loses_peer(struct volume *v)
 {
+	v->record.association = ASSOCIATION_ACTIVE;
 	v->mirror = MIRROR_WAITING;
 	v->alone_durable = false;
 }
 
 static void finds_peer(struct volume *v)
 {
+	v->record.association = ASSOCIATION_NONE;
 	v->mirror = MIRROR_NONE;
 	core_release(&w.core, v);
 	core_run(&w.core);
@@ -196,7 +197,7 @@ static void a_later_write_waits_for_all_of_an_earlier_one(void **state)
 
 static void a_device_that_hangs_leaves_pieces_to_others(void **state)
 {
-	struct asked *other;
+	struct asked *other, *read;
 
 	(void)state;
 	/* Reads and writes, of one volume after the other. */
@@ -207,6 +208,9 @@ static void a_device_that_hangs_leaves_pieces_to_others(void **state)
 	assert_true(w.core.in_use < PIECES);
 	other = ask(3 * PIECES, &w.volume[3], REQUEST_WRITE, 0, MIB(1));
 	while (!other->done)
+		assert_true(device_does(&w.volume[3]));
+	read = ask(3 * PIECES + 1, &w.volume[3], REQUEST_READ, 0, MIB(1));
+	while (!read->done)
 		assert_true(device_does(&w.volume[3]));
 	assert_int_equal(w.asked[0].done, 0);
 }

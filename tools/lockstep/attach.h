@@ -49,7 +49,7 @@ int attach_state_save(const struct attach_place *place, struct json_object *stat
 /* Makes /dev/lockstep/VOLUME; where udev runs, it makes the same one.  And takes it away. */
 void attach_link(const struct attach_place *place, const char *device);
 void attach_unlink(const struct attach_place *place);
-/* Forgets what was noted, and takes @socket away (NULL: none), where nbdkit listened, if it is @inode. */
+/* Forgets what was noted; removes @socket (NULL: none), where nbdkit listened, if it is @inode. */
 void attach_forget(const struct attach_place *place, const char *socket, uint64_t inode);
 
 /* The block device that is noted in @state, and is this volume's still; -1: none. */
