@@ -428,8 +428,8 @@ static void on_stale(struct mirror *m, struct serve *s)
  */
 static void on_promote(struct mirror *m, struct serve *s)
 {
-	/* What is being recorded may fail, a demotion, too. */
-	if ((primary_here(m) || m->committing) && !MUTANT(TWO_PRIMARIES))
+	/* What is being recorded may fail, a demotion, too; what failed may count all the same. */
+	if ((primary_here(m) || m->committing || m->doubtful) && !MUTANT(TWO_PRIMARIES))
 		channel_answer(s, LS_NOT_PRIMARY, 0, 0);
 	else if (generation_alone(&m->volume->record.generations))
 		channel_answer(s, LS_BUSY, 0, 0);

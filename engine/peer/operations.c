@@ -62,7 +62,9 @@ static const char *peer_name(const struct mirror *m)
 
 static void op_failed_table(struct mirror *m, enum ls_status status)
 {
-	op_end(m, -EIO, "the pool's volume table could not be written: %s; nothing was changed",
+	op_end(m, -EIO,
+	       "the pool's volume table could not be written: %s; not done, but after a restart it "
+	       "may be: ask again",
 	       ls_status_text(status));
 	/* The mirror may have been stopped for it. */
 	m->retry_at_ns = m->engine->core.now_ns + 1;
