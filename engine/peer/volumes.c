@@ -145,16 +145,10 @@ static bool number_choose(struct engine *e, uint32_t *number)
 	uint32_t random;
 
 	e->core.env.random(e->core.env.ctx, &random, sizeof(random));
-	/*
-	 * Any place, not the first: the places of volumes whose pool could not be opened look free,
-	 * and that pool could not be opened afterwards, either.
-	 */
 	for (uint32_t i = 0; i < ENGINE_VOLUMES_MAX; i++) {
-		uint32_t index = (random + i) % ENGINE_VOLUMES_MAX;
-
-		if (e->volumes[index])
+		if (e->volumes[i])
 			continue;
-		*number = random / ENGINE_VOLUMES_MAX * ENGINE_VOLUMES_MAX + index;
+		*number = random / ENGINE_VOLUMES_MAX * ENGINE_VOLUMES_MAX + i;
 		if (*number == 0)
 			*number = ENGINE_VOLUMES_MAX;
 		return true;

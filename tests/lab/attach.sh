@@ -157,7 +157,7 @@ on a volume create twin --size 8M >/dev/null
 twin=$(on b attach twin)
 refuses 1 "$twin is the block device of a volume 'twin' that this lockstepd knows nothing of" on a attach twin
 same "volume 'twin' is not attached" "$(on a detach twin)" "detach of what another one attached"
-same "$twin $((8 << 20))" "$(readlink $link/../twin) $(blockdev --getsize64 "$twin")" "the other one's name and size"
+same "$twin $((8 << 20))" "$(readlink "${link%/*}/twin") $(blockdev --getsize64 "$twin")" "the other one's name and size"
 on b detach twin >/dev/null
 
 explain "grows while it is mounted"
