@@ -223,7 +223,7 @@ static bool cut_next(struct core *core, struct list *list)
 	if (list_empty(list) || pieces_left(core) == 0)
 		return false;
 	r = LIST_ENTRY(list_pop(list), struct request, node);
-	if (r->volume->active < pieces_left(core))
+	if (may_cut(core, r))
 		cut_one(core, r);
 	else
 		list_add_tail(&r->volume->uncut, &r->node);
@@ -269,7 +269,7 @@ static void request_granted(struct range *range)
 {
 	struct request *r = CONTAINER_OF(range, struct request, range);
 
-	list_add_tail(&r->core->cutting, &r->node);
+	cut_later(r->core, r);
 }
 
 /* True: it has its place, and no earlier one overlaps it. */
@@ -361,6 +361,13 @@ static void piece_parks(struct piece *p)
 	less_active(p->core, p->volume);
 }
 
+/* Anew, at the end of the pass. */
+static void decide_later(struct piece *p)
+{
+	piece_parks(p);
+	list_add_tail(&p->core->ready, &p->node);
+}
+
 static void piece_free(struct piece *p)
 {
 	if (p->marked)
@@ -450,9 +457,8 @@ static bool held_back(struct piece *p)
 		return false;
 	}
 	p->local_ended = true;
-	/* Decided anew at the end of the pass: the next session may be up already. */
-	piece_parks(p);
-	list_add_tail(&p->core->ready, &p->node);
+	/* The next session may be up already. */
+	decide_later(p);
 	return true;
 }
 
@@ -703,8 +709,7 @@ static void decide_again(struct piece *p)
 		if (p->credits & 1u << i && p->remote[i].call.message)
 			channel_return_credit(&p->remote[i].call);
 	p->remotes = p->credits = 0;
-	piece_parks(p);
-	list_add_tail(&p->core->ready, &p->node);
+	decide_later(p);
 }
 
 static void remote_credit(struct call *call)

@@ -229,7 +229,7 @@ static void ask(struct mirror *m)
 		zero(m);
 		return;
 	}
-	if (v->mirror != MIRROR_SYNCED || !peer_up(m->peer)) {
+	if (waits_for_peer(m) || !peer_up(m->peer)) {
 		end_lost(m);
 		return;
 	}

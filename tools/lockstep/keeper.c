@@ -467,8 +467,6 @@ static int begin(struct keeper *k)
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	rc = attach_lock(job->place, &holder);
-	k->setup.index = -1;
-
 	if (rc == -EBUSY)
 		return err_set(&k->err, rc,
 			       "the volume is just being attached by process %d; ask again",
