@@ -507,7 +507,7 @@ void engine_pair(struct engine *e, struct job *job, const char *volume, const ch
 		job_done(job, -ESHUTDOWN, "this node is stopping");
 	else if (!v || !v->ready)
 		job_done(job, -ENOENT, "there is no volume '%s' on this node", volume);
-	else if (!peer)
+	else if (!peer || peer->removal)
 		job_done(job, -ENOENT, "there is no peer '%s': add it with `lockstep peer add`",
 			 peer_name);
 	else if (!name_valid(target, VOLUME_NAME_MAX) ||

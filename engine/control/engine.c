@@ -3,6 +3,7 @@
 #include "engine/control/engine.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/control/peers.h"
 #include "engine/peer/node.h"
 
 #include <assert.h>
@@ -162,14 +163,18 @@ static void stop_run(struct engine *e)
 			session_fail(&e->sessions[i], "this node is stopping");
 }
 
+static bool peers_idle(const struct engine *e)
+{
+	for (unsigned i = 0; i < e->peer_count; i++)
+		if (e->peers[i].dialling || e->peers[i].removal)
+			return false;
+	return true;
+}
+
 bool engine_stopped(const struct engine *e)
 {
-	bool dialling = false;
-
-	for (unsigned i = 0; i < e->peer_count; i++)
-		dialling |= e->peers[i].dialling;
 	return e->stopping && core_idle(e) && session_none(e) && pools_idle(e) &&
-	       list_empty(&e->pairings) && mirrors_idle(e) && !dialling;
+	       list_empty(&e->pairings) && mirrors_idle(e) && peers_idle(e);
 }
 
 void engine_destroy(struct engine *e)
@@ -200,6 +205,7 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 	session_tick(e);
 	pair_run(e);
 	core_administer(&e->core, true);
+	peers_tick(e);
 	mirror_tick(e);
 	core_administer(&e->core, false);
 }
@@ -242,46 +248,6 @@ void engine_dial_failed(struct engine *e, void *cookie, const char *reason)
 {
 	(void)e;
 	session_dial_failed(cookie, reason);
-}
-
-int engine_peer_add(struct engine *e, const char *name, const char *address, const void *key,
-		    size_t key_bytes, struct err *err)
-{
-	struct peer *p;
-
-	if (!name_valid(name, NODE_NAME_MAX))
-		return err_set(err, -EINVAL,
-			       "'%s' is not a node name: 1 to %d letters, digits, '.', '_' or '-'",
-			       name, NODE_NAME_MAX);
-	if (strcmp(name, e->settings.node_name) == 0)
-		return err_set(err, -EINVAL, "'%s' is this node's own name", name);
-	if (strlen(address) > PEER_ADDRESS_MAX)
-		return err_set(err, -EINVAL, "the address is longer than %d characters",
-			       PEER_ADDRESS_MAX);
-	if (key_bytes < PEER_KEY_BYTES_MIN || key_bytes > PEER_KEY_BYTES_MAX)
-		return err_set(err, -EINVAL, "the key has %zu bytes; %d to %d are needed",
-			       key_bytes, PEER_KEY_BYTES_MIN, PEER_KEY_BYTES_MAX);
-	p = peer_find(e, name);
-	if (!p) {
-		if (e->peer_count == ENGINE_PEERS_MAX)
-			return err_set(err, -ENOSPC,
-				       "this node has %d peers, more are not supported",
-				       ENGINE_PEERS_MAX);
-		p = &e->peers[e->peer_count];
-		if (channel_init(&p->channel, &e->core, e->settings.slot_count) < 0)
-			return err_set(err, -ENOMEM, "out of memory");
-		e->peer_count++;
-		p->engine = e;
-		snprintf(p->name, sizeof(p->name), "%s", name);
-	}
-	/* Added again: a new address or key counts from the next session on. */
-	snprintf(p->address, sizeof(p->address), "%s", address);
-	memset(p->key, 0, sizeof(p->key));
-	memcpy(p->key, key, key_bytes);
-	p->key_bytes = key_bytes;
-	p->dial_at_ns = 0;
-	e->next_tick_ns = 0;
-	return 0;
 }
 
 struct volume *engine_volume_get(struct engine *e, const char *name)

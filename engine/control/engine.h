@@ -144,9 +144,14 @@ void engine_verify(struct engine *engine, struct job *job, const char *volume,
 		   const struct verify_wish *wish, struct verify_result *result);
 void engine_verify_stop(struct engine *engine, struct job *job, const char *volume);
 
-/* A peer: its node name, the key that both share, and where to dial it ("" = it dials us). */
+/*
+ * A peer: its node name, the key that both share, and where to dial it ("" = it dials us).  Of one
+ * that is known already address and key are changed, from its next session on.
+ */
 int engine_peer_add(struct engine *engine, const char *name, const char *address, const void *key,
 		    size_t key_bytes, struct err *err) MUST_CHECK;
+/* -EBUSY while a volume is mirrored with it.  Ends the session, and is done when that is gone. */
+void engine_peer_remove(struct engine *engine, struct job *job, const char *name);
 
 /* Volumes of clients.  A volume that is in use can't be deleted. */
 struct volume *engine_volume_get(struct engine *engine, const char *name);

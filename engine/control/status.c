@@ -132,12 +132,12 @@ void engine_status(const struct engine *e, struct engine_status *s)
 	s->write_count = e->core.stats.write_count;
 	s->pool_count = e->pool_count;
 	s->volume_count = e->volume_count;
-	s->peer_count = e->peer_count;
 	snprintf(s->node_name, sizeof(s->node_name), "%s", e->settings.node_name);
 	for (unsigned i = 0; i < e->pool_count; i++)
 		pool_status(e->pools[i], &s->pools[i]);
 	for (unsigned i = 0; i < e->peer_count; i++)
-		peer_status(e, &e->peers[i], &s->peers[i]);
+		if (e->peers[i].name[0])
+			peer_status(e, &e->peers[i], &s->peers[s->peer_count++]);
 }
 
 static uint32_t count_bits(const uint8_t *bits, uint32_t bytes)

@@ -358,6 +358,8 @@ static const struct {
 	{"volume-list", command_volume_list, false, false},
 	{"volume-delete", command_volume_delete, false, true},
 	{"peer-add", command_peer_add, false, true},
+	{"peer-change", command_peer_change, false, true},
+	{"peer-remove", command_peer_remove, false, true},
 	{"peer-list", command_peer_list, false, false},
 	{"pair", command_pair, false, true},
 	{"break", command_break, false, true},

@@ -24,6 +24,7 @@ struct state_peer {
 	char name[NODE_NAME_MAX + 1];
 	char address[PEER_ADDRESS_MAX + 1]; /* "" = it dials us */
 	char key_file[STATE_PATH_MAX + 1];
+	char error[200]; /* why the engine does not have it; not in the file */
 };
 
 struct state {

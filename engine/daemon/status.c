@@ -261,6 +261,23 @@ static const char *key_file_of(const struct daemon *d, const char *peer)
 	return "";
 }
 
+/* One of node.json that the engine does not have. */
+static struct json_object *absent_json(const struct state_peer *p)
+{
+	static const struct peer_status none = {.state = SESSION_DOWN};
+	struct json_object *json = json_object_new_object();
+
+	json_set_text(json, "name", p->name);
+	json_set_text(json, "address", p->address);
+	json_set_text(json, "key_file", p->key_file);
+	json_set_hex(json, "node_address", 0);
+	json_set_text(json, "session", session_state_name(none.state));
+	json_set_u64(json, "sessions", 0);
+	json_set_text(json, "last_error", p->error);
+	json_object_object_add(json, "link", link_json(&none));
+	return json;
+}
+
 struct json_object *peers_json(struct daemon *d, const struct snapshot *s)
 {
 	struct json_object *list = json_object_new_array();
@@ -283,6 +300,9 @@ struct json_object *peers_json(struct daemon *d, const struct snapshot *s)
 		json_object_object_add(json, "link", link_json(p));
 		json_object_array_add(list, json);
 	}
+	for (unsigned i = 0; i < d->state.peer_count; i++)
+		if (d->state.peers[i].error[0])
+			json_object_array_add(list, absent_json(&d->state.peers[i]));
 	return list;
 }
 

@@ -14,16 +14,21 @@ static void task_on_shard(void *shard, struct call *call)
 	t->run(t, shard_engine(shard));
 }
 
-static void task_on_control(struct call *call)
+void task_free(struct task *t)
 {
-	struct task *t = CONTAINER_OF(call, struct task, call);
-
-	t->finish(t);
 	explicit_bzero(&t->key, sizeof(t->key));
 	free(t->frames);
 	free(t->found);
 	free(t->regions);
 	free(t);
+}
+
+static void task_on_control(struct call *call)
+{
+	struct task *t = CONTAINER_OF(call, struct task, call);
+
+	t->finish(t);
+	task_free(t);
 }
 
 struct task *task_create(struct daemon *d, struct ctl_conn *conn,

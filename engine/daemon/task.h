@@ -47,6 +47,8 @@ struct task {
 struct task *task_create(struct daemon *d, struct ctl_conn *conn,
 			 void (*run)(struct task *, struct engine *),
 			 void (*finish)(struct task *));
+/* One that was not started. */
+void task_free(struct task *task);
 /* Sends it; a task that cannot be sent finishes at once with -EBUSY. */
 void task_start(struct task *task);
 /* On the shard. */
@@ -83,7 +85,10 @@ struct json_object *regions_json(const struct volume_regions *regions);
 
 /* Commands in files of their own. */
 void command_pool_create(struct ctl_conn *conn, struct json_object *request);
+/* peers.c */
 void command_peer_add(struct ctl_conn *conn, struct json_object *request);
+void command_peer_change(struct ctl_conn *conn, struct json_object *request);
+void command_peer_remove(struct ctl_conn *conn, struct json_object *request);
 /* mirror.c */
 void command_pair(struct ctl_conn *conn, struct json_object *request);
 void command_break(struct ctl_conn *conn, struct json_object *request);

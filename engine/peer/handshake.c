@@ -163,6 +163,8 @@ static void on_hello(struct session *s, const struct frame *f, const uint8_t *bo
 		return;
 	}
 	s->peer = peer_find(e, name);
+	if (s->peer && s->peer->removal)
+		s->peer = NULL;
 	if (!s->peer) {
 		reject(s, "node '%s' has no peer named '%s'; add it there with `lockstep peer add`",
 		       e->settings.node_name, name);

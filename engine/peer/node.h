@@ -54,13 +54,15 @@ struct session {
 	uint8_t grant[LINK_GRANT_BYTES]; /* the peer's, kept while PHASE_DRAIN */
 };
 
+/* A place for one: those that were removed are left empty, and are taken again. */
 struct peer {
 	struct engine *engine;
-	char name[NODE_NAME_MAX + 1];
+	char name[NODE_NAME_MAX + 1]; /* "" = none */
 	char address[PEER_ADDRESS_MAX + 1]; /* "" = it dials us */
 	uint8_t key[PEER_KEY_BYTES_MAX];
 	size_t key_bytes;
 	uint64_t node_address; /* 0 until it was met */
+	struct job *removal; /* told when nothing of it is left; NULL = it stays */
 
 	struct channel channel;
 	struct session *session; /* UP or later; NULL = none */
@@ -319,7 +321,7 @@ struct engine {
 			      64]; /* which of these places: see volume_next() */
 	unsigned volume_count;
 	struct peer peers[ENGINE_PEERS_MAX];
-	unsigned peer_count;
+	unsigned peer_count; /* places that were ever used */
 	struct session sessions[SESSIONS_MAX];
 	/* Bits of those that are not PHASE_FREE, that are PHASE_DOWN: for every pass. */
 	uint32_t sessions_used, sessions_down;
@@ -350,7 +352,12 @@ void session_fail(struct session *session, const char *reason);
 /* Lets go of links whose last request has left the devices. */
 void session_reap(struct engine *engine);
 bool session_none(const struct engine *engine);
+/* Also one that is being removed. */
 struct peer *peer_find(struct engine *engine, const char *name);
+/* Ends all that is under way with @peer, handshakes, too; what is being dialled ends when it comes. */
+void session_fail_all(struct engine *engine, const struct peer *peer, const char *reason);
+/* Is there nothing of @peer that could still come back? */
+bool session_none_with(const struct engine *engine, const struct peer *peer);
 
 /* handshake.c: the messages of a session that is not up. */
 void handshake_hello(struct session *session);

@@ -174,6 +174,18 @@ static bool handshake_with(const struct engine *e, const struct peer *p)
 	return false;
 }
 
+void session_fail_all(struct engine *e, const struct peer *p, const char *reason)
+{
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (e->sessions[i].phase != PHASE_FREE && e->sessions[i].peer == p)
+			session_fail(&e->sessions[i], reason);
+}
+
+bool session_none_with(const struct engine *e, const struct peer *p)
+{
+	return !p->session && !p->dialling && !handshake_with(e, p);
+}
+
 void session_opened(struct engine *e, struct link *link, struct peer *dialled)
 {
 	struct session *s = NULL;
@@ -184,7 +196,7 @@ void session_opened(struct engine *e, struct link *link, struct peer *dialled)
 		if (e->sessions[i].phase == PHASE_FREE)
 			s = &e->sessions[i];
 	/* The peer's own dial may have come first: one handshake with it at a time. */
-	if (!s || e->stopping || (dialled && handshake_with(e, dialled))) {
+	if (!s || e->stopping || (dialled && (dialled->removal || handshake_with(e, dialled)))) {
 		if (dialled)
 			next_dial(dialled);
 		e->core.env.release_link(e->core.env.ctx, link);
@@ -347,8 +359,7 @@ void session_tick(struct engine *e)
 		struct peer *p = &e->peers[i];
 
 		any = true; /* mirrors have deadlines of their own, whoever dials */
-		if (!p->address[0] || p->session || p->dialling || now < p->dial_at_ns ||
-		    handshake_with(e, p))
+		if (!p->address[0] || p->removal || now < p->dial_at_ns || !session_none_with(e, p))
 			continue;
 		p->dialling = true;
 		e->core.env.dial(e->core.env.ctx, p->address, p);

@@ -15,19 +15,23 @@
 
 #define KEY_BYTES 32
 
-enum { KEY_ADDRESS = 1000, KEY_FILE };
+enum { KEY_ADDRESS = 1000, KEY_NO_ADDRESS, KEY_FILE };
 
-struct add {
-	const char *name, *address, *key_file;
+struct peer {
+	const char *name, *address, *key_file; /* NULL: not given */
+	bool added;
 };
 
-static error_t parse_add(int key, char *arg, struct argp_state *state)
+static error_t parse_peer(int key, char *arg, struct argp_state *state)
 {
-	struct add *a = state->input;
+	struct peer *a = state->input;
 
 	switch (key) {
 	case KEY_ADDRESS:
 		a->address = arg;
+		return 0;
+	case KEY_NO_ADDRESS:
+		a->address = "";
 		return 0;
 	case KEY_FILE:
 		a->key_file = arg;
@@ -38,12 +42,28 @@ static error_t parse_add(int key, char *arg, struct argp_state *state)
 		a->name = arg;
 		return 0;
 	case ARGP_KEY_END:
-		if (!a->name || !a->key_file)
-			argp_error(state, "a peer needs its node name and a --key-file");
+		if (!a->name)
+			argp_error(state, "the peer's node name is missing");
+		if (a->added && !a->key_file)
+			argp_error(state, "a peer needs a --key-file");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+static int tell(struct cli *cli, const char *command, const struct peer *a, const char *done)
+{
+	struct json_object *request = control_request(command);
+	char path[PATH_MAX], text[200];
+
+	json_set_text(request, "name", a->name);
+	if (a->address)
+		json_set_text(request, "address", a->address);
+	if (a->key_file)
+		json_set_text(request, "key_file", arg_path(a->key_file, path, sizeof(path)));
+	snprintf(text, sizeof(text), "peer '%.60s' is %s", a->name, done);
+	return control_do(cli, request, text);
 }
 
 int cmd_peer_add(struct cli *cli, int argc, char **argv)
@@ -55,21 +75,46 @@ int cmd_peer_add(struct cli *cli, int argc, char **argv)
 		{0},
 	};
 	static const struct cli_args args = {
-		rows, parse_add, "NAME",
+		rows, parse_peer, "NAME",
 		"Tells this node of another one.  The name is what the other one was started with "
 		"(--node); both need the same key (`lockstep key create`)."};
-	struct add a = {0};
-	struct json_object *request;
-	char path[PATH_MAX], done[200];
+	struct peer a = {.added = true};
 
 	cli_parse(cli, argc, argv, &args, &a);
-	request = control_request("peer-add");
-	json_set_text(request, "name", a.name);
-	if (a.address)
-		json_set_text(request, "address", a.address);
-	json_set_text(request, "key_file", arg_path(a.key_file, path, sizeof(path)));
-	snprintf(done, sizeof(done), "peer '%.60s' is known", a.name);
-	return control_do(cli, request, done);
+	return tell(cli, "peer-add", &a, "known");
+}
+
+int cmd_peer_change(struct cli *cli, int argc, char **argv)
+{
+	static const struct argp_option rows[] = {
+		{"address", KEY_ADDRESS, "ADDRESS:PORT", 0, "Where to dial it from now on", 0},
+		{"no-address", KEY_NO_ADDRESS, NULL, 0, "It dials us", 0},
+		{"key-file", KEY_FILE, "FILE", 0, "The key that both nodes have (mode 0600)", 0},
+		{0},
+	};
+	static const struct cli_args args = {
+		rows, parse_peer, "NAME",
+		"Changes where a peer is dialled, or the key; what is not given stays, and the key "
+		"file is read again.  A session that is up goes on: it counts from the next one "
+		"on. "
+		"A new key has to come to both nodes before that."};
+	struct peer a = {0};
+
+	cli_parse(cli, argc, argv, &args, &a);
+	return tell(cli, "peer-change", &a, "changed; this counts from the next session on");
+}
+
+int cmd_peer_remove(struct cli *cli, int argc, char **argv)
+{
+	static const struct argp_option rows[] = {{0}};
+	static const struct cli_args args = {
+		rows, parse_peer, "NAME",
+		"Forgets a peer: ends its session, and takes and makes none with it any more.  "
+		"Volumes that are mirrored with it have to be unpaired first."};
+	struct peer a = {0};
+
+	cli_parse(cli, argc, argv, &args, &a);
+	return tell(cli, "peer-remove", &a, "removed");
 }
 
 void show_peers(struct json_object *peers)

@@ -21,6 +21,8 @@ static const struct command {
 	{"volume", "list", cmd_volume_list, "show the volumes of this node"},
 	{"volume", "delete", cmd_volume_delete, "remove a volume and its data"},
 	{"peer", "add", cmd_peer_add, "tell this node of another one and their common key"},
+	{"peer", "change", cmd_peer_change, "change where a peer is dialled, or the key"},
+	{"peer", "remove", cmd_peer_remove, "forget a peer that no volume is mirrored with"},
 	{"peer", "list", cmd_peer_list, "show the peers and how the sessions are"},
 	{NULL, "pair", cmd_pair, "mirror a volume to a peer: initial copy, then every write"},
 	{NULL, "expand", cmd_expand, "make a volume larger, on both nodes"},
