@@ -84,9 +84,11 @@ int engine_pool_name_check(const char *name, struct err *err);
  */
 void engine_pool_create(struct engine *engine, struct job *job, const char *name,
 			struct store *const *stores, unsigned store_count, bool force);
-/* Opens an existing pool from its devices, given in any order. */
-void engine_pool_open(struct engine *engine, struct job *job, struct store *const *stores,
-		      unsigned store_count);
+/* Opens the existing pool @name from its devices, given in any order; takes over @stores, too. */
+void engine_pool_open(struct engine *engine, struct job *job, const char *name,
+		      struct store *const *stores, unsigned store_count);
+/* The opposite: nothing of it may be in use, or mirrored with a peer that is connected. */
+void engine_pool_close(struct engine *engine, struct job *job, const char *name);
 /*
  * @pool may be NULL when there is one pool.  @size_bytes is rounded up to 1 MiB.  @zero:
  * write zeroes first.

@@ -353,6 +353,8 @@ static const struct {
 	{"config", command_config, true, false},
 	{"status", command_status, false, false},
 	{"pool-create", command_pool_create, false, true},
+	{"pool-open", command_pool_open, false, true},
+	{"pool-close", command_pool_close, false, true},
 	{"pool-list", command_pool_list, false, false},
 	{"volume-create", command_volume_create, false, true},
 	{"volume-list", command_volume_list, false, false},

@@ -18,14 +18,10 @@ struct control;
 struct door;
 struct watchdog;
 
-/* A pool of node.json and how it went. */
-struct pool_open {
-	char name[POOL_NAME_MAX + 1];
-	bool failed;
-	char error[400];
-	/* Opened before the shard runs, handed over afterwards. */
+/* The devices of a pool of node.json: opened before the shard runs, handed over afterwards. */
+struct pool_stores {
 	struct store *stores[POOL_DEVICES_MAX];
-	unsigned store_count;
+	unsigned count; /* 0: they could not be opened, or were handed over */
 };
 
 struct daemon {
@@ -49,8 +45,7 @@ struct daemon {
 	struct control *control;
 	struct door *door;
 	struct watchdog *watchdog; /* NULL: nobody asks for one */
-	struct pool_open pools[ENGINE_POOLS_MAX];
-	unsigned pool_count;
+	struct pool_stores pool_stores[ENGINE_POOLS_MAX]; /* as in @state */
 	/* NUMA nodes of all devices, for the choice of the core. */
 	int device_nodes[ENGINE_POOLS_MAX * POOL_DEVICES_MAX];
 	unsigned device_count;
@@ -62,7 +57,7 @@ struct daemon {
 void daemon_stop(struct daemon *d, const char *why);
 
 /* pools.c */
-/* Opens all stores of node.json; failures go to d->pools. */
+/* Opens all stores of node.json; failures go to d->state.pools. */
 void pools_open_stores(struct daemon *d);
 /* Hands them to the engine; d->opening counts down to 0. */
 void pools_start(struct daemon *d);

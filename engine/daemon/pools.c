@@ -34,9 +34,16 @@ static void tell(struct daemon *d, const char *name, int level, const char *to, 
 			       });
 }
 
-static void pool_failed(struct daemon *d, struct pool_open *p, const char *why)
+static struct state_pool *state_pool(struct state *state, const char *name)
 {
-	p->failed = true;
+	for (unsigned i = 0; i < state->pool_count; i++)
+		if (!strcmp(state->pools[i].name, name))
+			return &state->pools[i];
+	return NULL;
+}
+
+static void pool_failed(struct daemon *d, struct state_pool *p, const char *why)
+{
 	snprintf(p->error, sizeof(p->error), "%s", why);
 	tell(d, p->name, LOG_LEVEL_ERROR, "failed", why);
 }
@@ -66,68 +73,78 @@ static int open_store(struct daemon *d, const char *path, uint64_t until_ms, str
 	return rc;
 }
 
-static void open_stores(struct daemon *d, const struct state_pool *from, uint64_t until_ms,
-			struct pool_open *p)
+static int open_stores(struct daemon *d, const struct state_pool *from, uint64_t until_ms,
+		       struct store **stores, struct err *err)
 {
-	struct err err;
-
-	snprintf(p->name, sizeof(p->name), "%s", from->name);
 	for (unsigned i = 0; i < from->device_count; i++) {
-		if (open_store(d, from->devices[i], until_ms, &p->stores[i], &err)) {
-			close_all(p->stores, p->store_count);
-			p->store_count = 0;
-			pool_failed(d, p, err.text);
-			return;
-		}
-		p->store_count++;
+		if (!open_store(d, from->devices[i], until_ms, &stores[i], err))
+			continue;
+		close_all(stores, i);
+		return err->code;
 	}
-	placement_add_devices(d, p->stores, p->store_count);
+	placement_add_devices(d, stores, from->device_count);
+	return 0;
 }
 
 void pools_open_stores(struct daemon *d)
 {
 	uint64_t until_ms = now_ms() + CLAIM_START_MS;
+	struct err err;
 
-	d->pool_count = d->state.pool_count;
-	for (unsigned i = 0; i < d->pool_count; i++)
-		open_stores(d, &d->state.pools[i], until_ms, &d->pools[i]);
+	for (unsigned i = 0; i < d->state.pool_count; i++) {
+		struct state_pool *p = &d->state.pools[i];
+
+		if (open_stores(d, p, until_ms, d->pool_stores[i].stores, &err))
+			pool_failed(d, p, err.text);
+		else
+			d->pool_stores[i].count = p->device_count;
+	}
 }
 
 static void run_open(struct task *t, struct engine *engine)
 {
 	task_arm(t);
-	engine_pool_open(engine, &t->job, t->stores, t->count);
+	engine_pool_open(engine, &t->job, t->pool, t->stores, t->count);
 }
 
-static void finish_open(struct task *t)
+/* The pool is there, or its name is, with the reason. */
+static void opened(struct task *t, struct state_pool *p)
 {
-	t->d->opening--;
 	if (!t->ran)
 		close_all(t->stores, t->count);
-	if (t->job.err.code)
-		pool_failed(t->d, t->opening, t->job.err.text);
-	else
-		tell(t->d, t->opening->name, LOG_LEVEL_INFO, "open", t->job.err.text);
+	if (t->job.err.code) {
+		pool_failed(t->d, p, t->job.err.text);
+		return;
+	}
+	p->error[0] = '\0';
+	tell(t->d, p->name, LOG_LEVEL_INFO, "open", t->job.err.text);
+}
+
+static void finish_start(struct task *t)
+{
+	t->d->opening--;
+	opened(t, state_pool(&t->d->state, t->pool));
 }
 
 void pools_start(struct daemon *d)
 {
-	for (unsigned i = 0; i < d->pool_count; i++) {
-		struct pool_open *p = &d->pools[i];
+	for (unsigned i = 0; i < d->state.pool_count; i++) {
+		struct state_pool *p = &d->state.pools[i];
+		struct pool_stores *s = &d->pool_stores[i];
 		struct task *t;
 
-		if (p->failed)
+		if (!s->count)
 			continue;
-		t = task_create(d, NULL, run_open, finish_open);
+		t = task_create(d, NULL, run_open, finish_start);
 		if (!t) {
-			close_all(p->stores, p->store_count);
+			close_all(s->stores, s->count);
 			pool_failed(d, p, "no memory to open it");
 			continue;
 		}
-		memcpy(t->stores, p->stores, sizeof(t->stores));
-		t->count = p->store_count;
-		t->opening = p;
-		p->store_count = 0;
+		memcpy(t->stores, s->stores, sizeof(t->stores));
+		snprintf(t->pool, sizeof(t->pool), "%s", p->name);
+		t->count = s->count;
+		s->count = 0;
 		d->opening++;
 		task_start(t);
 	}
@@ -145,7 +162,8 @@ static int check_foreign(const char *path, struct err *err)
 		       path, what);
 }
 
-static int check_path(struct daemon *d, const char *path, struct err *err)
+/* @pool may have it already. */
+static int check_path(struct daemon *d, const char *path, const char *pool, struct err *err)
 {
 	const char *plain = strncmp(path, "file:", 5) ? path : path + 5;
 
@@ -156,7 +174,8 @@ static int check_path(struct daemon *d, const char *path, struct err *err)
 			       STATE_PATH_MAX);
 	for (unsigned i = 0; i < d->state.pool_count; i++)
 		for (unsigned k = 0; k < d->state.pools[i].device_count; k++)
-			if (!strcmp(d->state.pools[i].devices[k], path))
+			if (!strcmp(d->state.pools[i].devices[k], path) &&
+			    strcmp(d->state.pools[i].name, pool))
 				return err_set(err, -EBUSY, "%s belongs to pool '%s' of this node",
 					       path, d->state.pools[i].name);
 	return 0;
@@ -170,7 +189,7 @@ int pools_open_new(struct daemon *d, const char *const *paths, unsigned count, u
 
 	/* All are looked at before the first is touched. */
 	for (unsigned i = 0; !rc && i < count; i++) {
-		rc = check_path(d, paths[i], err);
+		rc = check_path(d, paths[i], "", err);
 		if (!rc && !force)
 			rc = check_foreign(paths[i], err);
 	}
@@ -190,28 +209,42 @@ static void run_create(struct task *t, struct engine *engine)
 	engine_pool_create(engine, &t->job, t->pool, t->stores, t->count, t->flag);
 }
 
-static void finish_create(struct task *t)
+/* What the engine has goes into node.json. */
+static void keep(struct task *t)
 {
 	struct state *state = &t->d->state;
-	struct state_pool *p = &state->pools[state->pool_count];
-	struct err err = t->job.err;
+	struct state_pool *p = state_pool(state, t->pool);
+	struct err err;
 
-	if (!t->ran)
-		close_all(t->stores, t->count);
-	if (err.code) {
+	if (!p && state->pool_count == ENGINE_POOLS_MAX) {
+		/* Another one came first, and one of node.json is not open. */
+		err_set(&err, -ENOSPC, "a node has at most %d pools; '%s' is gone at a restart",
+			ENGINE_POOLS_MAX, t->pool);
 		ctl_fail(t->conn, &err);
 		return;
 	}
-	/* The engine has room for as many pools as the state. */
+	if (!p)
+		p = &state->pools[state->pool_count++];
 	snprintf(p->name, sizeof(p->name), "%s", t->pool);
 	p->device_count = t->count;
 	memcpy(p->devices, t->paths, sizeof(p->devices));
-	state->pool_count++;
-	tell(t->d, p->name, LOG_LEVEL_INFO, "created", t->job.err.text);
+	p->error[0] = '\0';
 	if (state_save(state, &err))
 		ctl_fail(t->conn, &err);
 	else
 		ctl_answer(t->conn, NULL);
+}
+
+static void finish_create(struct task *t)
+{
+	if (!t->ran)
+		close_all(t->stores, t->count);
+	if (t->job.err.code) {
+		ctl_fail(t->conn, &t->job.err);
+		return;
+	}
+	tell(t->d, t->pool, LOG_LEVEL_INFO, "created", t->job.err.text);
+	keep(t);
 }
 
 /* The paths of @request into @t; 0 or a failure that says what is wrong. */
@@ -284,4 +317,112 @@ void command_pool_create(struct ctl_conn *conn, struct json_object *request)
 	}
 	placement_add_devices(d, t->stores, t->count);
 	task_start(t);
+}
+
+/* --- one that exists, now --- */
+
+static void finish_open(struct task *t)
+{
+	struct state_pool *p = state_pool(&t->d->state, t->pool);
+
+	if (!t->ran)
+		close_all(t->stores, t->count);
+	if (t->job.err.code) {
+		if (p)
+			pool_failed(t->d, p, t->job.err.text);
+		ctl_fail(t->conn, &t->job.err);
+		return;
+	}
+	tell(t->d, t->pool, LOG_LEVEL_INFO, "open", t->job.err.text);
+	keep(t);
+}
+
+/* By the paths of @request, or else of node.json. */
+static int prepare_open(struct task *t, struct json_object *request, struct err *err)
+{
+	const struct state_pool *p = state_pool(&t->d->state, t->pool);
+	struct state_pool from = {0};
+	int rc = engine_pool_name_check(t->pool, err);
+
+	if (rc)
+		return rc;
+	if (p && !p->error[0])
+		return err_set(err, -EEXIST, "pool '%s' is open", t->pool);
+	if (!json_get(request, "devices")) {
+		if (!p)
+			return err_set(err, -ENOENT,
+				       "this node does not know pool '%s': name its devices",
+				       t->pool);
+		from = *p;
+	} else {
+		rc = take_paths(t, request, err);
+		for (unsigned i = 0; !rc && i < t->count; i++)
+			rc = check_path(t->d, t->paths[i], t->pool, err);
+		if (rc)
+			return rc;
+		from.device_count = t->count;
+		memcpy(from.devices, t->paths, sizeof(from.devices));
+	}
+	t->count = from.device_count;
+	memcpy(t->paths, from.devices, sizeof(t->paths));
+	return open_stores(t->d, &from, 0, t->stores, err);
+}
+
+void command_pool_open(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = task_create(ctl_daemon(conn), conn, run_open, finish_open);
+	struct err err;
+
+	if (!t) {
+		fail_memory(conn);
+		return;
+	}
+	if (!arg_text(conn, request, "name", true, t->pool, sizeof(t->pool))) {
+		task_free(t);
+	} else if (prepare_open(t, request, &err)) {
+		ctl_fail(conn, &err);
+		task_free(t);
+	} else {
+		task_start(t);
+	}
+}
+
+static void run_close(struct task *t, struct engine *engine)
+{
+	task_arm(t);
+	engine_pool_close(engine, &t->job, t->pool);
+}
+
+static void finish_close(struct task *t)
+{
+	struct state *state = &t->d->state;
+	struct state_pool *p = state_pool(state, t->pool), *end = state->pools + state->pool_count;
+	struct err err;
+
+	/* One that is not open is only a name in node.json. */
+	if (t->job.err.code && !(t->job.err.code == -ENOENT && p)) {
+		ctl_fail(t->conn, &t->job.err);
+		return;
+	}
+	if (p) {
+		memmove(p, p + 1, (size_t)(end - p - 1) * sizeof(*p));
+		state->pool_count--;
+	}
+	tell(t->d, t->pool, LOG_LEVEL_INFO, "closed", "by the operator");
+	if (state_save(state, &err))
+		ctl_fail(t->conn, &err);
+	else
+		ctl_answer(t->conn, NULL);
+}
+
+void command_pool_close(struct ctl_conn *conn, struct json_object *request)
+{
+	struct task *t = task_create(ctl_daemon(conn), conn, run_close, finish_close);
+
+	if (!t)
+		fail_memory(conn);
+	else if (!arg_text(conn, request, "name", true, t->pool, sizeof(t->pool)))
+		task_free(t);
+	else
+		task_start(t);
 }

@@ -18,6 +18,7 @@ struct state_pool {
 	char name[POOL_NAME_MAX + 1];
 	unsigned device_count;
 	char devices[POOL_DEVICES_MAX][STATE_PATH_MAX + 1];
+	char error[400]; /* why it is not open; not in the file */
 };
 
 struct state_peer {

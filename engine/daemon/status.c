@@ -59,15 +59,16 @@ struct json_object *pools_json(struct daemon *d, const struct snapshot *s)
 		json_object_object_add(pool, "devices", devices);
 		json_object_array_add(list, pool);
 	}
-	for (unsigned i = 0; i < d->pool_count; i++) {
+	for (unsigned i = 0; i < d->state.pool_count; i++) {
+		const struct state_pool *absent = &d->state.pools[i];
 		struct json_object *pool;
 
-		if (!d->pools[i].failed)
+		if (!absent->error[0])
 			continue;
 		pool = json_object_new_object();
-		json_set_text(pool, "name", d->pools[i].name);
+		json_set_text(pool, "name", absent->name);
 		json_set_bool(pool, "available", false);
-		json_set_text(pool, "error", d->pools[i].error);
+		json_set_text(pool, "error", absent->error);
 		json_object_array_add(list, pool);
 	}
 	return list;

@@ -39,7 +39,6 @@ struct task {
 	struct verify_wish verify;
 	struct verify_result *found;
 	struct volume_regions *regions;
-	struct pool_open *opening;
 	void *ctx;
 };
 
@@ -84,7 +83,10 @@ struct json_object *frame_json(const struct captured_frame *frame);
 struct json_object *regions_json(const struct volume_regions *regions);
 
 /* Commands in files of their own. */
+/* pools.c */
 void command_pool_create(struct ctl_conn *conn, struct json_object *request);
+void command_pool_open(struct ctl_conn *conn, struct json_object *request);
+void command_pool_close(struct ctl_conn *conn, struct json_object *request);
 /* peers.c */
 void command_peer_add(struct ctl_conn *conn, struct json_object *request);
 void command_peer_change(struct ctl_conn *conn, struct json_object *request);

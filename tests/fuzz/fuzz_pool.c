@@ -155,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	job = node_job(&n);
 	if (how & 1 && count == 2)
 		stores[0] = &disks[1]->store, stores[1] = &disks[0]->store;
-	engine_pool_open(n.engine, job, stores, count);
+	engine_pool_open(n.engine, job, "pool", stores, count);
 	wait_for_jobs(&n, &now_ns);
 	if (job->err.code == 0)
 		use(&n, &now_ns);

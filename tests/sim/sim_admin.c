@@ -203,7 +203,7 @@ void sim_admin_open(struct sim_node *node)
 	node->open_again = false;
 	for (unsigned i = 0; i < count; i++)
 		stores[i] = sim_store_open(node->world, node->number, i);
-	engine_pool_open(node->engine, &job->job, stores, count);
+	engine_pool_open(node->engine, &job->job, "pool", stores, count);
 }
 
 static void create(struct sim_node *node)

@@ -21,6 +21,8 @@ struct cli {
 
 /* Each returns the exit status; argv[0] is the whole name of the command. */
 int cmd_pool_create(struct cli *cli, int argc, char **argv);
+int cmd_pool_open(struct cli *cli, int argc, char **argv);
+int cmd_pool_close(struct cli *cli, int argc, char **argv);
 int cmd_pool_list(struct cli *cli, int argc, char **argv);
 int cmd_volume_create(struct cli *cli, int argc, char **argv);
 int cmd_volume_list(struct cli *cli, int argc, char **argv);

@@ -20,6 +20,7 @@ struct create {
 	size_t device_count;
 	uint64_t size;
 	bool force;
+	bool made; /* it needs devices */
 };
 
 static error_t parse_create(int key, char *arg, struct argp_state *state)
@@ -42,12 +43,41 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 			argp_error(state, "a pool has at most %d devices", DEVICES_MAX);
 		return 0;
 	case ARGP_KEY_END:
-		if (!c->device_count)
+		if (!c->name)
+			argp_error(state, "the pool's name is missing");
+		if (c->made && !c->device_count)
 			argp_error(state, "a pool needs a name and at least one device");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+/* A request about the pool, and its devices if any were named. */
+static struct json_object *about(const char *command, const struct create *c)
+{
+	struct json_object *request = control_request(command);
+	struct json_object *devices = json_object_new_array();
+	char path[PATH_MAX];
+
+	json_set_text(request, "name", c->name);
+	for (size_t i = 0; i < c->device_count; i++)
+		json_object_array_add(devices, json_object_new_string(arg_path(c->devices[i], path,
+									       sizeof(path))));
+	if (c->device_count)
+		json_object_object_add(request, "devices", devices);
+	else
+		json_object_put(devices);
+	return request;
+}
+
+static int tell(struct cli *cli, struct json_object *request, const struct create *c,
+		const char *done)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "pool '%.60s' is %s", c->name, done);
+	return control_do(cli, request, text);
 }
 
 int cmd_pool_create(struct cli *cli, int argc, char **argv)
@@ -61,23 +91,43 @@ int cmd_pool_create(struct cli *cli, int argc, char **argv)
 					     "Makes a pool: /dev/nvmeXnY or /dev/ngXnY (NVMe "
 					     "passthrough), another block device, or "
 					     "a file.  What the devices hold is destroyed."};
-	struct create c = {0};
-	struct json_object *request, *devices;
-	char done[200], path[PATH_MAX];
+	struct create c = {.made = true};
+	struct json_object *request;
 
 	cli_parse(cli, argc, argv, &args, &c);
-	request = control_request("pool-create");
-	devices = json_object_new_array();
-	json_set_text(request, "name", c.name);
-	for (size_t i = 0; i < c.device_count; i++)
-		json_object_array_add(devices, json_object_new_string(
-						       arg_path(c.devices[i], path, sizeof(path))));
-	json_object_object_add(request, "devices", devices);
+	request = about("pool-create", &c);
 	if (c.size)
 		json_set_u64(request, "size", c.size);
 	json_set_bool(request, "force", c.force);
-	snprintf(done, sizeof(done), "pool '%.60s' is ready", c.name);
-	return control_do(cli, request, done);
+	return tell(cli, request, &c, "ready");
+}
+
+int cmd_pool_open(struct cli *cli, int argc, char **argv)
+{
+	static const struct cli_args args = {
+		NULL, parse_create, "NAME [DEVICE...]",
+		"Opens a pool that exists, with the volumes in it: one that could not be opened "
+		"when the daemon started, or, when its devices are named, one that another node or "
+		"this one has closed.  All of its devices are needed, in any order."};
+	struct create c = {0};
+
+	cli_parse(cli, argc, argv, &args, &c);
+	return tell(cli, about("pool-open", &c), &c, "open");
+}
+
+int cmd_pool_close(struct cli *cli, int argc, char **argv)
+{
+	static const struct cli_args args = {
+		NULL, parse_create, "NAME",
+		"Lets go of a pool: its volumes are not on this node any more, and its devices are "
+		"free and keep all of it; see pool open.  No volume may be in use, or mirrored "
+		"with a node that is connected."};
+	struct create c = {0};
+
+	cli_parse(cli, argc, argv, &args, &c);
+	if (c.device_count)
+		return fail("one pool at a time: '%s' is too much", c.devices[0]);
+	return tell(cli, about("pool-close", &c), &c, "closed; its devices keep it");
 }
 
 static void print_pool(struct table *t, struct json_object *pool)

@@ -16,6 +16,8 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"pool", "create", cmd_pool_create, "make a pool of one or more devices"},
+	{"pool", "open", cmd_pool_open, "open a pool that exists, again or from its devices"},
+	{"pool", "close", cmd_pool_close, "let go of a pool; its devices keep it"},
 	{"pool", "list", cmd_pool_list, "show the pools of this node"},
 	{"volume", "create", cmd_volume_create, "make a volume in a pool"},
 	{"volume", "list", cmd_volume_list, "show the volumes of this node"},
