@@ -59,6 +59,7 @@ struct store_geometry {
 	uint64_t discard_max_bytes;
 	uint32_t atomic_bytes; /* power-fail atomic write unit, at least block_bytes */
 	bool volatile_cache; /* a completed write without FUA may be lost with the power */
+	bool fua_flushes; /* STORE_FUA is done by flushing all of the device, or file */
 	bool can_discard;
 	bool discard_zeroes; /* reads after discard give zeroes */
 	int numa_node; /* -1 = the machine does not say */
@@ -85,16 +86,32 @@ struct store {
 	const struct store_ops *ops;
 	struct store_geometry geometry;
 	uint32_t in_flight; /* submitted and not done */
+	/*
+	 * So often a flush has failed.  Whatever was not durable then may be lost, whoever wrote it,
+	 * and the next flush says nothing of it: a device, or a file, tells a failure once.
+	 */
+	uint32_t flushes_failed;
 };
 
+/* The outcome of @op, which is counted out of its store. */
+static inline void store_op_ends(struct store_op *op, enum ls_status status)
+{
+	struct store *s = op->store;
+
+	op->status = status;
+	s->in_flight--;
+	if (UNLIKELY(status != LS_OK) &&
+	    (op->code == STORE_FLUSH || (op->flags & STORE_FUA && s->geometry.fua_flushes)))
+		s->flushes_failed++;
+}
+
 /*
- * For backends, inside poll: counts @op out of its store and calls done().  The caller
- * may reuse or free @op there, and close the store with the last one.
+ * For backends, inside poll: the same, and done().  The caller may reuse or free @op there, and
+ * close the store with the last one.
  */
 static inline void store_op_done(struct store_op *op, enum ls_status status)
 {
-	op->status = status;
-	op->store->in_flight--;
+	store_op_ends(op, status);
 	op->done(op);
 }
 

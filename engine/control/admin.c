@@ -66,6 +66,8 @@ static void volume_zeroed_admin(struct leg *leg)
 	struct job *job = op->job;
 	enum ls_status status = leg->status;
 
+	if (leg->code == LEG_FLUSH)
+		status = volume_flushed(op->volume, status);
 	if (status == LS_OK && leg->code == LEG_WRITE_ZEROES) {
 		/* A power cut must not bring back what was there before. */
 		op->leg = (struct leg){.code = LEG_FLUSH, .done = volume_zeroed};

@@ -257,16 +257,20 @@ static uint64_t part_sum(const struct serve *s, const uint8_t *data, uint32_t le
 	return s->frame.flags & FRAME_CRC_PARTS ? crc32c(data, length) : checksum64(data, length);
 }
 
-/* Which of the checksummed parts differ from what is on the device. */
+/*
+ * Which of the checksummed parts differ from what is on the device.  After a flush that failed a
+ * cache may read well what it has lost: all of them, to be written again.
+ */
 static uint64_t differences(const struct serve *s)
 {
+	bool lost = s->volume->flush_failed && s->volume->mirror == MIRROR_COPYING;
 	const uint8_t *data = link_slot_payload(s->channel->link, msgid_slot(s->frame.message));
 	uint64_t mask = 0;
 
 	for (uint32_t at = 0, i = 0; at < s->frame.length; at += CHECK_BYTES, i++) {
 		uint32_t n = (uint32_t)min_u64(CHECK_BYTES, s->frame.length - at);
 
-		if (part_sum(s, data + at, n) != s->sums[i])
+		if (lost || part_sum(s, data + at, n) != s->sums[i])
 			mask |= UINT64_C(1) << i;
 	}
 	return mask;
@@ -355,9 +359,13 @@ static void serve_done(struct leg *leg)
 	uint64_t times =
 		(uint64_t)saturate(now - s->landed_ns) << 32 | saturate(now - s->device_ns);
 
-	if (leg->status != LS_OK && s->frame.command != FRAME_FLUSH)
+	enum ls_status status = leg->status;
+
+	if (UNLIKELY(s->frame.command == FRAME_FLUSH))
+		status = volume_flushed(s->volume, status);
+	else if (status != LS_OK)
 		sumlog_forget(&s->volume->sums, s->frame.offset, s->frame.length);
-	channel_answer(s, leg->status, 0, times);
+	channel_answer(s, status, 0, times);
 }
 
 /* LS_OK when the request is one that this node may do on the volume. */

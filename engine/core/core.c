@@ -507,7 +507,7 @@ static void fetched(struct fetch *f, enum ls_status status)
 }
 
 /* What the local devices cannot read, the peer may have. */
-static void read_elsewhere(struct piece *p)
+static NOINLINE void read_elsewhere(struct piece *p)
 {
 	p->volume->stats.read_errors++;
 	/* It may wait for a write, and that for a piece. */
@@ -522,6 +522,12 @@ static void read_elsewhere(struct piece *p)
 	fetch_start(p->core, &p->fetch);
 }
 
+static NOINLINE void local_flushed(struct piece *p)
+{
+	p->local_status = volume_flushed(p->volume, p->local_status);
+	leg_closed(p);
+}
+
 static void local_done(struct leg *leg)
 {
 	struct piece *p = CONTAINER_OF(leg, struct piece, local);
@@ -530,7 +536,9 @@ static void local_done(struct leg *leg)
 	p->volume->changing -= p->changes;
 	if (p->remotes)
 		p->core->stats.write_local_ns_sum += p->core->now_ns - p->started_ns;
-	if (UNLIKELY(p->code == LEG_READ && leg->status != LS_OK))
+	if (UNLIKELY(p->code == LEG_FLUSH))
+		local_flushed(p);
+	else if (UNLIKELY(p->code == LEG_READ && leg->status != LS_OK))
 		read_elsewhere(p);
 	else
 		leg_closed(p);

@@ -75,12 +75,28 @@ struct volume {
 	uint32_t active; /* pieces in use, but those that wait for a peer */
 	struct list uncut; /* struct request: with one more of those too few were left for others */
 
+	/*
+	 * Of each device of the pool, what this volume has heard of: store.flushes_failed.  And it
+	 * has heard of one since this replica was last made whole: what it reads well may not be on
+	 * the device.
+	 */
+	uint32_t flushes_failed[POOL_DEVICES_MAX];
+	bool flush_failed;
+
 	struct volume_stats stats;
 
 	/* What peer/ keeps of the mirror; NULL = never paired since the engine began. */
 	struct mirror *peering;
 	struct pairing *pairing; /* NULL = no pair is being made */
 };
+
+/*
+ * A flush of @v's devices has ended with @status.  Returns what it is to @v: a flush that failed, its
+ * own or another volume's on the same device, counts once for each of them.
+ */
+enum ls_status volume_flushed(struct volume *v, enum ls_status status);
+/* What has failed so far is not @v's concern: it is new. */
+void volume_flush_begin(struct volume *v);
 
 static inline bool volume_holds(const struct volume *v)
 {

@@ -54,16 +54,19 @@ static void phase(struct mirror *m, enum expand_phase next)
 static void zeroed(struct leg *leg)
 {
 	struct mirror *m = CONTAINER_OF(leg, struct mirror, expand.leg);
-	const struct volume *v = m->volume;
+	struct volume *v = m->volume;
 	struct expand *x = &m->expand;
+	enum ls_status status = leg->status;
 
 	core_administer(&m->engine->core, true);
-	if (leg->status != LS_OK) {
+	if (leg->code == LEG_FLUSH)
+		status = volume_flushed(v, status);
+	if (status != LS_OK) {
 		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
 		end(m, -EIO,
 		    "writing zeroes to the new area failed: %s; the size is as before, and it is "
 		    "tried again by itself",
-		    ls_status_text(leg->status));
+		    ls_status_text(status));
 	} else if (leg->code == LEG_WRITE_ZEROES) {
 		/* A power cut must not bring back what was there before. */
 		*leg = (struct leg){.code = LEG_FLUSH, .done = zeroed};

@@ -279,6 +279,7 @@ static void synced(struct mirror *m, enum ls_status status)
 
 	if (status == LS_OK) {
 		m->volume->alone_durable = false;
+		m->volume->flush_failed = false;
 		map_reset(m->volume);
 	}
 	if (status == LS_OK && still_up(m, c) && m->step == STEP_TARGET)

@@ -354,7 +354,7 @@ void session_reap(struct engine *engine);
 bool session_none(const struct engine *engine);
 /* Also one that is being removed. */
 struct peer *peer_find(struct engine *engine, const char *name);
-/* Ends all that is under way with @peer, handshakes, too; what is being dialled ends when it comes. */
+/* Ends all that is under way with @peer, handshakes, too; a dial, when it comes. */
 void session_fail_all(struct engine *engine, const struct peer *peer, const char *reason);
 /* Is there nothing of @peer that could still come back? */
 bool session_none_with(const struct engine *engine, const struct peer *peer);

@@ -53,7 +53,7 @@ static void round_flushed(struct leg *leg)
 	struct mirror *m = CONTAINER_OF(leg, struct mirror, flush_leg);
 
 	core_administer(&m->engine->core, true);
-	m->round_here = leg->status;
+	m->round_here = volume_flushed(m->volume, leg->status);
 	round_part(m);
 	core_administer(&m->engine->core, false);
 }

@@ -256,8 +256,7 @@ static void finish(struct sim_store *store, struct sim_op *flight)
 			bad_pages(store->disk, op, true);
 	}
 	list_del(&flight->node);
-	store->store.in_flight--;
-	op->status = flight->fate;
+	store_op_ends(op, flight->fate);
 	check_store_done(store, flight);
 	free(flight);
 	sim_point_store(store->world, store->node, store->index, op, SIM_POINT_THERE);

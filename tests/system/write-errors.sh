@@ -102,6 +102,23 @@ for node in b a; do
 	legs_equal vol
 done
 
+# It is the device's, not the volume's: another volume of that pool hears of it with its own next flush, and what it had
+# not flushed is copied, although the device still reads it well.
+mirrored other 8M
+mark a
+"$ops" "$at_a" other write:0:1M:1
+bad b "flush 0 0"
+"$ops" "$at_a" vol write:2M:64K:13 flush
+well b
+"$ops" "$at_a" other flush
+await_log a "volume 'other': .* -> copying"
+on a resume other
+sent=$(volume_field a other resync_sent_bytes)
+((sent >= 1048576)) || fail "$sent bytes of 'other' were copied after the flush that failed"
+legs_equal other
+on a resume vol
+on a unpair other >/dev/null
+
 # The primary's device is gone: reads are the peer's; writes fail, and say so.
 bad a "read 0 1000000000000" "write 0 1000000000000" "zeroes 0 1000000000000" "flush 0 0"
 "$ops" "$at_a" vol read:5M:1M:6

@@ -23,7 +23,7 @@ struct asked {
 /* A device that does what it was told to do only when the test says so. */
 static struct {
 	struct core core;
-	struct store store;
+	struct store store, second;
 	struct store *stores[1];
 	struct pool pool;
 	struct volume volume[VOLUMES];
@@ -58,8 +58,8 @@ static void on_piece_ended(void *engine, bool mirrored, uint64_t since_ns)
 	(void)engine, (void)mirrored, (void)since_ns;
 }
 
-/* The first that is in flight on @volume's blocks, or on any (NULL), ends well; then a pass. */
-static bool device_does(const struct volume *volume)
+/* The first that is in flight on @volume's blocks, or on any (NULL), ends; then a pass. */
+static bool device_ends(const struct volume *volume, enum ls_status status)
 {
 	for (unsigned i = 0; i < w.queued; i++) {
 		struct store_op *op = w.queue[i];
@@ -69,11 +69,16 @@ static bool device_does(const struct volume *volume)
 			continue;
 		w.queued--;
 		memmove(w.queue + i, w.queue + i + 1, (w.queued - i) * sizeof(w.queue[0]));
-		store_op_done(op, LS_OK);
+		store_op_done(op, status);
 		core_run(&w.core);
 		return true;
 	}
 	return false;
+}
+
+static bool device_does(const struct volume *volume)
+{
+	return device_ends(volume, LS_OK);
 }
 
 static void on_done(struct request *r)
@@ -117,7 +122,10 @@ static int setup(void **state)
 		.io_max_bytes = MIB(1),
 		.zeroes_max_bytes = GIB(1),
 	};
+	w.second = w.store;
 	w.stores[0] = w.pool.stores[0] = &w.store;
+	w.pool.stores[1] = &w.second;
+	w.pool.device_count = 2;
 	assert_int_equal(core_init(&w.core, &env, PIECES), 0);
 	list_init(&w.core.fetches);
 	w.core.writes_held = on_held;
@@ -299,6 +307,44 @@ static void a_stop_waits_for_what_was_begun_only(void **state)
 	assert_int_equal(w.core.requests, 0);
 }
 
+/* A device tells it once, to who asks first: the others' blocks may be lost as well. */
+static void a_flush_that_failed_counts_for_each_volume(void **state)
+{
+	struct volume *v = w.volume;
+
+	(void)state;
+	v[2].record.extents[0].device = 1;
+	for (unsigned i = 0; i < 3; i++)
+		ask(i, &v[i], REQUEST_FLUSH, 0, 0);
+	/* Volume 1's is under way when that of volume 0 fails, and ends well. */
+	assert_true(device_ends(&v[0], LS_LOCAL_IO));
+	assert_true(device_does(&v[1]));
+	assert_true(device_does(&v[2]));
+	assert_int_equal(w.asked[0].request.status, LS_LOCAL_IO);
+	assert_int_equal(w.asked[1].request.status, LS_LOCAL_IO);
+	assert_int_equal(w.asked[2].request.status, LS_OK);
+	/* Volume 3 asks afterwards; each is told once. */
+	for (unsigned i = 0; i < 4; i++) {
+		ask(10 + i, &v[i], REQUEST_FLUSH, 0, 0);
+		assert_true(device_does(NULL));
+	}
+	assert_int_equal(w.asked[10].request.status, LS_OK);
+	assert_int_equal(w.asked[11].request.status, LS_OK);
+	assert_int_equal(w.asked[12].request.status, LS_OK);
+	assert_int_equal(w.asked[13].request.status, LS_LOCAL_IO);
+	/* A new one has lost nothing; writes that fail are their own. */
+	volume_flush_begin(&v[4]);
+	ask(20, &v[4], REQUEST_FLUSH, 0, 0);
+	assert_true(device_does(NULL));
+	assert_int_equal(w.asked[20].request.status, LS_OK);
+	ask(21, &v[0], REQUEST_WRITE, 0, 4096);
+	assert_true(device_ends(NULL, LS_LOCAL_IO));
+	ask(22, &v[1], REQUEST_FLUSH, 0, 0);
+	assert_true(device_does(NULL));
+	assert_int_equal(w.asked[22].request.status, LS_OK);
+	v[2].record.extents[0].device = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +357,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_request_cut_in_part_waits_with_its_rest, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_stop_waits_for_what_was_begun_only, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_flush_that_failed_counts_for_each_volume, setup,
 						teardown),
 	};
 
