@@ -67,10 +67,11 @@ static void volume_zeroed_admin(struct leg *leg)
 	enum ls_status status = leg->status;
 
 	if (leg->code == LEG_FLUSH)
-		status = volume_flushed(op->volume, status);
+		status = volume_flush_end(op->volume, status);
 	if (status == LS_OK && leg->code == LEG_WRITE_ZEROES) {
 		/* A power cut must not bring back what was there before. */
 		op->leg = (struct leg){.code = LEG_FLUSH, .done = volume_zeroed};
+		volume_flush_begin(op->volume);
 		leg_start(&op->leg, &op->volume->record, op->volume->pool->stores);
 		return;
 	}
@@ -82,7 +83,11 @@ static void volume_zeroed_admin(struct leg *leg)
 	op->engine->admin_open--;
 	volume_unmake(op->engine, op->volume);
 	free(op); /* and the leg in it */
-	job_done(job, -EIO, "writing zeroes to the new volume failed: %s", ls_status_text(status));
+	if (status == LS_SHUTDOWN)
+		job_done(job, -ESHUTDOWN, "this node is stopping: the volume was not made");
+	else
+		job_done(job, -EIO, "writing zeroes to the new volume failed: %s",
+			 ls_status_text(status));
 }
 
 static void volume_zeroed(struct leg *leg)
@@ -108,6 +113,7 @@ static void volume_begin(struct volume_op *op, bool zero)
 	op->leg = (struct leg){
 		.code = LEG_WRITE_ZEROES,
 		.length = v->record.size_bytes,
+		.stop = &op->engine->core.stopping,
 		.done = volume_zeroed,
 	};
 	leg_start(&op->leg, &v->record, v->pool->stores);

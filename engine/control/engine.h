@@ -191,6 +191,8 @@ struct volume_status {
 	uint32_t open_count;
 	/* Of the verify that runs or waits for its turn; total 0 = none. */
 	uint64_t verify_done_bytes, verify_total_bytes, verify_different_bytes, verify_started_ns;
+	/* Found to differ and not repaired, by one that ended; until one of all ends without. */
+	uint64_t verify_left_bytes;
 	uint64_t copy_done_bytes, copy_total_bytes, copy_started_ns;
 	uint64_t copy_rate_bytes; /* a second, now */
 	/* What holds it back: "clients", "limit", "device", "peer", "turn"; "" = no copy */

@@ -226,6 +226,7 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 	}
 	if (m && m->step == STEP_SOURCE && v->mirror == MIRROR_COPYING)
 		copy_status(m, s);
+	s->verify_left_bytes = m ? m->verify.left_bytes : 0;
 	if (m && m->verify.job) {
 		s->verify_done_bytes = m->verify.result->compared_bytes;
 		s->verify_total_bytes = m->verify.end - m->verify.begin;

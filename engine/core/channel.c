@@ -361,10 +361,13 @@ static void serve_done(struct leg *leg)
 
 	enum ls_status status = leg->status;
 
-	if (UNLIKELY(s->frame.command == FRAME_FLUSH))
-		status = volume_flushed(s->volume, status);
-	else if (status != LS_OK)
-		sumlog_forget(&s->volume->sums, s->frame.offset, s->frame.length);
+	if (UNLIKELY(s->frame.command == FRAME_FLUSH)) {
+		status = volume_flush_end(s->volume, status);
+	} else {
+		s->volume->changing--;
+		if (UNLIKELY(status != LS_OK))
+			sumlog_forget(&s->volume->sums, s->frame.offset, s->frame.length);
+	}
 	channel_answer(s, status, 0, times);
 }
 
@@ -438,14 +441,15 @@ static bool serve_sums(struct serve *s, const uint8_t *payload, uint32_t payload
 static const struct serve_kind {
 	enum leg_code code;
 	bool moves; /* to or from the slot */
+	bool changes;
 	void (*done)(struct leg *leg);
 } serve_kinds[FRAME_LAST + 1] = {
-	[FRAME_WRITE] = {LEG_WRITE, true, serve_done},
-	[FRAME_FLUSH] = {LEG_FLUSH, false, serve_done},
-	[FRAME_DISCARD] = {LEG_WRITE_ZEROES, false, serve_done},
-	[FRAME_WRITE_ZEROES] = {LEG_WRITE_ZEROES, false, serve_done},
-	[FRAME_CHECK] = {LEG_READ, true, check_read},
-	[FRAME_READ] = {LEG_READ, true, read_done},
+	[FRAME_WRITE] = {LEG_WRITE, true, true, serve_done},
+	[FRAME_FLUSH] = {LEG_FLUSH, false, false, serve_done},
+	[FRAME_DISCARD] = {LEG_WRITE_ZEROES, false, true, serve_done},
+	[FRAME_WRITE_ZEROES] = {LEG_WRITE_ZEROES, false, true, serve_done},
+	[FRAME_CHECK] = {LEG_READ, true, false, check_read},
+	[FRAME_READ] = {LEG_READ, true, false, read_done},
 };
 
 /* Of a command that the decoder knows. */
@@ -484,6 +488,10 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 	s->leg.buf = kind->moves ? payload : NULL;
 	s->leg.region = kind->moves ? &c->link->slots : NULL;
 	s->leg.done = kind->done;
+	if (LIKELY(kind->changes))
+		volume_changes(s->volume);
+	else if (kind->code == LEG_FLUSH)
+		volume_flush_begin(s->volume);
 	leg_start(&s->leg, &s->volume->record, s->volume->pool->stores);
 }
 

@@ -35,6 +35,13 @@ struct volume_stats {
 
 struct mirror;
 
+/* What a failed flush of its devices could have lost of a volume. */
+enum volume_flush {
+	VOLUME_UNFLUSHED, /* something may have been changed since the last flush of it began */
+	VOLUME_FLUSHING, /* nothing has, and that flush is under way */
+	VOLUME_FLUSHED, /* nothing: that flush has ended well */
+};
+
 struct volume {
 	struct volume_record record;
 	struct pool *pool;
@@ -47,7 +54,8 @@ struct volume {
 	struct range_set ranges;
 	/* Zeroed when it was created, primary and not written since, all in this run. */
 	bool blank;
-	uint32_t changing; /* pieces that the local device is changing blocks for */
+	uint32_t
+		changing; /* pieces and requests of the peer that change blocks on the local device */
 	struct map map;
 	struct sumlog sums; /* of what was written to both replicas of late */
 
@@ -82,6 +90,8 @@ struct volume {
 	 */
 	uint32_t flushes_failed[POOL_DEVICES_MAX];
 	bool flush_failed;
+	enum volume_flush flush;
+	uint32_t flushes_open;
 
 	struct volume_stats stats;
 
@@ -90,17 +100,22 @@ struct volume {
 	struct pairing *pairing; /* NULL = no pair is being made */
 };
 
-/*
- * A flush of @v's devices has ended with @status.  Returns what it is to @v: a flush that failed, its
- * own or another volume's on the same device, counts once for each of them.
- */
-enum ls_status volume_flushed(struct volume *v, enum ls_status status);
-/* What has failed so far is not @v's concern: it is new. */
-void volume_flush_begin(struct volume *v);
+/* What has failed so far is not @v's concern. */
+void volume_flushes_heard(struct volume *v);
+
+/* See volume_unflushed(). */
+void volume_unflushed_first(struct volume *v);
 
 static inline bool volume_holds(const struct volume *v)
 {
 	return !list_empty(&v->held) || !list_empty(&v->held_requests);
+}
+
+/* Something is changed on the local device. */
+static inline void volume_unflushed(struct volume *v)
+{
+	if (UNLIKELY(v->flush != VOLUME_UNFLUSHED))
+		volume_unflushed_first(v);
 }
 
 /* A piece begins to change blocks on the local device; its end counts @changing down. */
@@ -108,7 +123,16 @@ static inline void volume_changes(struct volume *v)
 {
 	v->changing++;
 	v->blank = MUTANT(BLANK_KEPT) && v->blank;
+	volume_unflushed(v);
 }
+
+/* A flush of all of its devices begins. */
+void volume_flush_begin(struct volume *v);
+/*
+ * It has ended with @status.  Returns what that is to @v: a flush that failed, its own or another
+ * volume's on the same device, counts once for each volume that had something to lose.
+ */
+enum ls_status volume_flush_end(struct volume *v, enum ls_status status);
 
 /* True when a write must also go to the peers. */
 static inline bool volume_mirrors(const struct volume *v)

@@ -186,6 +186,7 @@ struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns)
 	set_mirror(json, v, now_ns);
 	if (v->verify_total_bytes)
 		set_verify(json, v, now_ns);
+	json_set_u64(json, "verify_left_bytes", v->verify_left_bytes);
 	json_set_u64(json, "open_count", v->open_count);
 	json_set_u64(json, "reads", v->reads);
 	json_set_u64(json, "writes", v->writes);

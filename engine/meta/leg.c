@@ -85,6 +85,11 @@ static void op_done(struct store_op *op)
 		leg->done(leg);
 		return;
 	}
+	if (leg->stop && *leg->stop) {
+		leg->status = LS_SHUTDOWN;
+		leg->done(leg);
+		return;
+	}
 	leg->offset += op->length;
 	leg->length -= op->length;
 	if (leg->buf)

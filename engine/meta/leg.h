@@ -19,6 +19,8 @@ struct leg {
 	uint64_t offset, length; /* bytes; the leg moves them on */
 	uint8_t *buf;
 	const struct region *region;
+	/* Of a long one: it ends with LS_SHUTDOWN, between two commands, when this becomes true. */
+	const bool *stop;
 	void (*done)(struct leg *leg);
 
 	enum ls_status status; /* outcome */

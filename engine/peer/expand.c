@@ -60,8 +60,10 @@ static void zeroed(struct leg *leg)
 
 	core_administer(&m->engine->core, true);
 	if (leg->code == LEG_FLUSH)
-		status = volume_flushed(v, status);
-	if (status != LS_OK) {
+		status = volume_flush_end(v, status);
+	if (status == LS_SHUTDOWN) {
+		end(m, -ESHUTDOWN, "this node is stopping; it grows by itself afterwards");
+	} else if (status != LS_OK) {
 		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
 		end(m, -EIO,
 		    "writing zeroes to the new area failed: %s; the size is as before, and it is "
@@ -70,6 +72,7 @@ static void zeroed(struct leg *leg)
 	} else if (leg->code == LEG_WRITE_ZEROES) {
 		/* A power cut must not bring back what was there before. */
 		*leg = (struct leg){.code = LEG_FLUSH, .done = zeroed};
+		volume_flush_begin(v);
 		leg_start(leg, &v->record, v->pool->stores);
 	} else if (v->size_bytes >= x->to) {
 		/* It has had the size already, from a try of which the source saw no end. */
@@ -90,10 +93,12 @@ static void zero(struct mirror *m)
 	phase(m, EXPAND_ZERO);
 	m->engine->admin_open++;
 	sumlog_forget(&v->sums, x->from, x->to - x->from);
+	volume_unflushed(v);
 	x->leg = (struct leg){
 		.code = LEG_WRITE_ZEROES,
 		.offset = x->from,
 		.length = x->to - x->from,
+		.stop = &m->engine->core.stopping,
 		.done = zeroed,
 	};
 	leg_start(&x->leg, &v->record, v->pool->stores);

@@ -53,7 +53,7 @@ static void round_flushed(struct leg *leg)
 	struct mirror *m = CONTAINER_OF(leg, struct mirror, flush_leg);
 
 	core_administer(&m->engine->core, true);
-	m->round_here = volume_flushed(m->volume, leg->status);
+	m->round_here = volume_flush_end(m->volume, leg->status);
 	round_part(m);
 	core_administer(&m->engine->core, false);
 }
@@ -118,6 +118,7 @@ void round_begin(struct mirror *m)
 	m->round_here = LS_OK;
 	m->round_open = 2;
 	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
+	volume_flush_begin(v);
 	leg_start(&m->flush_leg, &v->record, v->pool->stores);
 	if (MUTANT(ROUND_NO_FLUSH)) {
 		m->round_peer = LS_OK;

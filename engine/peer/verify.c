@@ -118,6 +118,7 @@ static void PRINTF_LIKE(4, 5)
 	struct verify_result *r = x->result;
 	struct job *job = x->job;
 	char text[400];
+	uint64_t left;
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -128,6 +129,10 @@ static void PRINTF_LIKE(4, 5)
 	core_administer(&m->engine->core, true);
 	tell(m, code || r->different_bytes > r->repaired_bytes ? 4 : 6, code ? "stopped" : "ended",
 	     r->compared_bytes, what);
+	left = r->different_bytes - r->repaired_bytes;
+	/* Only one of all, that came to its end, takes back what another one found. */
+	if (left > x->left_bytes || (!code && !x->begin && x->end == m->volume->size_bytes))
+		x->left_bytes = left;
 	x->job = NULL;
 	x->result = NULL;
 	x->turn++; /* chunks under way are nobody's now */

@@ -115,7 +115,7 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	v->record = *record;
 	v->size_bytes = record->size_bytes;
 	v->pool = pool;
-	volume_flush_begin(v);
+	volume_flushes_heard(v);
 	range_set_init(&v->ranges);
 	list_init(&v->held);
 	list_init(&v->held_requests);

@@ -266,6 +266,21 @@ bool sim_client_write(struct sim_node *node, struct sim_volume *volume, uint64_t
 	return true;
 }
 
+bool sim_client_flush(struct sim_node *node, struct sim_volume *volume)
+{
+	struct sim_request *request = prepare(node, volume);
+	struct ls_volume_info info;
+
+	if (!request)
+		return false;
+	engine_volume_info(volume->handle, &info);
+	remember(request, &info);
+	request->must_succeed = false;
+	request->request.op = REQUEST_FLUSH;
+	submit(node, request);
+	return true;
+}
+
 bool sim_client_one(struct sim_node *node, struct sim_volume *volume)
 {
 	static const uint8_t ops[] = {REQUEST_READ,  REQUEST_READ,    REQUEST_READ,

@@ -333,7 +333,7 @@ static void a_flush_that_failed_counts_for_each_volume(void **state)
 	assert_int_equal(w.asked[12].request.status, LS_OK);
 	assert_int_equal(w.asked[13].request.status, LS_LOCAL_IO);
 	/* A new one has lost nothing; writes that fail are their own. */
-	volume_flush_begin(&v[4]);
+	volume_flushes_heard(&v[4]);
 	ask(20, &v[4], REQUEST_FLUSH, 0, 0);
 	assert_true(device_does(NULL));
 	assert_int_equal(w.asked[20].request.status, LS_OK);
@@ -342,6 +342,22 @@ static void a_flush_that_failed_counts_for_each_volume(void **state)
 	ask(22, &v[1], REQUEST_FLUSH, 0, 0);
 	assert_true(device_does(NULL));
 	assert_int_equal(w.asked[22].request.status, LS_OK);
+	/* Who has flushed it all has lost nothing; who has written since may have. */
+	for (unsigned i = 5; i < 7; i++) {
+		volume_flushes_heard(&v[i]);
+		ask(25 + i, &v[i], REQUEST_FLUSH, 0, 0);
+		assert_true(device_does(NULL));
+	}
+	ask(40, &v[6], REQUEST_WRITE, 0, 4096);
+	assert_true(device_does(NULL));
+	ask(41, &v[0], REQUEST_FLUSH, 0, 0);
+	assert_true(device_ends(NULL, LS_LOCAL_IO));
+	for (unsigned i = 5; i < 7; i++) {
+		ask(45 + i, &v[i], REQUEST_FLUSH, 0, 0);
+		assert_true(device_does(NULL));
+	}
+	assert_int_equal(w.asked[50].request.status, LS_OK);
+	assert_int_equal(w.asked[51].request.status, LS_LOCAL_IO);
 	v[2].record.extents[0].device = 0;
 }
 

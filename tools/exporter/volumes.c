@@ -39,6 +39,7 @@ static const struct family of_mirrors[] = {
 	{"lockstep_verify_compared_bytes", "gauge", "Of the verify that runs: done so far.", "verify_done_bytes", 0},
 	{"lockstep_verify_size_bytes", "gauge", "Of the verify that runs: all of it; 0 = none runs.", "verify_total_bytes", 0},
 	{"lockstep_verify_different_bytes", "gauge", "Of the verify that runs: what it found to differ.", "verify_different_bytes", 0},
+	{"lockstep_verify_left_bytes", "gauge", "What verifies that ended found to differ, and did not repair; until one of the whole volume ends without.", "verify_left_bytes", 0},
 };
 
 static const struct family of_pools[] = {
