@@ -43,6 +43,10 @@ static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
 			snprintf(text, bytes, "record %u of its volume table makes no sense", i);
 			return false;
 		}
+		/* One of another node, or of a time when this pool was away: only a peer would mind. */
+		if (r.association == ASSOCIATION_NONE &&
+		    op->engine->volumes[r.number % ENGINE_VOLUMES_MAX])
+			op->repair |= volume_number(op->engine, &r.number);
 		v = volume_adopt(op->engine, s->pool, &r);
 		if (!v) {
 			snprintf(text, bytes,
@@ -77,6 +81,7 @@ static void pool_ended(struct pool_op *op, int code, const char *why)
 	unsigned at = 0;
 
 	e->admin_open--;
+	e->pools_coming--;
 	free(op);
 	if (code < 0) {
 		memcpy(name, pool->name, sizeof(name));
@@ -209,7 +214,7 @@ static void pool_begin(struct engine *e, struct job *job, const char *name,
 	uint8_t uuid[16] = {0};
 	struct pool_op *op = calloc(1, sizeof(*op));
 
-	if (!op || e->pool_count + e->admin_open >= ENGINE_POOLS_MAX) {
+	if (!op || e->pool_count + e->pools_coming >= ENGINE_POOLS_MAX) {
 		free(op);
 		close_stores(stores, store_count);
 		job_done(job, -ENOSPC, "this node has %u pools, more are not supported",
@@ -233,6 +238,7 @@ static void pool_begin(struct engine *e, struct job *job, const char *name,
 	op->setup.node_address = e->core.own_address;
 	e->core.env.random(e->core.env.ctx, op->setup.device_uuids, sizeof(op->setup.device_uuids));
 	e->admin_open++;
+	e->pools_coming++;
 	pool_setup_start(&op->setup);
 }
 

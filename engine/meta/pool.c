@@ -140,7 +140,9 @@ static bool extent_append(struct extent *x, unsigned *n, unsigned device, uint32
 	return true;
 }
 
-bool pool_allocate(const struct pool *p, uint64_t units, struct volume_record *record)
+/* From the first free runs of at least @run_min units. */
+static bool allocate(const struct pool *p, uint64_t units, uint32_t run_min,
+		     struct volume_record *record)
 {
 	struct extent x[VOLUME_EXTENTS_MAX];
 	unsigned n = record->extent_count;
@@ -151,10 +153,11 @@ bool pool_allocate(const struct pool *p, uint64_t units, struct volume_record *r
 		uint32_t from = 0, run;
 
 		while (units > 0 && (run = next_free_run(p, device, from, &from)) > 0) {
-			run = (uint32_t)min_u64(run, units);
-			if (!extent_append(x, &n, device, from, run))
+			uint32_t taken = run < run_min ? 0 : (uint32_t)min_u64(run, units);
+
+			if (taken && !extent_append(x, &n, device, from, taken))
 				return false;
-			units -= run;
+			units -= taken;
 			from += run;
 		}
 	}
@@ -163,6 +166,15 @@ bool pool_allocate(const struct pool *p, uint64_t units, struct volume_record *r
 	memcpy(record->extents, x, sizeof(x));
 	record->extent_count = n;
 	return true;
+}
+
+/* What is in front first; small holes are left out when a volume can't have that many extents. */
+bool pool_allocate(const struct pool *p, uint64_t units, struct volume_record *record)
+{
+	for (uint64_t run_min = 1; run_min <= units; run_min *= 2)
+		if (allocate(p, units, (uint32_t)run_min, record))
+			return true;
+	return false;
 }
 
 void pool_give_back(struct volume_record *record, uint64_t units)

@@ -317,7 +317,7 @@ struct engine {
 	bool stopping;
 
 	struct pool *pools[ENGINE_POOLS_MAX];
-	unsigned pool_count;
+	unsigned pool_count, pools_coming; /* those are being made or opened */
 	struct volume *volumes[ENGINE_VOLUMES_MAX]; /* by the low ten bits of their number */
 	uint64_t volumes_used[ENGINE_VOLUMES_MAX /
 			      64]; /* which of these places: see volume_next() */
@@ -531,6 +531,8 @@ struct volume *volume_by_number(void *engine, uint32_t number);
  * and go between two calls.  Costs what there is, not what there might be.
  */
 struct volume *volume_next(const struct engine *engine, unsigned *at);
+/* A number that no volume of this node has, nor one with the same place; false: all are taken. */
+bool volume_number(struct engine *engine, uint32_t *number);
 /* A new volume with space in @pool, not committed; NULL with *status set. */
 struct volume *volume_make(struct engine *engine, struct pool *pool, const char *name,
 			   uint64_t size_bytes, uint8_t region_shift, enum ls_status *status);

@@ -141,7 +141,7 @@ uint64_t generation_fresh(struct engine *e)
 	return id ? id : 1;
 }
 
-static bool number_choose(struct engine *e, uint32_t *number)
+bool volume_number(struct engine *e, uint32_t *number)
 {
 	uint32_t random;
 
@@ -165,7 +165,7 @@ struct volume *volume_make(struct engine *e, struct pool *pool, const char *name
 
 	*status = LS_NO_SPACE;
 	r.size_bytes = round_up_u64(size_bytes, POOL_UNIT_BYTES);
-	if (!number_choose(e, &r.number) ||
+	if (!volume_number(e, &r.number) ||
 	    !pool_allocate(pool, r.size_bytes / POOL_UNIT_BYTES, &r))
 		return NULL;
 	snprintf(r.name, sizeof(r.name), "%s", name);

@@ -68,18 +68,21 @@ start a
 same "pool-a second" "$(pools a)" "the pools of a, with a device that has another path"
 
 # To another node.
+on c pool create pool-c "$work/c/disk0" --size 64M >/dev/null
+for name in one two three; do on c volume create "$name" --size 2M >/dev/null; done
 on a pool close second >/dev/null
 on c pool open second "$work/a/other0" "$work/a/moved" >/dev/null
 refuses 1 "in use|another process" on a pool open second "$work/a/other0" "$work/a/moved"
 "$ops" "$(socket_of c)" vol read:0:1M:1 read:1M:1M:2
 stop c
 start c
-same second "$(pools c)" "the pools of c"
+same "pool-c second" "$(pools c)" "the pools of c"
+same 4 "$(ask c "volume list" '[.volumes[].number % 1024] | unique | length')" "numbers of the volumes of c"
 
 # A pool that is gone for good is only a name, and can be let go of.
 stop c
 rm "$work/a/moved"
 start c
 on c pool close second
-same "" "$(pools c)$(in_file c)" "the pools of c"
+same "pool-c pool-c" "$(pools c) $(in_file c)" "the pools of c"
 passed

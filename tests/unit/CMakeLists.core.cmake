@@ -6,8 +6,10 @@ foreach(module list frame msgid range record clock crc32c intent decide event pa
 endforeach()
 ls_test(unit-core SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_core.c
 	USES peer core meta verbs nvme base LABELS unit)
-ls_test(unit-leg SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_leg.c
-	USES meta nvme base LABELS unit)
+foreach(module leg space)
+	ls_test(unit-${module} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_${module}.c
+		USES meta nvme base LABELS unit)
+endforeach()
 ls_test(unit-sample SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_sample.c
 	USES control peer core meta base LABELS unit)
 ls_test(unit-config SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_config.c USES config base LABELS unit)
