@@ -87,8 +87,8 @@ struct store {
 	struct store_geometry geometry;
 	uint32_t in_flight; /* submitted and not done */
 	/*
-	 * So often a flush has failed.  Whatever was not durable then may be lost, whoever wrote it,
-	 * and the next flush says nothing of it: a device, or a file, tells a failure once.
+	 * So often a flush has failed.  Whatever was not durable then may be lost, whoever wrote
+	 * it, and the next flush says nothing of it: a device, or a file, tells a failure once.
 	 */
 	uint32_t flushes_failed;
 };

@@ -43,7 +43,7 @@ static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
 			snprintf(text, bytes, "record %u of its volume table makes no sense", i);
 			return false;
 		}
-		/* One of another node, or of a time when this pool was away: only a peer would mind. */
+		/* Of another node, or the pool was away: only a peer would mind. */
 		if (r.association == ASSOCIATION_NONE &&
 		    op->engine->volumes[r.number % ENGINE_VOLUMES_MAX])
 			op->repair |= volume_number(op->engine, &r.number);

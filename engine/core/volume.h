@@ -54,8 +54,8 @@ struct volume {
 	struct range_set ranges;
 	/* Zeroed when it was created, primary and not written since, all in this run. */
 	bool blank;
-	uint32_t
-		changing; /* pieces and requests of the peer that change blocks on the local device */
+	/* Pieces, and requests of the peer, that the local device is changing blocks for. */
+	uint32_t changing;
 	struct map map;
 	struct sumlog sums; /* of what was written to both replicas of late */
 

@@ -150,8 +150,7 @@ struct verify {
 	uint32_t told; /* differences, one by one */
 	uint32_t turn; /* chunks of another one are left over from a verify that was stopped */
 	unsigned units; /* chunks under way */
-	uint64_t
-		left_bytes; /* found to differ, not repaired, and no verify of all has ended since */
+	uint64_t left_bytes; /* found to differ and not repaired, until one of all has ended */
 };
 
 /* Regions whose last write this node's device failed, on their way back from the peer; mend.c. */

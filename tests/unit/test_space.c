@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Goal: a volume gets space wherever there is enough of it that its list of extents can name: what is
- * in front first, and nothing that another volume has.
+ * Goal: a volume gets space wherever there is enough of it that its list of extents can name: what
+ * is in front first, and nothing that another volume has.
  */
 #include "engine/meta/pool.h"
 #include "tests/support/t.h"
