@@ -186,7 +186,7 @@ static void super_taken(struct pool_setup *s, const struct super *super)
 static void super_read(struct leg *leg)
 {
 	struct pool_setup *s = setup_of(leg);
-	enum meta_verdict verdict = META_DAMAGED;
+	enum meta_verdict verdict = META_UNREADABLE;
 	struct super super = {0};
 
 	if (leg->status == LS_OK)
@@ -251,7 +251,7 @@ static uint8_t *table_buffer(const struct pool_setup *s)
 static void table_read(struct leg *leg)
 {
 	struct pool_setup *s = setup_of(leg);
-	enum meta_verdict verdict = META_DAMAGED;
+	enum meta_verdict verdict = META_UNREADABLE;
 
 	if (leg->status == LS_OK)
 		verdict = table_decode(table_buffer(s),

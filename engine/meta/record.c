@@ -57,6 +57,8 @@ const char *meta_verdict_name(enum meta_verdict verdict)
 		return "a format version that this release does not know";
 	case META_DAMAGED:
 		return "damaged (checksum or content)";
+	case META_UNREADABLE:
+		return "Lockstep's metadata cannot be read: the device fails";
 	}
 	return "?";
 }

@@ -101,7 +101,7 @@ struct table {
 	unsigned volume_count;
 };
 
-enum meta_verdict { META_OK, META_FOREIGN, META_VERSION, META_DAMAGED };
+enum meta_verdict { META_OK, META_FOREIGN, META_VERSION, META_DAMAGED, META_UNREADABLE };
 const char *meta_verdict_name(enum meta_verdict verdict);
 
 void super_encode(const struct super *super, uint8_t bytes[SUPER_BYTES]);

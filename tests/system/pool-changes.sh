@@ -67,6 +67,18 @@ stop a
 start a
 same "pool-a second" "$(pools a)" "the pools of a, with a device that has another path"
 
+# One that cannot be read is not called damaged.
+stop a
+echo "read 0 200000" >"$work/a/bad"
+sed "s|\"$work/a/other0\"|\"fail:$work/a/bad:$work/a/other0\"|" -i "$work/a/state/node.json"
+start a
+matches "other0: Lockstep's metadata cannot be read: the device fails" \
+	"$(ask a "pool list" '.pools[] | select(.name == "second") | .error')" "why"
+: >"$work/a/bad"
+on a pool open second
+on a pool close second
+on a pool open second "$work/a/other0" "$work/a/moved"
+
 # To another node.
 on c pool create pool-c "$work/c/disk0" --size 64M >/dev/null
 for name in one two three; do on c volume create "$name" --size 2M >/dev/null; done
