@@ -70,6 +70,8 @@ void store_submit(struct store *store, struct store_op *op)
 	op->store = store;
 	op->next = NULL;
 	store->in_flight++;
+	if (UNLIKELY(op->code == STORE_FLUSH))
+		store->flushes_open++;
 	store->ops->submit(store, op);
 }
 

@@ -86,12 +86,23 @@ struct store {
 	const struct store_ops *ops;
 	struct store_geometry geometry;
 	uint32_t in_flight; /* submitted and not done */
+	uint32_t flushes_open; /* of these */
 	/*
-	 * So often a flush has failed.  Whatever was not durable then may be lost, whoever wrote
-	 * it, and the next flush says nothing of it: a device, or a file, tells a failure once.
+	 * Told by store_op_ends(), before any done(): a flush has failed.  Whatever was not durable
+	 * may be lost, whoever wrote it, and the next flush says nothing of it: a device, or a
+	 * file, tells a failure once.
 	 */
-	uint32_t flushes_failed;
+	void (*flush_failed)(struct store *store);
+	void *owner; /* flush_failed()'s */
 };
+
+static inline bool store_op_flushes(const struct store_op *op)
+{
+	/* A write that finds no room has not come to its flush. */
+	return op->code == STORE_FLUSH ||
+	       (op->flags & STORE_FUA && op->store->geometry.fua_flushes &&
+		op->status == LS_LOCAL_IO);
+}
 
 /* The outcome of @op, which is counted out of its store. */
 static inline void store_op_ends(struct store_op *op, enum ls_status status)
@@ -100,9 +111,10 @@ static inline void store_op_ends(struct store_op *op, enum ls_status status)
 
 	op->status = status;
 	s->in_flight--;
-	if (UNLIKELY(status != LS_OK) &&
-	    (op->code == STORE_FLUSH || (op->flags & STORE_FUA && s->geometry.fua_flushes)))
-		s->flushes_failed++;
+	if (UNLIKELY(op->code == STORE_FLUSH))
+		s->flushes_open--;
+	if (UNLIKELY(status != LS_OK) && store_op_flushes(op) && s->flush_failed)
+		s->flush_failed(s);
 }
 
 /*

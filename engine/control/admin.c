@@ -67,11 +67,11 @@ static void volume_zeroed_admin(struct leg *leg)
 	enum ls_status status = leg->status;
 
 	if (leg->code == LEG_FLUSH)
-		status = volume_flush_end(op->volume, status);
+		status = volume_flush_end(op->volume, leg, false);
 	if (status == LS_OK && leg->code == LEG_WRITE_ZEROES) {
 		/* A power cut must not bring back what was there before. */
 		op->leg = (struct leg){.code = LEG_FLUSH, .done = volume_zeroed};
-		volume_flush_begin(op->volume);
+		volume_flush_begin(op->volume, &op->leg, 0);
 		leg_start(&op->leg, &op->volume->record, op->volume->pool->stores);
 		return;
 	}
@@ -108,6 +108,7 @@ static void volume_begin(struct volume_op *op, bool zero)
 		volume_record_it(op);
 		return;
 	}
+	volume_unflushed(v);
 	/* Another volume's commit must not record it before its zeroes are durable. */
 	v->record.unlisted = true;
 	op->leg = (struct leg){
@@ -200,7 +201,7 @@ bool volume_may_go(const struct engine *e, struct job *job, const struct volume 
 {
 	const char *name = v->record.name;
 
-	if (v->open_count > 0 || v->deleting || v->ranges.count > 0) {
+	if (v->open_count > 0) {
 		job_done(job, -EBUSY, "volume '%s' is in use by %u client%s", name, v->open_count,
 			 v->open_count == 1 ? "" : "s");
 		return false;
@@ -215,10 +216,10 @@ bool volume_may_go(const struct engine *e, struct job *job, const struct volume 
 						 : v->pairing->peer->name);
 		return false;
 	}
-	if (v->map.busy || mirror_served(e, v) ||
+	if (v->deleting || v->ranges.count > 0 || v->map.busy || mirror_served(e, v) ||
 	    (v->peering && (mirror_busy(v->peering) || v->peering->op || v->peering->round_open ||
 			    expand_busy(v->peering) || !list_empty(&v->peering->ops)))) {
-		job_done(job, -EBUSY, "volume '%s' is busy with its mirror; try again", name);
+		job_done(job, -EBUSY, "volume '%s' is busy; try again", name);
 		return false;
 	}
 	return true;

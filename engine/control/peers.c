@@ -32,7 +32,7 @@ static struct peer *take_place(struct engine *e, struct err *err)
 	struct peer *p;
 
 	for (unsigned i = 0; i < e->peer_count; i++)
-		if (!e->peers[i].name[0])
+		if (!e->peers[i].name[0] && session_none_with(e, &e->peers[i]))
 			return &e->peers[i];
 	if (e->peer_count == ENGINE_PEERS_MAX) {
 		err_set(err, -ENOSPC, "this node has %d peers, more are not supported",
@@ -74,30 +74,33 @@ int engine_peer_add(struct engine *e, const char *name, const char *address, con
 	return 0;
 }
 
-/* A volume that has to do with @p, or NULL. */
-static const struct volume *volume_with(const struct engine *e, const struct peer *p)
+/* Has @v to do with @p?  Then @job ends. */
+static bool volume_minds(const struct volume *v, const struct peer *p, struct job *job)
 {
-	const struct volume *v;
-	unsigned at = 0;
+	const struct mirror *m = v->peering;
 
-	while ((v = volume_next(e, &at))) {
-		const struct mirror *m = v->peering;
-
-		if (v->record.replica_count &&
-		    strcmp(v->record.replicas[0].node_name, p->name) == 0)
-			return v;
-		/* It is being unpaired, which may fail; or it is being paired. */
-		if ((m && m->peer == p && (m->committing || m->calling)) ||
-		    (v->pairing && v->pairing->peer == p))
-			return v;
-	}
-	return NULL;
+	if (v->record.replica_count && strcmp(v->record.replicas[0].node_name, p->name) == 0)
+		job_done(job, -EBUSY,
+			 "volume '%s' is mirrored with '%s': end that first, with `lockstep unpair "
+			 "%s`",
+			 v->record.name, p->name, v->record.name);
+	else if (v->pairing && v->pairing->peer == p)
+		job_done(job, -EBUSY, "volume '%s' is being paired with '%s'", v->record.name,
+			 p->name);
+	/* Being unpaired, which may fail. */
+	else if (m && m->peer == p && (m->committing || m->calling))
+		job_done(job, -EBUSY, "volume '%s' is busy with its mirror; try again",
+			 v->record.name);
+	else
+		return false;
+	return true;
 }
 
 void engine_peer_remove(struct engine *e, struct job *job, const char *name)
 {
 	struct peer *p = peer_find(e, name);
 	const struct volume *v;
+	unsigned at = 0;
 
 	if (!p) {
 		job_done(job, -ENOENT, "there is no peer '%s'", name);
@@ -107,14 +110,9 @@ void engine_peer_remove(struct engine *e, struct job *job, const char *name)
 		job_done(job, -EBUSY, "the peer '%s' is being removed already", name);
 		return;
 	}
-	v = volume_with(e, p);
-	if (v) {
-		job_done(job, -EBUSY,
-			 "volume '%s' is mirrored with '%s': end that first, with `lockstep unpair "
-			 "%s`",
-			 v->record.name, name, v->record.name);
-		return;
-	}
+	while ((v = volume_next(e, &at)))
+		if (volume_minds(v, p, job))
+			return;
 	p->removal = job;
 	session_fail_all(e, p, "the operator removed this peer");
 	e->next_tick_ns = 0;
@@ -130,6 +128,7 @@ static void leave_place(struct engine *e, struct peer *p)
 		if (v->peering && v->peering->peer == p)
 			v->peering->peer = NULL;
 	explicit_bzero(p->key, sizeof(p->key));
+	p->key_bytes = 0;
 	p->name[0] = p->address[0] = p->last_error[0] = '\0';
 	p->node_address = p->sessions = p->dial_at_ns = 0;
 	p->backoff_ms = 0;

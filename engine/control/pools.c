@@ -26,38 +26,63 @@ struct pool_op {
 	struct volume *volume;
 	struct leg leg;
 	struct pool_commit commit;
-	bool repair;
+	bool repair, renumber; /* the table is to be written before the pool is used: why */
 	char wanted[POOL_NAME_MAX + 1]; /* of an existing pool: its name, as the caller knows it */
 };
 
-static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
+/* Why @r cannot be a volume of this node, beside those that it has. */
+static void explain_clash(struct engine *e, const struct volume_record *r, char *text, size_t bytes)
+{
+	const struct volume *v = volume_find(e, r->name);
+
+	if (v) {
+		snprintf(text, bytes, "there is a volume '%s' in pool '%s' of this node already",
+			 r->name, v->pool->name);
+		return;
+	}
+	v = e->volumes[r->number % ENGINE_VOLUMES_MAX];
+	if (v)
+		snprintf(text, bytes,
+			 "its volume '%s', by whose number its peer knows it, has the place of "
+			 "volume '%s' in pool '%s': unpair one of both, or close that pool",
+			 r->name, v->record.name, v->pool->name);
+	else
+		snprintf(text, bytes,
+			 "its volume '%s' cannot be opened: there is no memory for it, its extents "
+			 "are not on the pool's devices, or their blocks are larger than its own",
+			 r->name);
+}
+
+/* Those that are mirrored, or those that are not. */
+static bool adopt(struct pool_op *op, bool mirrored, char *text, size_t bytes)
 {
 	const struct pool_setup *s = &op->setup;
+	struct engine *e = op->engine;
 	struct volume_record r;
 	size_t cursor = 0;
 
 	for (unsigned i = 0; i < s->tables[s->chosen].volume_count; i++) {
-		struct volume *v;
-
 		if (!pool_next_record(s, &cursor, &r)) {
 			snprintf(text, bytes, "record %u of its volume table makes no sense", i);
 			return false;
 		}
+		if ((r.association != ASSOCIATION_NONE) != mirrored)
+			continue;
 		/* Of another node, or the pool was away: only a peer would mind. */
-		if (r.association == ASSOCIATION_NONE &&
-		    op->engine->volumes[r.number % ENGINE_VOLUMES_MAX])
-			op->repair |= volume_number(op->engine, &r.number);
-		v = volume_adopt(op->engine, s->pool, &r);
-		if (!v) {
-			snprintf(text, bytes,
-				 "its volume '%s' cannot be opened: the name or number is taken on "
-				 "this node, its extents are not on the pool's devices, or their "
-				 "blocks are larger than its own",
-				 r.name);
-			return false;
-		}
+		if (!mirrored && e->volumes[r.number % ENGINE_VOLUMES_MAX])
+			op->renumber |= volume_number(e, &r.number);
+		if (volume_adopt(e, s->pool, &r))
+			continue;
+		explain_clash(e, &r, text, bytes);
+		return false;
 	}
 	return true;
+}
+
+/* Those that need the number they have come first. */
+static bool adopt_records(struct pool_op *op, char *text, size_t bytes)
+{
+	return adopt(op, true, text, bytes) && adopt(op, false, text, bytes);
 }
 
 static void drop_pool(struct engine *e, struct pool *pool)
@@ -83,6 +108,11 @@ static void pool_ended(struct pool_op *op, int code, const char *why)
 	e->admin_open--;
 	e->pools_coming--;
 	free(op);
+	/* Another one may have come first, while this one read its maps. */
+	if (code == 0 && pool_named(e, pool->name)) {
+		code = -EEXIST;
+		why = "a pool of that name is open already";
+	}
 	if (code < 0) {
 		memcpy(name, pool->name, sizeof(name));
 		drop_pool(e, pool);
@@ -110,8 +140,9 @@ static void repaired(struct pool_commit *commit, enum ls_status status)
 	char why[160];
 
 	core_administer(core, true);
-	snprintf(why, sizeof(why),
-		 "one copy of its volume table is damaged or older, and writing it anew failed: %s",
+	snprintf(why, sizeof(why), "%s, and writing its volume table failed: %s",
+		 op->repair ? "one copy of its volume table is damaged or older"
+			    : "a volume in it needs another number here",
 		 ls_status_text(status));
 	pool_ended(op, status == LS_OK ? 0 : -EIO, why);
 	core_administer(core, false);
@@ -159,7 +190,7 @@ static void read_next_map(struct pool_op *op)
 		leg_start_raw(&op->leg, pool->stores);
 		return;
 	}
-	if (op->repair) {
+	if (op->repair || op->renumber) {
 		op->commit.done = repaired;
 		pool_commit(pool, &op->commit);
 		return;
@@ -230,6 +261,10 @@ static void pool_begin(struct engine *e, struct job *job, const char *name,
 		return;
 	}
 	snprintf(op->wanted, sizeof(op->wanted), "%s", name);
+	for (unsigned i = 0; i < store_count; i++) {
+		stores[i]->flush_failed = volumes_flush_failed;
+		stores[i]->owner = e;
+	}
 	op->engine = e;
 	op->job = job;
 	op->setup.done = pool_ready;
@@ -304,6 +339,10 @@ void engine_pool_close(struct engine *e, struct job *job, const char *name)
 	struct volume *v;
 	unsigned at = 0;
 
+	if (!pool && e->pools_coming) {
+		job_done(job, -EBUSY, "a pool is being made or opened: try again");
+		return;
+	}
 	if (!pool) {
 		job_done(job, -ENOENT, "there is no pool '%s' on this node", name);
 		return;

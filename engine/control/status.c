@@ -226,7 +226,8 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 	}
 	if (m && m->step == STEP_SOURCE && v->mirror == MIRROR_COPYING)
 		copy_status(m, s);
-	s->verify_left_bytes = m ? m->verify.left_bytes : 0;
+	if (m && r->role == VOLUME_PRIMARY && volume_tracks(v))
+		s->verify_left_bytes = m->verify.left_bytes;
 	if (m && m->verify.job) {
 		s->verify_done_bytes = m->verify.result->compared_bytes;
 		s->verify_total_bytes = m->verify.end - m->verify.begin;

@@ -263,7 +263,8 @@ static uint64_t part_sum(const struct serve *s, const uint8_t *data, uint32_t le
  */
 static uint64_t differences(const struct serve *s)
 {
-	bool lost = s->volume->flush_failed && s->volume->mirror == MIRROR_COPYING;
+	const struct volume *v = s->volume;
+	bool lost = v->mirror == MIRROR_COPYING && v->flushes_failed != v->flushes_mended;
 	const uint8_t *data = link_slot_payload(s->channel->link, msgid_slot(s->frame.message));
 	uint64_t mask = 0;
 
@@ -362,7 +363,7 @@ static void serve_done(struct leg *leg)
 	enum ls_status status = leg->status;
 
 	if (UNLIKELY(s->frame.command == FRAME_FLUSH)) {
-		status = volume_flush_end(s->volume, status);
+		status = volume_flush_end(s->volume, leg, true);
 	} else {
 		s->volume->changing--;
 		if (UNLIKELY(status != LS_OK))
@@ -491,7 +492,7 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 	if (LIKELY(kind->changes))
 		volume_changes(s->volume);
 	else if (kind->code == LEG_FLUSH)
-		volume_flush_begin(s->volume);
+		volume_flush_begin(s->volume, &s->leg, s->volume->flushes_told);
 	leg_start(&s->leg, &s->volume->record, s->volume->pool->stores);
 }
 

@@ -524,7 +524,7 @@ static NOINLINE void read_elsewhere(struct piece *p)
 
 static NOINLINE void local_flushed(struct piece *p)
 {
-	p->local_status = volume_flush_end(p->volume, p->local_status);
+	p->local_status = volume_flush_end(p->volume, &p->local, true);
 	leg_closed(p);
 }
 
@@ -608,7 +608,7 @@ static void piece_fly(struct piece *p)
 	if (p->changes)
 		volume_changes(p->volume);
 	else if (UNLIKELY(p->code == LEG_FLUSH))
-		volume_flush_begin(p->volume);
+		volume_flush_begin(p->volume, &p->local, p->volume->flushes_told);
 	leg_start(&p->local, &p->volume->record, p->volume->pool->stores);
 }
 

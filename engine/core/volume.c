@@ -1,57 +1,39 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine/core/volume.h"
 
-#include <assert.h>
-
-void volume_flushes_heard(struct volume *v)
+void volume_flush_begin(struct volume *v, struct leg *leg, uint32_t known)
 {
-	for (unsigned i = 0; i < v->pool->device_count; i++)
-		v->flushes_failed[i] = v->pool->stores[i]->flushes_failed;
-}
-
-void volume_unflushed_first(struct volume *v)
-{
-	if (v->flush == VOLUME_FLUSHED)
-		volume_flushes_heard(v);
-	v->flush = VOLUME_UNFLUSHED;
-}
-
-void volume_flush_begin(struct volume *v)
-{
-	if (v->flush == VOLUME_FLUSHED)
-		volume_flushes_heard(v);
-	else if (!v->flushes_open && !v->changing)
+	leg->failures_known = known;
+	if (v->flush == VOLUME_UNFLUSHED && !v->changing && !v->zeroing)
 		v->flush = VOLUME_FLUSHING;
-	v->flushes_open++;
 }
 
-/* True: a flush failed on a device that has something of @v, and it had not heard of it. */
-static bool hears_of_failure(struct volume *v)
+/* One that is under way may fail, and be older than what has ended: it would count here. */
+static bool another_flush(const struct volume *v)
 {
-	bool any = false;
-
-	for (unsigned i = 0; i < v->record.extent_count; i++) {
-		unsigned device = v->record.extents[i].device;
-		uint32_t failed = v->pool->stores[device]->flushes_failed;
-
-		any |= v->flushes_failed[device] != failed;
-		v->flushes_failed[device] = failed;
-	}
-	return any;
+	for (unsigned i = 0; i < v->record.extent_count; i++)
+		if (v->pool->stores[v->record.extents[i].device]->flushes_open)
+			return true;
+	return false;
 }
 
-enum ls_status volume_flush_end(struct volume *v, enum ls_status status)
+enum ls_status volume_flush_end(struct volume *v, const struct leg *leg, bool tells)
 {
-	assert(v->flushes_open > 0);
-	v->flushes_open--;
-	if (hears_of_failure(v)) {
-		v->flush_failed = true;
-		if (status == LS_OK && !MUTANT(FLUSH_OF_OTHERS))
-			status = LS_LOCAL_IO;
-	}
-	if (status != LS_OK)
+	enum ls_status status = leg->status;
+
+	if (status == LS_OK && v->flushes_failed != leg->failures_known && !MUTANT(FLUSH_OF_OTHERS))
+		status = LS_LOCAL_IO;
+	if (status != LS_OK) {
 		v->flush = VOLUME_UNFLUSHED;
-	else if (v->flush == VOLUME_FLUSHING)
+		if (tells)
+			v->flushes_told = v->flushes_failed;
+	} else if (v->flush == VOLUME_FLUSHING && !another_flush(v)) {
 		v->flush = VOLUME_FLUSHED;
+	}
 	return status;
+}
+
+void volume_flush_failed(struct volume *v)
+{
+	v->flushes_failed += v->flush != VOLUME_FLUSHED;
 }

@@ -84,14 +84,13 @@ struct volume {
 	struct list uncut; /* struct request: with one more of those too few were left for others */
 
 	/*
-	 * Of each device of the pool, what this volume has heard of: store.flushes_failed.  And it
-	 * has heard of one since this replica was last made whole: what it reads well may not be on
-	 * the device.
+	 * Of a device that has something of this volume, while there was something to lose: so many
+	 * flushes failed; of so many its clients, or the peer, were told; and there were so many
+	 * when this replica was last made whole.  Since then it may read well what is lost.
 	 */
-	uint32_t flushes_failed[POOL_DEVICES_MAX];
-	bool flush_failed;
+	uint32_t flushes_failed, flushes_told, flushes_mended;
+	bool zeroing; /* what it grows by is being written */
 	enum volume_flush flush;
-	uint32_t flushes_open;
 
 	struct volume_stats stats;
 
@@ -99,12 +98,6 @@ struct volume {
 	struct mirror *peering;
 	struct pairing *pairing; /* NULL = no pair is being made */
 };
-
-/* What has failed so far is not @v's concern. */
-void volume_flushes_heard(struct volume *v);
-
-/* See volume_unflushed(). */
-void volume_unflushed_first(struct volume *v);
 
 static inline bool volume_holds(const struct volume *v)
 {
@@ -114,8 +107,7 @@ static inline bool volume_holds(const struct volume *v)
 /* Something is changed on the local device. */
 static inline void volume_unflushed(struct volume *v)
 {
-	if (UNLIKELY(v->flush != VOLUME_UNFLUSHED))
-		volume_unflushed_first(v);
+	v->flush = VOLUME_UNFLUSHED;
 }
 
 /* A piece begins to change blocks on the local device; its end counts @changing down. */
@@ -126,13 +118,16 @@ static inline void volume_changes(struct volume *v)
 	volume_unflushed(v);
 }
 
-/* A flush of all of its devices begins. */
-void volume_flush_begin(struct volume *v);
+/* A flush of all of its devices begins, with @leg; who asks knows of @known failures. */
+void volume_flush_begin(struct volume *v, struct leg *leg, uint32_t known);
 /*
- * It has ended with @status.  Returns what that is to @v: a flush that failed, its own or another
- * volume's on the same device, counts once for each volume that had something to lose.
+ * It has ended.  Returns the outcome for @v: a flush that failed and that who asked did not know
+ * of, its own or another volume's on the same device, counts, if there was something to lose.
+ * @tells: its client, or the peer, hears of it.
  */
-enum ls_status volume_flush_end(struct volume *v, enum ls_status status);
+enum ls_status volume_flush_end(struct volume *v, const struct leg *leg, bool tells);
+/* On one of its devices. */
+void volume_flush_failed(struct volume *v);
 
 /* True when a write must also go to the peers. */
 static inline bool volume_mirrors(const struct volume *v)

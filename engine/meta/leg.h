@@ -26,6 +26,7 @@ struct leg {
 	enum ls_status status; /* outcome */
 
 	/* The leg's own. */
+	uint32_t failures_known; /* of a flush: see volume_flush_begin() */
 	const struct volume_record *record; /* NULL = straight on stores[0] */
 	struct store *const *stores;
 	uint32_t flush_left; /* devices still to flush, as bits */

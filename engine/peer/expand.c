@@ -60,7 +60,9 @@ static void zeroed(struct leg *leg)
 
 	core_administer(&m->engine->core, true);
 	if (leg->code == LEG_FLUSH)
-		status = volume_flush_end(v, status);
+		status = volume_flush_end(v, leg, false);
+	else
+		v->zeroing = false;
 	if (status == LS_SHUTDOWN) {
 		end(m, -ESHUTDOWN, "this node is stopping; it grows by itself afterwards");
 	} else if (status != LS_OK) {
@@ -72,7 +74,7 @@ static void zeroed(struct leg *leg)
 	} else if (leg->code == LEG_WRITE_ZEROES) {
 		/* A power cut must not bring back what was there before. */
 		*leg = (struct leg){.code = LEG_FLUSH, .done = zeroed};
-		volume_flush_begin(v);
+		volume_flush_begin(v, leg, x->flushes_failed);
 		leg_start(leg, &v->record, v->pool->stores);
 	} else if (v->size_bytes >= x->to) {
 		/* It has had the size already, from a try of which the source saw no end. */
@@ -94,6 +96,8 @@ static void zero(struct mirror *m)
 	m->engine->admin_open++;
 	sumlog_forget(&v->sums, x->from, x->to - x->from);
 	volume_unflushed(v);
+	v->zeroing = true;
+	x->flushes_failed = v->flushes_failed;
 	x->leg = (struct leg){
 		.code = LEG_WRITE_ZEROES,
 		.offset = x->from,

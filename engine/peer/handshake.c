@@ -92,7 +92,8 @@ static bool make_mac(const struct session *s, const char *label, const uint8_t *
 	n += s->transcript_bytes;
 	memcpy(text + n, extra, extra_bytes);
 	n += extra_bytes;
-	return HMAC(EVP_sha256(), s->peer->key, (int)s->peer->key_bytes, text, n, mac,
+	return s->peer->key_bytes &&
+	       HMAC(EVP_sha256(), s->peer->key, (int)s->peer->key_bytes, text, n, mac,
 		    &mac_bytes) &&
 	       mac_bytes == HANDSHAKE_MAC_BYTES;
 }
@@ -160,6 +161,10 @@ static void on_hello(struct session *s, const struct frame *f, const uint8_t *bo
 	s->version = (uint8_t)min_u64(body[HELLO_AT_VERSION_MAX], WIRE_VERSION_MAX);
 	if (f->initiator == e->core.own_address) {
 		reject(s, "node '%s' dialled itself; check the address of the peer", name);
+		return;
+	}
+	if (!name_valid(name, NODE_NAME_MAX)) {
+		reject(s, "a node without a name dialled node '%s'", e->settings.node_name);
 		return;
 	}
 	s->peer = peer_find(e, name);

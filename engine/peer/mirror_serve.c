@@ -202,6 +202,8 @@ static void begun(struct mirror *m, enum ls_status status)
 
 	if (status == LS_OK && still_up(m, c) && m->step == STEP_EXPECT_BEGIN) {
 		m->step = STEP_TARGET;
+		m->flushes_failed = v->flushes_failed;
+		m->verify.left_bytes = 0;
 		v->blank = false;
 		m->wish = WISH_NONE;
 		v->yields = false;
@@ -279,7 +281,8 @@ static void synced(struct mirror *m, enum ls_status status)
 
 	if (status == LS_OK) {
 		m->volume->alone_durable = false;
-		m->volume->flush_failed = false;
+		/* Not what has failed since. */
+		m->volume->flushes_mended = m->flushes_failed;
 		map_reset(m->volume);
 	}
 	if (status == LS_OK && still_up(m, c) && m->step == STEP_TARGET)

@@ -133,6 +133,7 @@ struct expand {
 	uint64_t from, to; /* bytes */
 	uint64_t retry_at_ns;
 	uint64_t zeroed_from, zeroed_to; /* target: done since the session began */
+	uint32_t flushes_failed; /* of the volume's, when the zeroes were begun */
 	struct leg leg;
 	struct range range; /* the whole volume: drains it */
 	struct intent next; /* the map of the larger volume */
@@ -244,6 +245,9 @@ struct mirror {
 	uint64_t resync_bad_at; /* byte of the first */
 	enum ls_status resync_bad_status;
 	uint64_t resync_again_ns; /* nothing else is left: when these are tried again; 0 = no */
+
+	/* Of the volume's: when it became a target; when the last round ended. */
+	uint32_t flushes_failed, flushes_known;
 
 	struct expand expand;
 	struct verify verify;
@@ -532,6 +536,8 @@ struct volume *volume_by_number(void *engine, uint32_t number);
 struct volume *volume_next(const struct engine *engine, unsigned *at);
 /* A number that no volume of this node has, nor one with the same place; false: all are taken. */
 bool volume_number(struct engine *engine, uint32_t *number);
+/* A store's flush_failed(), whose owner is the engine. */
+void volumes_flush_failed(struct store *store);
 /* A new volume with space in @pool, not committed; NULL with *status set. */
 struct volume *volume_make(struct engine *engine, struct pool *pool, const char *name,
 			   uint64_t size_bytes, uint8_t region_shift, enum ls_status *status);

@@ -452,6 +452,7 @@ static void demote_committed(struct mirror *m, enum ls_status status)
 	}
 	/* The peer, primary from now on, may write. */
 	m->volume->blank = false;
+	m->verify.left_bytes = 0;
 	if (m->volume->mirror == MIRROR_ALONE)
 		mirror_set(m->engine, m->volume, MIRROR_WAITING);
 	op_end(m, 0, "volume '%s' is secondary on this node", m->volume->record.name);

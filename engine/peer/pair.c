@@ -101,6 +101,7 @@ static void recorded(struct mirror *m, enum ls_status status)
 		       ls_status_text(status));
 		return;
 	}
+	m->verify.left_bytes = 0;
 	list_splice_tail(&m->jobs, &p->jobs);
 	mirror_set(p->engine, v, MIRROR_WAITING);
 	/* The peer is recorded as one that has nothing yet. */

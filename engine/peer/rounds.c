@@ -31,7 +31,7 @@ static void round_failed(struct mirror *m)
 	if (m->round_here != LS_OK)
 		mend_write_failed(m->engine, v, 0, 0, "a flush failed on the local leg");
 	/* At the end of a resync that is for resync_flushed(). */
-	else if ((m->round_peer == LS_LOCAL_IO || m->round_peer == LS_NO_SPACE) && !m->finishing)
+	if ((m->round_peer == LS_LOCAL_IO || m->round_peer == LS_NO_SPACE) && !m->finishing)
 		mirror_leg_failed(m->engine, v, "a flush failed on the peer's leg");
 }
 
@@ -51,9 +51,13 @@ static void round_part(struct mirror *m)
 static void round_flushed(struct leg *leg)
 {
 	struct mirror *m = CONTAINER_OF(leg, struct mirror, flush_leg);
+	const struct volume *v = m->volume;
+	bool mended = v->mirror == MIRROR_SYNCED && v->record.role == VOLUME_PRIMARY;
 
 	core_administer(&m->engine->core, true);
-	m->round_here = volume_flush_end(m->volume, leg->status);
+	/* What this node lacks then is fetched, if the peer has it: so there is nothing to tell. */
+	m->round_here = volume_flush_end(m->volume, leg, mended);
+	m->flushes_known = v->flushes_failed;
 	round_part(m);
 	core_administer(&m->engine->core, false);
 }
@@ -98,7 +102,9 @@ static bool round_clears(struct mirror *m)
 	const struct volume *v = m->volume;
 	const struct intent *map = &v->map.intent;
 	uint64_t changes = v->stats.writes + v->stats.discards;
-	bool rest = changes == m->round_changes && !v->changing;
+	/* Of a secondary only its own: the peer goes on changing it. */
+	bool rest =
+		changes == m->round_changes && (v->record.role != VOLUME_PRIMARY || !v->changing);
 
 	m->round_changes = changes;
 	return rest || v->mirror != MIRROR_SYNCED ||
@@ -118,7 +124,7 @@ void round_begin(struct mirror *m)
 	m->round_here = LS_OK;
 	m->round_open = 2;
 	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
-	volume_flush_begin(v);
+	volume_flush_begin(v, &m->flush_leg, (uint32_t)max_u64(m->flushes_known, v->flushes_told));
 	leg_start(&m->flush_leg, &v->record, v->pool->stores);
 	if (MUTANT(ROUND_NO_FLUSH)) {
 		m->round_peer = LS_OK;

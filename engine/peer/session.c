@@ -40,6 +40,9 @@ static struct session *session_next(struct engine *e, uint32_t *left)
 
 struct peer *peer_find(struct engine *e, const char *name)
 {
+	/* No place that is empty: it has no key, either. */
+	if (!name[0])
+		return NULL;
 	for (unsigned i = 0; i < e->peer_count; i++)
 		if (strcmp(e->peers[i].name, name) == 0)
 			return &e->peers[i];

@@ -115,7 +115,6 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	v->record = *record;
 	v->size_bytes = record->size_bytes;
 	v->pool = pool;
-	volume_flushes_heard(v);
 	range_set_init(&v->ranges);
 	list_init(&v->held);
 	list_init(&v->held_requests);
@@ -175,8 +174,26 @@ struct volume *volume_make(struct engine *e, struct pool *pool, const char *name
 	r.generations.current = generation_fresh(e);
 	e->core.env.random(e->core.env.ctx, r.uuid, sizeof(r.uuid));
 	v = volume_adopt(e, pool, &r);
+	if (v)
+		v->flush = VOLUME_FLUSHED;
 	*status = v ? LS_OK : LS_NO_SPACE;
 	return v;
+}
+
+void volumes_flush_failed(struct store *store)
+{
+	struct engine *e = store->owner;
+	struct volume *v;
+	unsigned at = 0;
+
+	while ((v = volume_next(e, &at))) {
+		bool there = false;
+
+		for (unsigned i = 0; i < v->record.extent_count; i++)
+			there |= v->pool->stores[v->record.extents[i].device] == store;
+		if (there)
+			volume_flush_failed(v);
+	}
 }
 
 void volume_unmake(struct engine *e, struct volume *v)

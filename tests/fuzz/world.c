@@ -84,6 +84,8 @@ static void disk_close(struct store *store)
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;
+	if (d->holder)
+		*d->holder = NULL;
 	munmap(d->bytes, DISK_BYTES);
 	free(d);
 }
@@ -317,6 +319,7 @@ void node_make_pool(struct node *n, uint64_t *now_ns)
 	struct job *job = node_job(n);
 
 	n->disk = disk_open(DISK_BYTES, 512);
+	n->disk->holder = &n->disk;
 	store = &n->disk->store;
 	engine_pool_create(n->engine, job, "pool", &store, 1, true);
 	finish_jobs(n, now_ns);

@@ -26,6 +26,7 @@ struct disk {
 	unsigned round; /* of disks_step(): the last one that it had a turn in */
 	/* What nobody but the harness may change: another volume's blocks. */
 	uint64_t guard_offset, guard_length;
+	struct disk **holder; /* is NULL afterwards, when it was closed */
 	struct disk *next; /* of all that are open */
 };
 

@@ -110,6 +110,10 @@ static void submit(struct sim_node *node, struct sim_request *request)
 	SIM_NOTE(world, node->number, "request %x: op %u, flags %u, %u+%u%s", request->id, r->op,
 		 r->flags, r->offset, r->length, SIM_STR(request->hostile ? ", hostile" : ""));
 	request->open = true;
+	/* A flush of before has failed, of which nobody was told: this one is. */
+	if (r->op == REQUEST_FLUSH && r->volume &&
+	    r->volume->flushes_failed != r->volume->flushes_told)
+		request->must_succeed = false;
 	node->requests_open++;
 	if (request->volume)
 		request->volume->requests_open++;

@@ -455,7 +455,6 @@ static bool credits_back(const struct sim_world *world)
 	return check_credits(world, &node);
 }
 
-/* Everything works again: so everything must succeed. */
 /*
  * A flush that failed is told each volume on the device once, with its own next one: not after
  * nothing is wrong any more.
@@ -468,6 +467,8 @@ static void hear_of_failures(struct sim_world *world)
 
 		sim_heap_enter(&node->heap);
 		engine_tick(node->engine, world->now_ns);
+		if (v->used && v->alive)
+			sim_client_open(node, v);
 		if (v->used && v->alive && v->handle)
 			sim_client_flush(node, v);
 		sim_wake(world, node->number, world->now_ns);
@@ -478,6 +479,7 @@ static void hear_of_failures(struct sim_world *world)
 			  "the resync of mirrors of which a flush had failed");
 }
 
+/* Everything works again: so everything must succeed. */
 static void heal(struct sim_world *world)
 {
 	enter(world, SIM_HEAL);

@@ -347,9 +347,9 @@ bool sim_spell_dial_fails(const struct sim_world *world);
 void sim_client_run(struct sim_node *node);
 /* One well-formed request on @volume, which is open; false when there is no room. */
 bool sim_client_one(struct sim_node *node, struct sim_volume *volume);
-/* A write of just these blocks. */
 /* May fail, whatever the phase. */
 bool sim_client_flush(struct sim_node *node, struct sim_volume *volume);
+/* A write of just these blocks. */
 bool sim_client_write(struct sim_node *node, struct sim_volume *volume, uint64_t first_block,
 		      uint64_t block_count);
 void sim_client_open(struct sim_node *node, struct sim_volume *volume);

@@ -36,9 +36,11 @@ refuses 1 "volume 'vol' is mirrored with 'a'" on b peer remove a
 # A new key at both, b dials, and a restart on either side brings the new session.
 on a peer change b --no-address >/dev/null
 on b peer change a --address "$address_a" --key-file "$work/other" >/dev/null
+mark a
 stop b
 start b
 await_log a "volume 'vol': .*-> synced"
+[[ $(peer_field a b epoch) != "$session" ]] || fail "the session is the one before"
 on a resume vol >/dev/null
 "$ops" "$(socket_of a)" vol write:1M:1M:2 read:0:1M:1
 legs_equal vol

@@ -91,6 +91,28 @@ start c
 same "pool-c second" "$(pools c)" "the pools of c"
 same 4 "$(ask c "volume list" '[.volumes[].number % 1024] | unique | length')" "numbers of the volumes of c"
 
+# What a peer knows by its number keeps it, wherever the others have to go: "kept" is mirrored, "moved" is not, and at c the
+# first places are taken.
+on a pool create third "$work/a/disk3" --size 64M >/dev/null
+on a volume create moved --size 2M --pool third >/dev/null
+on a volume create kept --size 2M --pool third >/dev/null
+on a pair kept --peer b >/dev/null
+"$ops" "$at_a" kept write:0:1M:5
+number=$(volume_field a kept number)
+stop a
+on c pool close second
+for name in one two three; do on c volume delete "$name" >/dev/null; done
+on c volume create one --size 2M --pool pool-c >/dev/null
+on c pool open third "$work/a/disk3"
+same "$number" "$(volume_field c kept number)" "the number of a mirrored volume"
+"$ops" "$(socket_of c)" moved write:0:1M:6
+on c pool close third
+on c pool open second "$work/a/other0" "$work/a/moved" >/dev/null
+start a
+refuses 1 "in use" on c pool open third "$work/a/disk3"
+on a resume kept >/dev/null
+legs_equal kept
+
 # A pool that is gone for good is only a name, and can be let go of.
 stop c
 rm "$work/a/moved"

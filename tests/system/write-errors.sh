@@ -106,8 +106,8 @@ done
 # not flushed is copied, although the device still reads it well.
 mirrored other 8M
 mark a
-"$ops" "$at_a" other write:0:1M:1
 bad b "flush 0 0"
+"$ops" "$at_a" other write:0:1M:1
 "$ops" "$at_a" vol write:2M:64K:13 flush
 well b
 "$ops" "$at_a" other flush

@@ -168,7 +168,7 @@ static bool up(unsigned node)
 	static struct engine_status status;
 
 	engine_status(w.node[node].engine, &status);
-	return status.peers[0].state == SESSION_UP;
+	return status.peer_count && status.peers[0].state == SESSION_UP;
 }
 
 static uint64_t sessions(unsigned node)
@@ -311,6 +311,37 @@ static void a_replayed_proof_neither_joins_nor_ends_a_session(void **state)
 	assert_true(up(0) && up(1));
 	assert_int_equal(sessions(0), 1);
 	assert_int_equal(sessions(1), 1);
+	end();
+}
+
+/* The place that a peer had has no name and no key: nobody may come by that. */
+static void a_peer_that_was_removed_left_no_way_in(void **state)
+{
+	struct message hello, old;
+	struct job *job;
+
+	(void)state;
+	begin_up();
+	old = hello = w.said[0][index_of(FRAME_HELLO)];
+	memset(hello.bytes + AT_NAME, 0, NODE_NAME_MAX + 1);
+	seal(&hello);
+	stranger_dials(1);
+	stranger_says(&hello);
+	assert_int_equal(command_of(&w.heard), FRAME_REJECT);
+	pass(2 * PASSES * 20);
+	job = node_job(&w.node[1]);
+	engine_peer_remove(w.node[1].engine, job, "a");
+	pass(PASSES * 20);
+	assert_false(node_jobs_open(&w.node[1]));
+	assert_int_equal(job->err.code, 0);
+	assert_false(up(1));
+	for (unsigned i = 0; i < 2; i++) {
+		memset(&w.heard, 0, sizeof(w.heard));
+		stranger_dials(1);
+		stranger_says(i ? &old : &hello);
+		assert_int_equal(command_of(&w.heard), FRAME_REJECT);
+		pass(2 * PASSES * 20);
+	}
 	end();
 }
 
@@ -461,6 +492,7 @@ int main(void)
 		cmocka_unit_test(a_changed_bit_anywhere_is_refused),
 		cmocka_unit_test(a_downgrade_is_noticed),
 		cmocka_unit_test(a_replayed_proof_neither_joins_nor_ends_a_session),
+		cmocka_unit_test(a_peer_that_was_removed_left_no_way_in),
 		cmocka_unit_test(a_replayed_challenge_is_refused),
 		cmocka_unit_test(a_replayed_acceptance_is_refused),
 		cmocka_unit_test(what_a_node_says_itself_proves_nothing),

@@ -31,6 +31,7 @@ static struct {
 	unsigned queued;
 	struct asked asked[REQUESTS];
 	unsigned ended, told_held;
+	enum ls_status last_status;
 	struct region region;
 	uint8_t *buffer;
 } w;
@@ -40,6 +41,13 @@ static void on_submit(struct store *store, struct store_op *op)
 	(void)store;
 	assert_true(w.queued < ARRAY_SIZE(w.queue));
 	w.queue[w.queued++] = op;
+}
+
+static void on_flush_failed(struct store *store)
+{
+	for (unsigned i = 0; i < VOLUMES; i++)
+		if (w.pool.stores[w.volume[i].record.extents[0].device] == store)
+			volume_flush_failed(&w.volume[i]);
 }
 
 static void on_log(void *ctx, int level, const char *text)
@@ -76,6 +84,17 @@ static bool device_ends(const struct volume *volume, enum ls_status status)
 	return false;
 }
 
+/* The last one that was submitted overtakes the others. */
+static void newest_is_done(void)
+{
+	struct store_op *op;
+
+	assert_true(w.queued > 0);
+	op = w.queue[--w.queued];
+	store_op_done(op, LS_OK);
+	core_run(&w.core);
+}
+
 static bool device_does(const struct volume *volume)
 {
 	return device_ends(volume, LS_OK);
@@ -87,6 +106,7 @@ static void on_done(struct request *r)
 
 	a->done++;
 	a->turn = ++w.ended;
+	w.last_status = r->status;
 }
 
 static struct asked *ask(unsigned i, struct volume *v, enum request_op op, uint64_t offset,
@@ -122,6 +142,7 @@ static int setup(void **state)
 		.io_max_bytes = MIB(1),
 		.zeroes_max_bytes = GIB(1),
 	};
+	w.store.flush_failed = on_flush_failed;
 	w.second = w.store;
 	w.stores[0] = w.pool.stores[0] = &w.store;
 	w.pool.stores[1] = &w.second;
@@ -307,58 +328,86 @@ static void a_stop_waits_for_what_was_begun_only(void **state)
 	assert_int_equal(w.core.requests, 0);
 }
 
+/* Volume @i flushes, and the device ends it with @status; what the client hears. */
+static enum ls_status flushes(unsigned i, enum ls_status status)
+{
+	struct asked *a = ask(0, &w.volume[i], REQUEST_FLUSH, 0, 0);
+
+	assert_true(device_ends(&w.volume[i], status));
+	assert_int_equal(a->done, 1);
+	memset(a, 0, sizeof(*a));
+	return w.last_status;
+}
+
+static void writes(unsigned i, enum ls_status status)
+{
+	struct asked *a = ask(0, &w.volume[i], REQUEST_WRITE, 0, 4096);
+
+	assert_true(device_ends(&w.volume[i], status));
+	assert_int_equal(a->done, 1);
+	memset(a, 0, sizeof(*a));
+}
+
 /* A device tells it once, to who asks first: the others' blocks may be lost as well. */
 static void a_flush_that_failed_counts_for_each_volume(void **state)
 {
-	struct volume *v = w.volume;
-
 	(void)state;
-	v[2].record.extents[0].device = 1;
-	for (unsigned i = 0; i < 3; i++)
-		ask(i, &v[i], REQUEST_FLUSH, 0, 0);
-	/* Volume 1's is under way when that of volume 0 fails, and ends well. */
-	assert_true(device_ends(&v[0], LS_LOCAL_IO));
-	assert_true(device_does(&v[1]));
-	assert_true(device_does(&v[2]));
-	assert_int_equal(w.asked[0].request.status, LS_LOCAL_IO);
+	w.volume[2].record.extents[0].device = 1;
+	/* Volume 1's and two of volume 3's are under way when that of volume 0 fails. */
+	for (unsigned i = 0; i < 4; i++)
+		ask(1 + i, &w.volume[i], REQUEST_FLUSH, 0, 0);
+	ask(5, &w.volume[3], REQUEST_FLUSH, 0, 0);
+	assert_true(device_ends(&w.volume[0], LS_LOCAL_IO));
+	while (device_does(NULL))
+		;
 	assert_int_equal(w.asked[1].request.status, LS_LOCAL_IO);
-	assert_int_equal(w.asked[2].request.status, LS_OK);
-	/* Volume 3 asks afterwards; each is told once. */
-	for (unsigned i = 0; i < 4; i++) {
-		ask(10 + i, &v[i], REQUEST_FLUSH, 0, 0);
-		assert_true(device_does(NULL));
-	}
-	assert_int_equal(w.asked[10].request.status, LS_OK);
-	assert_int_equal(w.asked[11].request.status, LS_OK);
-	assert_int_equal(w.asked[12].request.status, LS_OK);
-	assert_int_equal(w.asked[13].request.status, LS_LOCAL_IO);
-	/* A new one has lost nothing; writes that fail are their own. */
-	volume_flushes_heard(&v[4]);
-	ask(20, &v[4], REQUEST_FLUSH, 0, 0);
-	assert_true(device_does(NULL));
-	assert_int_equal(w.asked[20].request.status, LS_OK);
-	ask(21, &v[0], REQUEST_WRITE, 0, 4096);
-	assert_true(device_ends(NULL, LS_LOCAL_IO));
-	ask(22, &v[1], REQUEST_FLUSH, 0, 0);
-	assert_true(device_does(NULL));
-	assert_int_equal(w.asked[22].request.status, LS_OK);
-	/* Who has flushed it all has lost nothing; who has written since may have. */
-	for (unsigned i = 5; i < 7; i++) {
-		volume_flushes_heard(&v[i]);
-		ask(25 + i, &v[i], REQUEST_FLUSH, 0, 0);
-		assert_true(device_does(NULL));
-	}
-	ask(40, &v[6], REQUEST_WRITE, 0, 4096);
-	assert_true(device_does(NULL));
-	ask(41, &v[0], REQUEST_FLUSH, 0, 0);
-	assert_true(device_ends(NULL, LS_LOCAL_IO));
-	for (unsigned i = 5; i < 7; i++) {
-		ask(45 + i, &v[i], REQUEST_FLUSH, 0, 0);
-		assert_true(device_does(NULL));
-	}
-	assert_int_equal(w.asked[50].request.status, LS_OK);
-	assert_int_equal(w.asked[51].request.status, LS_LOCAL_IO);
-	v[2].record.extents[0].device = 0;
+	assert_int_equal(w.asked[2].request.status, LS_LOCAL_IO);
+	assert_int_equal(w.asked[3].request.status, LS_OK); /* its device is another one */
+	assert_int_equal(w.asked[4].request.status, LS_LOCAL_IO);
+	assert_int_equal(w.asked[5].request.status, LS_LOCAL_IO);
+	/* Volume 4 asks afterwards; each is told once. */
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(flushes(i, LS_OK), LS_OK);
+	assert_int_equal(flushes(4, LS_OK), LS_LOCAL_IO);
+	assert_int_equal(flushes(4, LS_OK), LS_OK);
+	/* Writes that fail are their own. */
+	writes(0, LS_LOCAL_IO);
+	assert_int_equal(flushes(1, LS_OK), LS_OK);
+	w.volume[2].record.extents[0].device = 0;
+}
+
+static void who_has_flushed_all_has_lost_nothing(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(flushes(i, LS_OK), LS_OK);
+	writes(1, LS_OK);
+	/* A write that begins while a flush is under way is not in it. */
+	ask(10, &w.volume[2], REQUEST_FLUSH, 0, 0);
+	ask(11, &w.volume[2], REQUEST_WRITE, 0, 4096);
+	assert_true(device_does(&w.volume[2]) && device_does(&w.volume[2]));
+	/* Two that overlap: the later one covers what was written in between. */
+	ask(12, &w.volume[3], REQUEST_FLUSH, 0, 0);
+	ask(14, &w.volume[3], REQUEST_WRITE, 0, 4096);
+	newest_is_done();
+	ask(13, &w.volume[3], REQUEST_FLUSH, 0, 0);
+	assert_true(device_does(&w.volume[3]) && device_does(&w.volume[3]));
+	assert_int_equal(flushes(5, LS_LOCAL_IO), LS_LOCAL_IO);
+	assert_int_equal(flushes(0, LS_OK), LS_OK);
+	assert_int_equal(flushes(1, LS_OK), LS_LOCAL_IO);
+	assert_int_equal(flushes(2, LS_OK), LS_LOCAL_IO);
+	assert_int_equal(flushes(3, LS_OK), LS_OK);
+}
+
+/* The failure may be older than what has ended, and be told later. */
+static void a_flush_under_way_keeps_others_from_being_flushed(void **state)
+{
+	(void)state;
+	ask(10, &w.volume[0], REQUEST_FLUSH, 0, 0);
+	assert_int_equal(flushes(1, LS_OK), LS_OK);
+	assert_true(device_ends(&w.volume[0], LS_LOCAL_IO));
+	assert_int_equal(flushes(1, LS_OK), LS_LOCAL_IO);
+	assert_int_equal(flushes(1, LS_OK), LS_OK);
 }
 
 int main(void)
@@ -376,6 +425,10 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_flush_that_failed_counts_for_each_volume, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(who_has_flushed_all_has_lost_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_flush_under_way_keeps_others_from_being_flushed,
+						setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
