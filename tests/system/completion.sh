@@ -21,7 +21,7 @@ completes() {
 # Without a daemon: what the program says of itself.
 export LOCKSTEP_RUN=$work/a/run
 completes "pair pattern peer policy pool promote" lockstep p
-completes "create list" lockstep pool ""
+completes "create open close list" lockstep pool ""
 completes "list" lockstep volume l
 completes "" lockstep nothing ""
 completes "--keep=" lockstep resume db --k
@@ -60,6 +60,8 @@ completes "db db-log" lockstep pair --peer b ""
 completes "db db-log" lockstep pair --peer = b ""
 completes "b" lockstep pair db --peer ""
 completes "pool-a" lockstep volume create new --pool = ""
+completes "pool-a" lockstep pool close ""
+completes "b" lockstep peer change ""
 completes "db db-log" lockstep events --volume db
 # That of another node.
 completes "" lockstep --run "$work/b/run" promote ""
