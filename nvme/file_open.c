@@ -308,7 +308,6 @@ static void fill_geometry(struct file_store *f, const struct file_uri *u)
 	g->discard_max_bytes = GIB(1);
 	g->atomic_bytes = g->block_bytes;
 	g->volatile_cache = true;
-	g->fua_flushes = true;
 	g->numa_node = -1;
 	snprintf(g->backend, sizeof(g->backend), "file");
 	snprintf(g->path, sizeof(g->path), "%s", u->path);

@@ -171,7 +171,6 @@ static void set_geometry(struct nvme_store *n, const struct nvme_path *p,
 	g->atomic_bytes = (uint32_t)facts->atomic_bytes;
 	g->volatile_cache = facts->cache_on;
 	n->fua_by_flush = facts->ignores_fua;
-	g->fua_flushes = n->fua_by_flush;
 	g->can_discard = facts->has_dsm;
 	/* DSM is a hint that the device may ignore, whatever DLFEAT says of deallocated blocks. */
 	g->discard_zeroes = false;

@@ -59,7 +59,6 @@ struct store_geometry {
 	uint64_t discard_max_bytes;
 	uint32_t atomic_bytes; /* power-fail atomic write unit, at least block_bytes */
 	bool volatile_cache; /* a completed write without FUA may be lost with the power */
-	bool fua_flushes; /* STORE_FUA is done by flushing all of the device, or file */
 	bool can_discard;
 	bool discard_zeroes; /* reads after discard give zeroes */
 	int numa_node; /* -1 = the machine does not say */
@@ -90,19 +89,11 @@ struct store {
 	/*
 	 * Told by store_op_ends(), before any done(): a flush has failed.  Whatever was not durable
 	 * may be lost, whoever wrote it, and the next flush says nothing of it: a device, or a
-	 * file, tells a failure once.
+	 * file, tells a failure once.  (A write with FUA may have failed by itself: not told.)
 	 */
 	void (*flush_failed)(struct store *store);
 	void *owner; /* flush_failed()'s */
 };
-
-static inline bool store_op_flushes(const struct store_op *op)
-{
-	/* A write that finds no room has not come to its flush. */
-	return op->code == STORE_FLUSH ||
-	       (op->flags & STORE_FUA && op->store->geometry.fua_flushes &&
-		op->status == LS_LOCAL_IO);
-}
 
 /* The outcome of @op, which is counted out of its store. */
 static inline void store_op_ends(struct store_op *op, enum ls_status status)
@@ -111,9 +102,10 @@ static inline void store_op_ends(struct store_op *op, enum ls_status status)
 
 	op->status = status;
 	s->in_flight--;
-	if (UNLIKELY(op->code == STORE_FLUSH))
-		s->flushes_open--;
-	if (UNLIKELY(status != LS_OK) && store_op_flushes(op) && s->flush_failed)
+	if (LIKELY(op->code != STORE_FLUSH))
+		return;
+	s->flushes_open--;
+	if (status != LS_OK && s->flush_failed)
 		s->flush_failed(s);
 }
 

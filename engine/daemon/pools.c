@@ -328,7 +328,8 @@ static void finish_open(struct task *t)
 	if (!t->ran)
 		close_all(t->stores, t->count);
 	if (t->job.err.code) {
-		if (p)
+		/* That another one was opened meanwhile is no fault of it. */
+		if (p && t->job.err.code != -EEXIST)
 			pool_failed(t->d, p, t->job.err.text);
 		ctl_fail(t->conn, &t->job.err);
 		return;
