@@ -17,17 +17,24 @@ static void run_add(struct task *t, struct engine *engine)
 	task_end(t);
 }
 
+static struct state_peer *state_peer(struct state *state, const char *name)
+{
+	for (unsigned i = 0; i < state->peer_count; i++)
+		if (!strcmp(state->peers[i].name, name))
+			return &state->peers[i];
+	return NULL;
+}
+
 /* Until it is changed it is a name in node.json, with the reason. */
 static void finish_add(struct task *t)
 {
-	struct state *state = &t->d->state;
+	struct state_peer *p = state_peer(&t->d->state, t->peer);
 
-	for (unsigned i = 0; t->job.err.code && i < state->peer_count; i++)
-		if (!strcmp(state->peers[i].name, t->peer))
-			snprintf(state->peers[i].error, sizeof(state->peers[i].error), "%s",
-				 t->job.err.text);
-	if (t->job.err.code)
-		log_line(LOG_LEVEL_ERROR, "peer %s: %s", t->peer, t->job.err.text);
+	if (!t->job.err.code)
+		return;
+	if (p)
+		snprintf(p->error, sizeof(p->error), "%s", t->job.err.text);
+	log_line(LOG_LEVEL_ERROR, "peer %s: %s", t->peer, t->job.err.text);
 }
 
 void peers_start(struct daemon *d)
@@ -48,14 +55,6 @@ void peers_start(struct daemon *d)
 		}
 		task_start(t);
 	}
-}
-
-static struct state_peer *state_peer(struct state *state, const char *name)
-{
-	for (unsigned i = 0; i < state->peer_count; i++)
-		if (!strcmp(state->peers[i].name, name))
-			return &state->peers[i];
-	return NULL;
 }
 
 static void save(struct task *t)

@@ -73,16 +73,16 @@ static int open_store(struct daemon *d, const char *path, uint64_t until_ms, str
 	return rc;
 }
 
-static int open_stores(struct daemon *d, const struct state_pool *from, uint64_t until_ms,
-		       struct store **stores, struct err *err)
+static int open_stores(struct daemon *d, const char (*devices)[STATE_PATH_MAX + 1], unsigned count,
+		       uint64_t until_ms, struct store **stores, struct err *err)
 {
-	for (unsigned i = 0; i < from->device_count; i++) {
-		if (!open_store(d, from->devices[i], until_ms, &stores[i], err))
+	for (unsigned i = 0; i < count; i++) {
+		if (!open_store(d, devices[i], until_ms, &stores[i], err))
 			continue;
 		close_all(stores, i);
 		return err->code;
 	}
-	placement_add_devices(d, stores, from->device_count);
+	placement_add_devices(d, stores, count);
 	return 0;
 }
 
@@ -94,7 +94,8 @@ void pools_open_stores(struct daemon *d)
 	for (unsigned i = 0; i < d->state.pool_count; i++) {
 		struct state_pool *p = &d->state.pools[i];
 
-		if (open_stores(d, p, until_ms, d->pool_stores[i].stores, &err))
+		if (open_stores(d, p->devices, p->device_count, until_ms, d->pool_stores[i].stores,
+				&err))
 			pool_failed(d, p, err.text);
 		else
 			d->pool_stores[i].count = p->device_count;
@@ -275,7 +276,7 @@ static int take_paths(struct task *t, struct json_object *request, struct err *e
 
 static int prepare_create(struct task *t, struct json_object *request, struct err *err)
 {
-	const struct state *state = &t->d->state;
+	struct state *state = &t->d->state;
 	const char *paths[POOL_DEVICES_MAX];
 	int rc = take_paths(t, request, err);
 
@@ -286,9 +287,8 @@ static int prepare_create(struct task *t, struct json_object *request, struct er
 		return rc;
 	if (state->pool_count == ENGINE_POOLS_MAX)
 		return err_set(err, -ENOSPC, "a node has at most %d pools", ENGINE_POOLS_MAX);
-	for (unsigned i = 0; i < state->pool_count; i++)
-		if (!strcmp(state->pools[i].name, t->pool))
-			return err_set(err, -EEXIST, "there is a pool '%s' already", t->pool);
+	if (state_pool(state, t->pool))
+		return err_set(err, -EEXIST, "there is a pool '%s' already", t->pool);
 	for (unsigned i = 0; i < t->count; i++)
 		paths[i] = t->paths[i];
 	t->flag = json_get_bool(request, "force", false);
@@ -342,7 +342,6 @@ static void finish_open(struct task *t)
 static int prepare_open(struct task *t, struct json_object *request, struct err *err)
 {
 	const struct state_pool *p = state_pool(&t->d->state, t->pool);
-	struct state_pool from = {0};
 	int rc = engine_pool_name_check(t->pool, err);
 
 	if (rc)
@@ -354,19 +353,16 @@ static int prepare_open(struct task *t, struct json_object *request, struct err 
 			return err_set(err, -ENOENT,
 				       "this node does not know pool '%s': name its devices",
 				       t->pool);
-		from = *p;
+		t->count = p->device_count;
+		memcpy(t->paths, p->devices, sizeof(t->paths));
 	} else {
 		rc = take_paths(t, request, err);
 		for (unsigned i = 0; !rc && i < t->count; i++)
 			rc = check_path(t->d, t->paths[i], t->pool, err);
 		if (rc)
 			return rc;
-		from.device_count = t->count;
-		memcpy(from.devices, t->paths, sizeof(from.devices));
 	}
-	t->count = from.device_count;
-	memcpy(t->paths, from.devices, sizeof(t->paths));
-	return open_stores(t->d, &from, 0, t->stores, err);
+	return open_stores(t->d, t->paths, t->count, 0, t->stores, err);
 }
 
 void command_pool_open(struct ctl_conn *conn, struct json_object *request)

@@ -249,16 +249,27 @@ void sim_client_again(struct sim_node *node)
 	}
 }
 
+/* One on a volume that is open, of which it is remembered how it is. */
+static struct sim_request *prepare_open(struct sim_node *node, struct sim_volume *volume,
+					struct ls_volume_info *info)
+{
+	struct sim_request *request = prepare(node, volume);
+
+	if (!request)
+		return NULL;
+	engine_volume_info(volume->handle, info);
+	remember(request, info);
+	return request;
+}
+
 bool sim_client_write(struct sim_node *node, struct sim_volume *volume, uint64_t first_block,
 		      uint64_t block_count)
 {
-	struct sim_request *request = prepare(node, volume);
 	struct ls_volume_info info;
+	struct sim_request *request = prepare_open(node, volume, &info);
 
 	if (!request)
 		return false;
-	engine_volume_info(volume->handle, &info);
-	remember(request, &info);
 	request->first_block = first_block;
 	request->block_count = block_count;
 	request->request.op = REQUEST_WRITE;
@@ -272,13 +283,11 @@ bool sim_client_write(struct sim_node *node, struct sim_volume *volume, uint64_t
 
 bool sim_client_flush(struct sim_node *node, struct sim_volume *volume)
 {
-	struct sim_request *request = prepare(node, volume);
 	struct ls_volume_info info;
+	struct sim_request *request = prepare_open(node, volume, &info);
 
 	if (!request)
 		return false;
-	engine_volume_info(volume->handle, &info);
-	remember(request, &info);
 	request->must_succeed = false;
 	request->request.op = REQUEST_FLUSH;
 	submit(node, request);
@@ -291,14 +300,12 @@ bool sim_client_one(struct sim_node *node, struct sim_volume *volume)
 				      REQUEST_WRITE, REQUEST_WRITE,   REQUEST_WRITE,
 				      REQUEST_WRITE, REQUEST_WRITE,   REQUEST_WRITE,
 				      REQUEST_FLUSH, REQUEST_DISCARD, REQUEST_WRITE_ZEROES};
-	struct sim_request *request = prepare(node, volume);
 	struct ls_volume_info info;
+	struct sim_request *request = prepare_open(node, volume, &info);
 	struct request *r;
 
 	if (!request)
 		return false;
-	engine_volume_info(volume->handle, &info);
-	remember(request, &info);
 	r = &request->request;
 	r->op = ops[draw(node, ARRAY_SIZE(ops))];
 	if (r->op != REQUEST_FLUSH) {
