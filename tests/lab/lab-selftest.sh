@@ -99,7 +99,10 @@ check_devices() {
 
 check_rdma() {
 	local out
-	out=$(run -- bash -c 'ib_write_lat -R -s 64 -n 2000 >/dev/null & sleep 1; ib_write_lat -R -s 64 -n 2000 "$LAB_IP" && wait $!' 2>&1)
+	out=$(run -- bash -c '
+		ib_write_lat -R -s 64 -n 2000 >/dev/null &
+		until rdma resource show cm_id | grep -q LISTEN; do sleep 0.1; done
+		ib_write_lat -R -s 64 -n 2000 "$LAB_IP" && wait $!' 2>&1)
 	ok "ib_write_lat by rdmacm within one VM" has "$out" "2000 "
 	awk '$1 == 64 && $2 == 2000 {print "  figure  one VM, 64 B write, one way: typically " $5 " us"}' <<<"$out"
 }

@@ -164,6 +164,23 @@ in_background() {
 	background+=("$job")
 }
 
+# perftest TOOL OPTIONS...: both ends of it on this host, over RDMA; prints what its client printed.  A server whose client
+# gave up half-way waits for ever, for another one, too: the client comes when the server listens, once.
+perftest() {
+	local tool=$1 server rc=0
+	shift
+	in_background "$tool" -R -p 18515 "$@" >"$work/perftest.server" 2>&1
+	server=$job
+	# It does not say when it listens.
+	until rdma resource show cm_id | grep -q 'LISTEN.*:18515'; do
+		kill -0 "$server" 2>/dev/null || return 1
+	done
+	timeout 30 "$tool" -R -p 18515 "$@" "$LS_HOST" || rc=$?
+	((rc == 0)) || kill "$server" 2>/dev/null || true
+	await_exit "$server" 30
+	return $rc
+}
+
 # mark NODE...: await_log looks only behind this point of their logs.
 declare -A log_mark=()
 mark() {

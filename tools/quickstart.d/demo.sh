@@ -47,33 +47,27 @@ raw_device() {
 }
 
 # The wire by itself, both ends on this host: average one-way times of a message, in microseconds.
-wire_once() { # TOOL BYTES
-	local out=""
-	in_background "$1" -R -s "$2" -n 2000 -p 18515 >"$work/wire.server" 2>&1
-	# The server says on its screen that it waits; the client may come before.
-	until out=$("$1" -R -s "$2" -n 2000 -p 18515 "$LS_HOST" 2>"$work/wire.err"); do
-		kill -0 "$job" || fail "$1: $(cat "$work/wire.server" "$work/wire.err")"
-	done
-	await_exit "$job" 30
-	awk -v name="$1" '/^ *[0-9]+ +[0-9]+ / && !/inf/ { print name, $1, $5, $6, $9 }' <<<"$out"
-}
 raw_wire() {
-	local row found attempt
+	local tool bytes attempt found why
 
 	: >"$work/wire"
-	for row in "ib_send_lat 64" "ib_write_lat 4096"; do
-		found=""
+	for tool in ib_send_lat ib_write_lat; do
+		bytes=64
+		[[ $tool == ib_send_lat ]] || bytes=4096
 		# Under emulation perftest's calibration of its clock fails now and then: it prints "inf".
-		for attempt in 1 2 3; do
-			# shellcheck disable=SC2086
-			wire_once $row >"$work/wire.line"
-			found=$(<"$work/wire.line")
+		for attempt in 1 2 3 4; do
+			found="" why="it could not calibrate its clock"
+			if perftest "$tool" -s "$bytes" -n 2000 >"$work/wire.client" 2>"$work/wire.err"; then
+				found=$(awk -v tool="$tool" '/^ *[0-9]+ +[0-9]+ / && !/inf/ { print tool, $1, $5, $6, $9 }' "$work/wire.client")
+			else
+				why=$(tail -qn 1 "$work/wire.err" "$work/perftest.server" | xargs)
+			fi
 			[[ -z $found ]] || break
 		done
 		if [[ -n $found ]]; then
 			echo "$found" >>"$work/wire"
 		else
-			echo "  the wire, $row bytes: not measured, perftest could not calibrate its clock ($attempt times)"
+			echo "  the wire, $tool $bytes bytes: not measured by perftest in $attempt attempts: $why"
 		fi
 	done
 }

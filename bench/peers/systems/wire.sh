@@ -16,17 +16,15 @@ run_jobs() {
 # perftest's own client and server.  Latency is one way.  Now and then it cannot calibrate its clock
 # under emulation and prints "inf": then there is no row.
 perftest_row() { # lat|bw TOOL BYTES OPTIONS
-	local what=$1 tool=$2 bytes=$3 out end=$((SECONDS + 60))
+	local what=$1 tool=$2 bytes=$3 out
 	shift 3
-	b_begins serve "$tool" -R -s "$bytes" "$@" -p 18515
-	# It does not say when it listens.
-	until out=$("$tool" -R -s "$bytes" "$@" -p 18515 "$IP_B" 2>&1); do
-		if ! kill -0 "$b_pid" || ((SECONDS >= end)); then
-			echo "$tool: no figure, its client said: $out" >&2
-			b_ends
-			return 0
-		fi
-	done
+	b_begins serve perftest_at_b "$tool" -R -s "$bytes" "$@" -p 18515
+	# One attempt: a server whose client gave up half-way waits for ever.
+	if ! read -rt 60 -u "${b_side[0]:-}" _ || ! out=$(timeout 60 "$tool" -R -s "$bytes" "$@" -p 18515 "$IP_B" 2>&1); then
+		echo "$tool: no figure: ${out:-its server does not start}" >&2
+		b_ends
+		return 0
+	fi
 	b_ends
 	awk -v what="$what" -v tool="$tool" -v system_="$SYSTEM" -v round="$ROUND" '
 		/inf/ { next }
@@ -36,4 +34,14 @@ perftest_row() { # lat|bw TOOL BYTES OPTIONS
 			else printf "\"iops\":null,\"p50_us\":null,\"p99_us\":null,\"p999_us\":null,\"mbps\":%.2f", $4 * 1.048576
 			print ",\"cpu_us_per_io\":null}"
 		}' <<<"$out"
+}
+
+# Says when it listens, which perftest does not.
+perftest_at_b() {
+	local server=$BASHPID
+	until rdma resource show cm_id | grep -q 'LISTEN.*:18515'; do
+		kill -0 "$server" || exit
+		sleep 0.1
+	done && echo listens &
+	exec "$@" >&2
 }
