@@ -3,6 +3,8 @@
 # md raid1 of the local device and of the other one, which the kernel's NVMe target at b exports over
 # $md_transport.  A write-intent bitmap, as the others keep one; no resync, no write-behind.
 mirrored=yes kinds+=" pgbench"
+# md_tuned=: as mdadm and the kernel make them.
+: "${md_tuned=yes}"
 # Names and numbers that are nobody else's.
 nqn=lockstep-bench nvmet=/sys/kernel/config/nvmet md=/dev/md/peers md_port=7420
 
@@ -22,7 +24,7 @@ nvmet_export() {
 	echo 1 >"$nvmet/subsystems/$nqn/namespaces/1/enable"
 	echo "$md_transport" >"$nvmet/ports/$md_port/addr_trtype"
 	# 4 KiB is the default over RDMA, and this what the kernel allows at most.
-	echo 16384 >"$nvmet/ports/$md_port/param_inline_data_size"
+	[[ -z $md_tuned ]] || echo 16384 >"$nvmet/ports/$md_port/param_inline_data_size"
 	echo ipv4 >"$nvmet/ports/$md_port/addr_adrfam"
 	echo "$IP_B" >"$nvmet/ports/$md_port/addr_traddr"
 	echo $md_port >"$nvmet/ports/$md_port/addr_trsvcid"
@@ -58,7 +60,7 @@ set_up() {
 	export MDADM_NO_UDEV=1
 	mkdir -p /dev/md /run/mdadm
 	mdadm --create "$md" --level=1 --raid-devices=2 --metadata=1.2 --assume-clean --bitmap=internal \
-		--bitmap-chunk=64M --homehost=any --run "$DEV_A" "$imported" 2>&1
+		${md_tuned:+--bitmap-chunk=64M} --homehost=any --run "$DEV_A" "$imported" 2>&1
 	TARGET=$(readlink -f "$md")
 	OFFSET_A=$(md_offset "$DEV_A")
 	OFFSET_B=$(md_offset "$imported")
