@@ -6,6 +6,10 @@
  * once more, sleep.  What comes after the look finds its source armed, and rings its bell or
  * makes a descriptor readable; epoll remembers either, so it need not come in time.  A
  * control-thread call needs no arming: it always rings bell_in after the push.
+ *
+ * A sleep has no time limit: one would cost two readings of the kernel's clock, and a timer set and
+ * cancelled, each time, for deadlines that are a hundred milliseconds away.  The alarm stays set
+ * instead, and may go off early.
  */
 #include "engine/daemon/shard_internal.h"
 #include "engine/daemon/watch.h"
@@ -13,6 +17,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 /* Events of one link, and completions of the store, in one pass. */
 #define POLL_BUDGET 64
@@ -25,24 +30,29 @@
 #define JUDGE_SPINS 64
 #define JUDGE_HITS_MIN 16
 #define JUDGE_PAUSE 512
-/* A sleep of at least this that only its time limit ended is looked into: look_for_lost(). */
-#define LATE_MS 10
+/* A sleep of at least this that only the alarm ended is looked into: look_for_lost(). */
+#define LATE_NS (10 * NS_PER_MS)
 
 /* Of descriptors that one look finds. */
 #define EVENTS_MAX (CLIENTS_MAX + 32)
 
-/* What has come since the last look; returns epoll_wait()'s. */
+/* What has come since the last look; returns epoll_wait()'s, without the alarm. */
 static int look(struct shard *shard, int limit_ms)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int count = epoll_wait(shard->epoll_fd, events, EVENTS_MAX, limit_ms);
+	int found = epoll_wait(shard->epoll_fd, events, EVENTS_MAX, limit_ms), count = found;
 
 	/* Task work of io_uring ends the wait with EINTR: look again, like any event. */
-	assert(count >= 0 || errno == EINTR);
+	assert(found >= 0 || errno == EINTR);
 	/* Sockets of which nothing was found are not read from in this pass: block-device.md. */
-	for (int i = 0; i < count; i++)
-		if (events[i].data.ptr)
+	for (int i = 0; i < found; i++) {
+		if (events[i].data.ptr == &shard->alarm_fd) {
+			shard->alarm_ns = UINT64_MAX;
+			count--;
+		} else if (events[i].data.ptr) {
 			nbd_server_look(events[i].data.ptr, events[i].events);
+		}
+	}
 	shard->looked = true;
 	return count;
 }
@@ -72,7 +82,7 @@ static unsigned pass(struct shard *shard)
 		shard->news = false;
 		bell_ring(shard->bell_out);
 	}
-	if (UNLIKELY(shard->now_ns >= shard->sampler.due_ns))
+	if (work && UNLIKELY(shard->now_ns >= shard->sampler.due_ns))
 		sample_look(&shard->sampler, shard->engine);
 	shard->stats.idle_passes += !work;
 	return work;
@@ -88,21 +98,32 @@ static bool arm(struct shard *shard)
 	return engine || store || clients || !shard_inbox_empty(shard);
 }
 
-/* Until the engine's next timer, rounded up so that it has passed when we look. */
-static int sleep_ms(struct shard *shard)
+/*
+ * The alarm goes off at the engine's next deadline, or before; false: that has passed.  How long a
+ * sleep can last is in @limit_ns then.
+ */
+static bool set_alarm(struct shard *shard, uint64_t *limit_ns)
 {
-	uint64_t deadline = engine_deadline_ns(shard->engine);
-	uint64_t now = clock_now(&shard->clock);
+	uint64_t deadline = engine_deadline_ns(shard->engine), now = clock_now(&shard->clock);
+	struct itimerspec at = {0};
 
-	if (deadline == UINT64_MAX)
-		return -1;
 	if (deadline <= now)
-		return 0;
-	return (int)min_u64((deadline - now + 999999) / 1000000, 3600 * 1000);
+		return false;
+	/* Rounded up, so that it has passed when we look. */
+	if (deadline != UINT64_MAX)
+		deadline = round_up_u64(deadline, NS_PER_MS);
+	if (deadline < shard->alarm_ns) {
+		shard->alarm_ns = deadline;
+		at.it_value.tv_sec = (time_t)(deadline / NS_PER_S);
+		at.it_value.tv_nsec = (long)(deadline % NS_PER_S);
+		timerfd_settime(shard->alarm_fd, TFD_TIMER_ABSTIME, &at, NULL);
+	}
+	*limit_ns = shard->alarm_ns > now ? shard->alarm_ns - now : 0;
+	return true;
 }
 
 /*
- * A sleep ended by time only, and everything is armed still.  Work that is there has rung, maybe
+ * The alarm alone ended a sleep, and everything is armed still.  Work that is there has rung, maybe
  * this very moment; when there is work and nothing has, its wake-up was lost.
  */
 static void look_for_lost(struct shard *shard)
@@ -113,26 +134,35 @@ static void look_for_lost(struct shard *shard)
 
 static void sleep_once(struct shard *shard)
 {
-	int count, limit_ms;
+	uint64_t limit_ns = 0;
+	int count;
 
 	if (arm(shard)) {
 		shard->stats.armed_hits++;
 	} else {
 		shard->stats.sleeps++;
-		limit_ms = sleep_ms(shard);
-		count = look(shard, limit_ms);
+		count = look(shard, set_alarm(shard, &limit_ns) ? -1 : 0);
 		shard->stats.wakes += count > 0;
 		shard->stats.interrupted += count < 0;
-		if (count == 0 && limit_ms >= LATE_MS)
+		if (count == 0 && limit_ns >= LATE_NS)
 			look_for_lost(shard);
 	}
 	clients_disarm(shard);
 }
 
+/* Of clients, or on our device: the peers'. */
+static bool many_in_flight(const struct shard *shard)
+{
+	struct store_queue_stats device = store_queue_stats(shard->queue);
+
+	return shard->client_in_flight > SPIN_IN_FLIGHT_MAX ||
+	       device.submitted - device.completed > SPIN_IN_FLIGHT_MAX;
+}
+
 static bool may_spin(struct shard *shard)
 {
 	if (shard->config.polling != POLLING_ADAPTIVE || !shard->config.spin_ns ||
-	    shard->client_in_flight > SPIN_IN_FLIGHT_MAX)
+	    many_in_flight(shard))
 		return false;
 	if (!shard->unspun_left)
 		return true;

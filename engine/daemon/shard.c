@@ -14,12 +14,15 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 /* Life */
 
 static bool make_boxes(struct shard *s)
 {
+	struct epoll_event alarm = {.events = EPOLLIN | EPOLLET, .data.ptr = &s->alarm_fd};
+
 	s->calls_in = call_box_create();
 	s->calls_out = call_box_create();
 	s->links_in = link_box_create();
@@ -27,8 +30,11 @@ static bool make_boxes(struct shard *s)
 	s->bell_in = bell_create();
 	s->bell_out = bell_create();
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	s->alarm_ns = UINT64_MAX;
 	return s->calls_in && s->calls_out && s->links_in && s->notes_out && s->bell_in >= 0 &&
-	       s->bell_out >= 0 && s->epoll_fd >= 0;
+	       s->bell_out >= 0 && s->epoll_fd >= 0 && s->alarm_fd >= 0 &&
+	       !epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->alarm_fd, &alarm);
 }
 
 int shard_create(const struct shard_config *config, struct store_queue *queue, struct shard **shard,
@@ -70,6 +76,7 @@ void shard_destroy(struct shard *s)
 	note_box_destroy(s->notes_out);
 	close_if_open(s->bell_in);
 	close_if_open(s->bell_out);
+	close_if_open(s->alarm_fd);
 	close_if_open(s->epoll_fd);
 	sem_destroy(&s->started);
 	free(s);

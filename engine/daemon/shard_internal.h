@@ -16,7 +16,7 @@ struct shard {
 	struct shard_config config;
 	struct store_queue *queue;
 	struct fabric *fabric;
-	int epoll_fd, bell_in, bell_out;
+	int epoll_fd, alarm_fd, bell_in, bell_out;
 	pthread_t thread;
 
 	/* Between threads. */
@@ -42,6 +42,7 @@ struct shard {
 	unsigned served_count; /* those at sockets */
 	bool looked; /* at all descriptors, since the last pass */
 	struct clock clock;
+	uint64_t alarm_ns; /* when it goes off; UINT64_MAX = it is not set */
 	uint64_t now_ns;
 	uint32_t client_in_flight; /* of all clients */
 	unsigned judged_spins, judged_hits, unspun_left; /* loop.c: how spinning pays */
