@@ -240,8 +240,10 @@ static void parse(struct options *o, int argc, char **argv)
 		die("--qps: nothing orders payloads and headers on different queue pairs: --frame "
 		    "each or imm");
 	for (unsigned i = 0; i < o->load.job_count; i++)
-		if (o->load.jobs[i].kind != JOB_WRITE)
-			die("the floor only writes: randwrite jobs");
+		if (o->load.jobs[i].kind != JOB_WRITE &&
+		    (o->load.jobs[i].kind != JOB_READ || !o->devices[SIDE_A]))
+			die("the floor writes, and reads where it has a device: randwrite and "
+			    "randread jobs");
 }
 
 /* A child that ends with its parent. */
