@@ -135,7 +135,7 @@ static bool dials_cross(struct session *s)
 			continue;
 		if (s->engine->core.own_address < s->peer_address)
 			return true;
-		session_fail(other, "the peer's own dial wins");
+		session_yield(other);
 	}
 	return false;
 }

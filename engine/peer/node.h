@@ -352,6 +352,8 @@ void session_opened(struct engine *engine, struct link *link, struct peer *diall
 void session_dial_failed(struct peer *peer, const char *reason);
 /* After REJECT was sent: leaves the closing to the other side, for a while. */
 void session_rejected(struct session *session, const char *reason);
+/* Ends a dial of ours, because the peer's own came first: that is no error. */
+void session_yield(struct session *session);
 /* Ends a session; @reason is a sentence that status and events show. */
 void session_fail(struct session *session, const char *reason);
 /* Lets go of links whose last request has left the devices. */

@@ -114,7 +114,10 @@ static void on_down(void *owner, const char *reason)
 	struct session *s = owner;
 	struct peer *p = s->peer;
 
-	if (s->phase != PHASE_CLOSING && s->phase != PHASE_REJECTED)
+	/* The peer took back its own dial, for ours mostly: what is known of it says more. */
+	bool taken_back = !s->dialled && s->phase < PHASE_UP && p && p->last_error[0];
+
+	if (s->phase != PHASE_CLOSING && s->phase != PHASE_REJECTED && !taken_back)
 		note_error(s, reason);
 	s->phase = PHASE_DOWN;
 	s->engine->sessions_down |= session_bit(s);
@@ -155,6 +158,15 @@ void session_fail(struct session *s, const char *reason)
 		/* No write may count on this peer any more, though answers may still come. */
 		mirror_disconnect(s->engine, &s->peer->channel, reason);
 	}
+	session_close(s, reason);
+}
+
+void session_yield(struct session *s)
+{
+	static const char reason[] = "the peer's own dial wins";
+
+	core_log(&s->engine->core, 6, "peer '%s' (%s): %s", s->peer->name, s->link->address,
+		 reason);
 	session_close(s, reason);
 }
 

@@ -218,6 +218,39 @@ static void a_wrong_key_gets_no_slot(void **state)
 	end();
 }
 
+static const char *error_of_b(void)
+{
+	static struct engine_status status;
+
+	engine_status(w.node[0].engine, &status);
+	return status.peers[0].last_error;
+}
+
+static void stranger_dials(unsigned node);
+static void stranger_says(const struct message *m);
+
+/* Two nodes with different keys go on dialling, and now and then both at once. */
+static void a_dial_taken_back_hides_no_reason(void **state)
+{
+	struct message hello;
+
+	(void)state;
+	begin("sixteen bytes, but others");
+	pass(PASSES);
+	assert_non_null(strstr(error_of_b(), "same key"));
+	hello = w.said[0][index_of(FRAME_HELLO)];
+	hello.bytes[AT_NAME] = 'b';
+	put_u64(hello.bytes + AT_INITIATOR, 0xa2);
+	seal(&hello);
+	stranger_dials(0);
+	stranger_says(&hello);
+	assert_int_equal(command_of(&w.heard), FRAME_CHALLENGE);
+	flink_down(w.stranger, "the peer closed the connection");
+	pass(3);
+	assert_non_null(strstr(error_of_b(), "same key"));
+	end();
+}
+
 /* --- one bit --- */
 
 static struct {
@@ -489,6 +522,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_prove_and_are_up),
 		cmocka_unit_test(a_wrong_key_gets_no_slot),
+		cmocka_unit_test(a_dial_taken_back_hides_no_reason),
 		cmocka_unit_test(a_changed_bit_anywhere_is_refused),
 		cmocka_unit_test(a_downgrade_is_noticed),
 		cmocka_unit_test(a_replayed_proof_neither_joins_nor_ends_a_session),
