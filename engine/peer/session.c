@@ -113,9 +113,8 @@ static void on_down(void *owner, const char *reason)
 {
 	struct session *s = owner;
 	struct peer *p = s->peer;
-
-	/* The peer took back its own dial, for ours mostly: what is known of it says more. */
-	bool taken_back = !s->dialled && s->phase < PHASE_UP && p && p->last_error[0];
+	/* The peer took back a dial, for ours mostly, before it had proved anything: no news. */
+	bool taken_back = !s->dialled && s->phase < PHASE_DRAIN && p && p->last_error[0];
 
 	if (s->phase != PHASE_CLOSING && s->phase != PHASE_REJECTED && !taken_back)
 		note_error(s, reason);
