@@ -13,3 +13,34 @@ machine() {
 		 fabric: "\(.fabric.backend): \(.fabric.detail)", polling: "\(.shard.polling): \(.shard.polling_why)",
 		 devices: [.pools[].devices[] | "\(.backend) \(.model) \(.path), blocks of \(.block_bytes) bytes"] | join("; ")}'
 }
+
+# threads PID: of each its number, processor time in ns and how often it slept, so far; on one line.
+threads() {
+	local task
+	for task in /proc/"$1"/task/*; do
+		# One may end meanwhile: io_uring's workers do after some seconds with nothing to do.
+		cat "$task/schedstat" "$task/status" 2>/dev/null | awk -v tid="${task##*/}" '
+			NR == 1 { ns = $1 }
+			/^voluntary_ctxt/ { printf "%d %.0f %d ", tid, ns, $2 }' || true
+	done
+}
+
+# silence SECONDS: what the daemons' threads have in that time, in cpu[a] and cpu[b] as ns, and how often they slept in woke[a]
+# and woke[b]; those that end meanwhile are left out.
+silence() {
+	local node
+	local -A before=()
+	# shellcheck disable=SC2034 # for the caller
+	declare -gA cpu=() woke=()
+	# shellcheck disable=SC2154 # node_pid is of tests/system/lib.sh
+	for node in a b; do before[$node]=$(threads "${node_pid[$node]}"); done
+	sleep "$1"
+	for node in a b; do
+		read -r "cpu[$node]" "woke[$node]" < <(awk '
+			{ for (i = 1; i <= NF; i += 3) {
+				if (NR == 1) { ns[$i] = $(i + 1); slept[$i] = $(i + 2) }
+				else { all_ns += $(i + 1) - ns[$i]; all_slept += $(i + 2) - slept[$i] }
+			} }
+			END { printf "%.0f %d\n", all_ns, all_slept }' <<<"${before[$node]}"$'\n'"$(threads "${node_pid[$node]}")")
+	done
+}
