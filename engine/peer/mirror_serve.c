@@ -149,6 +149,9 @@ static void heard_by_leader(struct mirror *m, uint32_t reply_to)
 	} else if (reply_to == m->turn && m->step == STEP_STATE) {
 		m->heard = true;
 		mirror_decide(m);
+	} else if (m->step == STEP_IDLE) {
+		/* Given up meanwhile, for a break say; the other one decides, and would wait. */
+		mirror_restart(m);
 	}
 }
 
