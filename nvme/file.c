@@ -138,6 +138,9 @@ static enum queue_verdict complete_error(struct file_store *f, struct queue_slot
 		f->zero_by_write = true;
 		return QUEUE_AGAIN;
 	}
+	/* It syncs the file: this may be the error of another write, and is told only here. */
+	if (slot->op->flags & STORE_FUA)
+		store_flush_failed(&f->base.store);
 	return done(slot, LS_LOCAL_IO);
 }
 

@@ -171,6 +171,8 @@ static enum queue_verdict complete_error(struct nvme_store *n, struct queue_slot
 	}
 	if (nvme_status_may_pass(result))
 		return QUEUE_RETRY;
+	if (slot->step == STEP_FLUSH)
+		store_flush_failed(&n->base.store);
 	return done(slot, nvme_status_ls(result));
 }
 

@@ -89,11 +89,18 @@ struct store {
 	/*
 	 * Told by store_op_ends(), before any done(): a flush has failed.  Whatever was not durable
 	 * may be lost, whoever wrote it, and the next flush says nothing of it: a device, or a
-	 * file, tells a failure once.  (A write with FUA may have failed by itself: not told.)
+	 * file, tells a failure once.  A backend tells it, too, of a flush that is a part of a
+	 * write with FUA.  (On a device that knows FUA such a write may have failed by itself.)
 	 */
 	void (*flush_failed)(struct store *store);
 	void *owner; /* flush_failed()'s */
 };
+
+static inline void store_flush_failed(struct store *s)
+{
+	if (s->flush_failed)
+		s->flush_failed(s);
+}
 
 /* The outcome of @op, which is counted out of its store. */
 static inline void store_op_ends(struct store_op *op, enum ls_status status)
@@ -105,8 +112,8 @@ static inline void store_op_ends(struct store_op *op, enum ls_status status)
 	if (LIKELY(op->code != STORE_FLUSH))
 		return;
 	s->flushes_open--;
-	if (status != LS_OK && s->flush_failed)
-		s->flush_failed(s);
+	if (status != LS_OK)
+		store_flush_failed(s);
 }
 
 /*
