@@ -108,7 +108,6 @@ static void volume_begin(struct volume_op *op, bool zero)
 		volume_record_it(op);
 		return;
 	}
-	volume_unflushed(v);
 	/* Another volume's commit must not record it before its zeroes are durable. */
 	v->record.unlisted = true;
 	op->leg = (struct leg){

@@ -264,7 +264,7 @@ static uint64_t part_sum(const struct serve *s, const uint8_t *data, uint32_t le
 static uint64_t differences(const struct serve *s)
 {
 	const struct volume *v = s->volume;
-	bool lost = v->mirror == MIRROR_COPYING && v->flushes_failed != v->flushes_mended;
+	bool lost = v->mirror == MIRROR_COPYING && volume_lost(v);
 	const uint8_t *data = link_slot_payload(s->channel->link, msgid_slot(s->frame.message));
 	uint64_t mask = 0;
 
@@ -363,7 +363,7 @@ static void serve_done(struct leg *leg)
 	enum ls_status status = leg->status;
 
 	if (UNLIKELY(s->frame.command == FRAME_FLUSH)) {
-		status = volume_flush_end(s->volume, leg, true);
+		status = volume_flush_end(s->volume, leg, false);
 	} else {
 		s->volume->changing--;
 		if (UNLIKELY(status != LS_OK))
@@ -492,7 +492,8 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 	if (LIKELY(kind->changes))
 		volume_changes(s->volume);
 	else if (kind->code == LEG_FLUSH)
-		volume_flush_begin(s->volume, &s->leg, s->volume->flushes_told);
+		/* Of all since: it fails for the peer until this replica is whole again. */
+		volume_flush_begin(s->volume, &s->leg, s->volume->flushes_copied);
 	leg_start(&s->leg, &s->volume->record, s->volume->pool->stores);
 }
 

@@ -56,6 +56,7 @@ static void page_written(struct leg *leg)
 	bool ok = leg->status == LS_OK;
 
 	map->busy = false;
+	map->failed = !ok;
 	intent_written(&map->intent, ok);
 	/* Before done() is called, which may end the last use of the volume. */
 	if (ok && (map->again || map->intent.any_wanted))

@@ -24,6 +24,7 @@ struct map {
 	uint8_t *page; /* MAP_PAGE_BYTES, aligned */
 	struct leg leg;
 	bool busy, again;
+	bool failed; /* the last page that was written */
 	struct list waiting; /* struct map_wait */
 	uint64_t writes; /* page writes */
 	uint64_t marks; /* writes of clients that had to wait for one */

@@ -33,6 +33,18 @@ enum ls_status volume_flush_end(struct volume *v, const struct leg *leg, bool te
 	return status;
 }
 
+void volume_whole(struct volume *v, uint32_t flushes)
+{
+	v->flushes_copied = v->flushes_mended = flushes;
+}
+
+void volume_untold(struct volume *v, uint32_t flushes)
+{
+	/* Numbers that wrap; clients may have heard of more. */
+	if ((int32_t)(flushes - v->flushes_told) > 0)
+		v->flushes_told = flushes;
+}
+
 void volume_flush_failed(struct volume *v)
 {
 	v->flushes_failed += v->flush != VOLUME_FLUSHED;

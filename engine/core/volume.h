@@ -85,10 +85,10 @@ struct volume {
 
 	/*
 	 * Of a device that has something of this volume, while there was something to lose: so many
-	 * flushes failed; of so many its clients, or the peer, were told; and there were so many
-	 * when this replica was last made whole.  Since then it may read well what is lost.
+	 * flushes failed; of so many its clients were told; there were so many when the copy began
+	 * that was to make this replica whole, and it was made whole.
 	 */
-	uint32_t flushes_failed, flushes_told, flushes_mended;
+	uint32_t flushes_failed, flushes_told, flushes_copied, flushes_mended;
 	bool zeroing; /* what it grows by is being written */
 	enum volume_flush flush;
 
@@ -123,11 +123,20 @@ void volume_flush_begin(struct volume *v, struct leg *leg, uint32_t known);
 /*
  * It has ended.  Returns the outcome for @v: a flush that failed and that who asked did not know
  * of, its own or another volume's on the same device, counts, if there was something to lose.
- * @tells: its client, or the peer, hears of it.
+ * @tells: its clients hear of it.
  */
 enum ls_status volume_flush_end(struct volume *v, const struct leg *leg, bool tells);
 /* On one of its devices. */
 void volume_flush_failed(struct volume *v);
+/* It has, or has again, what the first @flushes that failed could have lost. */
+void volume_whole(struct volume *v, uint32_t flushes);
+/* Its clients lost nothing by those: they need not hear of them. */
+void volume_untold(struct volume *v, uint32_t flushes);
+/* This replica may read well what a flush that failed has lost: nothing in it settles. */
+static inline bool volume_lost(const struct volume *v)
+{
+	return v->flushes_failed != v->flushes_mended;
+}
 
 /* True when a write must also go to the peers. */
 static inline bool volume_mirrors(const struct volume *v)

@@ -318,6 +318,15 @@ void intent_lack(struct intent *m, uint64_t offset, uint64_t length)
 	}
 }
 
+bool intent_all_durable(const struct intent *m)
+{
+	uint64_t open = 0;
+
+	for (uint32_t w = 0; w < words(m); w++)
+		open |= m->wanted[w] | m->going[w];
+	return !open;
+}
+
 void intent_lack_marked(struct intent *m)
 {
 	for (uint32_t w = 0; w < words(m); w++)

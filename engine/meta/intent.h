@@ -77,7 +77,9 @@ uint32_t intent_next_dirty(const struct intent *intent, uint32_t from);
 
 /* A write of this range, which has not ended yet, failed here, and the peer has it. */
 void intent_lack(struct intent *intent, uint64_t offset, uint64_t length);
-/* So may everything that has not settled have. */
+/* Is every region on the page that is dirty, or was? */
+bool intent_all_durable(const struct intent *intent);
+/* So may everything that has not settled have.  What is not on the page yet is left out. */
 void intent_lack_marked(struct intent *intent);
 bool intent_lacking_at(const struct intent *intent, uint64_t offset);
 /* There must be one. */

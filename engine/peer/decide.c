@@ -12,11 +12,16 @@ static struct decision say(bool we_lead, bool everything, const char *reason)
 	};
 }
 
-/* Equal generations: who was primary has what was in flight; else any choice, but the same. */
+/*
+ * Equal generations: who was primary has what was in flight; who may have lost something has it
+ * from the other one; else any choice, but the same.
+ */
 static bool leads_among_equals(const struct replica_state *a, const struct replica_state *b)
 {
 	if (a->primary != b->primary)
 		return a->primary;
+	if (a->lost != b->lost)
+		return b->lost;
 	if (a->dirty != b->dirty)
 		return a->dirty;
 	return a->node_address < b->node_address;

@@ -17,6 +17,7 @@ struct replica_state {
 	struct generations generations;
 	bool consistent, primary;
 	bool dirty; /* its map has a set region */
+	bool lost; /* a flush has failed there: it may lack what it reads well */
 	enum wish wish;
 };
 

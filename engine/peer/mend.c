@@ -8,7 +8,8 @@
  * (core/fetch.c reads and writes back).  They stay set in the write-intent map until then, so a
  * crash or a lost peer finds them in doubt, as any write in flight.
  *
- * A flush that failed may have lost whatever had not settled: all of that is lacking.
+ * A flush that failed may have lost whatever had not settled: all of that is lacking at a primary.
+ * A secondary begins anew, as the target of a resync.
  */
 #include "engine/peer/node.h"
 
@@ -54,8 +55,20 @@ static void later(struct mirror *m, const char *what)
 	mirror_jobs_done(m, -EIO, m->volume->mirror_reason);
 }
 
+/*
+ * Of what was lost before both were in sync, the peer may have been given what was read here
+ * instead, and clients must hear of it.
+ */
+static void made_whole(struct mirror *m)
+{
+	volume_whole(m->volume, m->mend.flushes);
+	if (m->mend.in_sync)
+		volume_untold(m->volume, m->mend.flushes);
+}
+
 static void all_mended(struct mirror *m)
 {
+	made_whole(m);
 	core_event(&m->engine->core, &(struct engine_event){
 					     .kind = EVENT_ERROR,
 					     .level = 5,
@@ -137,8 +150,19 @@ static void mend_next(struct mirror *m)
 	fetch_start(&m->engine->core, &x->fetch);
 }
 
+/* What a secondary may have lost may be in the peer's map only. */
+static bool leaves(const struct mirror *m)
+{
+	const struct volume *v = m->volume;
+
+	return v->mirror == MIRROR_SYNCED && v->record.role != VOLUME_PRIMARY && volume_lost(v) &&
+	       !mirror_busy(m);
+}
+
 void mend_run(struct mirror *m)
 {
+	if (leaves(m))
+		mirror_leg_failed(m->engine, m->volume, "a flush failed on the local leg");
 	if (lacks(m) && !m->mend.busy && m->volume->record.role == VOLUME_PRIMARY &&
 	    m->engine->core.now_ns >= m->mend.at_ns)
 		mend_next(m);
@@ -156,6 +180,17 @@ void mend_stop(struct mirror *m)
 	m->mend.at = m->mend.end = 0;
 }
 
+/* Nothing is marked: nothing was lost. */
+static void lack_marked(struct mirror *m)
+{
+	struct volume *v = m->volume;
+
+	m->mend.flushes = v->flushes_failed;
+	intent_lack_marked(&v->map.intent);
+	if (!v->map.intent.lacking_regions)
+		made_whole(m);
+}
+
 void mend_write_failed(void *engine, struct volume *v, uint64_t offset, uint64_t length,
 		       const char *reason)
 {
@@ -163,6 +198,9 @@ void mend_write_failed(void *engine, struct volume *v, uint64_t offset, uint64_t
 	struct intent *map = &v->map.intent;
 	bool first = !map->lacking_regions;
 
+	/* A flush that failed without a loss, or of one that is made good: only to be told. */
+	if (!length && !volume_lost(v))
+		return;
 	/* A peer that is not whole is no help.  A resync begins anew, and copies this as well. */
 	if (v->mirror != MIRROR_SYNCED) {
 		if (length)
@@ -173,10 +211,31 @@ void mend_write_failed(void *engine, struct volume *v, uint64_t offset, uint64_t
 	m->mend.again = true;
 	if (MUTANT(LACK_FORGOTTEN))
 		return;
+	if (first) {
+		m->mend.flushes = v->flushes_mended;
+		m->mend.in_sync = true;
+	}
 	if (length)
 		intent_lack(map, offset, length);
 	else
-		intent_lack_marked(map);
-	if (first)
+		lack_marked(m);
+	if (first && map->lacking_regions)
 		later(m, reason);
+}
+
+bool mend_lost(struct mirror *m)
+{
+	struct volume *v = m->volume;
+
+	if (v->record.role != VOLUME_PRIMARY || !volume_lost(v) || MUTANT(SOURCE_KEEPS_LOST))
+		return false;
+	m->mend.in_sync = false;
+	lack_marked(m);
+	if (!v->map.intent.lacking_regions)
+		return false;
+	mirror_reason(v, "a flush had failed here: what it may have lost is fetched from the peer");
+	/* What failed before goes on counting: each time that it is tried may lead here. */
+	m->mend.at_ns = 0;
+	m->engine->next_tick_ns = 0;
+	return true;
 }

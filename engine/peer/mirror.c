@@ -451,6 +451,7 @@ static void send_state(struct mirror *m)
 	if (!mirror_buffer(m))
 		return;
 	m->told_dirty = m->volume->map.intent.dirty_regions;
+	m->told_lost = volume_lost(m->volume);
 	mirror_call(m, FRAME_STATE, state_encode(m, m->buffer), state_answered);
 }
 
@@ -564,6 +565,7 @@ static void ours(const struct mirror *m, struct replica_state *s)
 		.consistent = v->record.consistent,
 		.primary = v->record.role == VOLUME_PRIMARY,
 		.dirty = v->map.intent.dirty_regions > 0,
+		.lost = m->told_lost,
 		.wish = m->wish,
 	};
 }
@@ -645,6 +647,7 @@ void mirror_stop(struct volume *v, const char *reason)
 	expand_stop(m);
 	verify_stop(m, -EPIPE, reason[0] ? reason : "the mirror was stopped");
 	mend_stop(m);
+	v->flushes_copied = v->flushes_mended;
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
 		v->channels[i] = NULL;
 	if (mirrored && !MUTANT(FORGETS_IN_FLIGHT))
@@ -708,7 +711,8 @@ void mirror_synced(struct mirror *m)
 {
 	m->volume->mirror_reason[0] = '\0';
 	enter(m->volume, MIRROR_SYNCED);
-	mirror_is_synced(m);
+	if (!mend_lost(m))
+		mirror_is_synced(m);
 }
 
 void mirror_is_synced(struct mirror *m)

@@ -15,7 +15,8 @@
  *      82    1 wish
  *      83    1 association
  *      84    1 log2 of a region's bytes
- *      85    3 zero
+ *      85    1 a flush has failed: this replica may lack what it reads well
+ *      86    2 zero
  *      88    4 turn: number of this exchange, of the node that leads; 0 from the other one
  *      92    4 turn that this STATE answers; 0 from the leader, and to ask for an exchange
  *      96    4 bytes of the map
@@ -76,6 +77,7 @@ uint32_t state_encode(const struct mirror *m, uint8_t *bytes)
 	bytes[82] = (uint8_t)m->wish;
 	bytes[83] = (uint8_t)r->association;
 	bytes[84] = r->region_shift;
+	bytes[85] = m->told_lost;
 	put_u32(bytes + 88, m->turn);
 	put_u32(bytes + 92, m->reply_to);
 	map_bytes = intent_export(&v->map.intent, bytes + STATE_BODY_BYTES);
@@ -119,6 +121,7 @@ static bool state_decode(struct mirror *m, const uint8_t *bytes, uint32_t length
 	m->theirs.primary = head[81];
 	m->theirs.wish = head[82];
 	m->theirs.dirty = any_bit(m->map, map_bytes);
+	m->theirs.lost = head[85];
 	*turn = get_u32(head + 88);
 	*reply_to = get_u32(head + 92);
 	return true;
@@ -205,7 +208,7 @@ static void begun(struct mirror *m, enum ls_status status)
 
 	if (status == LS_OK && still_up(m, c) && m->step == STEP_EXPECT_BEGIN) {
 		m->step = STEP_TARGET;
-		m->flushes_failed = v->flushes_failed;
+		v->flushes_copied = v->flushes_failed;
 		m->verify.left_bytes = 0;
 		v->blank = false;
 		m->wish = WISH_NONE;
@@ -285,7 +288,8 @@ static void synced(struct mirror *m, enum ls_status status)
 	if (status == LS_OK) {
 		m->volume->alone_durable = false;
 		/* Not what has failed since. */
-		m->volume->flushes_mended = m->flushes_failed;
+		volume_whole(m->volume, m->volume->flushes_copied);
+		volume_untold(m->volume, m->volume->flushes_copied);
 		map_reset(m->volume);
 	}
 	if (status == LS_OK && still_up(m, c) && m->step == STEP_TARGET)

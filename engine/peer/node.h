@@ -162,6 +162,8 @@ struct mend {
 	uint32_t region;
 	uint64_t at, end; /* bytes: what is left of it; equal = none is begun */
 	uint64_t at_ns; /* not before */
+	uint32_t flushes; /* that had failed when what they may have lost became lacking */
+	bool in_sync; /* all of these, while it was: the peer's was never copied over */
 };
 
 #define CONTROL_BUFFERS 4u
@@ -175,6 +177,8 @@ struct mirror_op {
 	enum wish wish;
 	bool force;
 	uint64_t bytes;
+	struct mirror *mirror;
+	struct leg leg; /* of promote: a flush, before it is recorded */
 };
 
 /* What this node does to keep one volume equal to its peer's. */
@@ -195,6 +199,7 @@ struct mirror {
 	uint8_t map_shift;
 	struct decision decision;
 	uint32_t told_dirty; /* regions that our last STATE listed */
+	bool told_lost; /* and whether a flush had failed here */
 	bool begin_dirty; /* BEGIN said that there is something to copy */
 	enum wish wish;
 	uint64_t retry_at_ns; /* of the exchange; 0 = only when something happens */
@@ -232,6 +237,7 @@ struct mirror {
 	/* As a source. */
 	bool flushed; /* the target did, after the last chunk */
 	bool finishing; /* everything is copied: flush and SYNCED are under way */
+	bool marking; /* so is the map's page with what may be lost here */
 	uint64_t flush_turn; /* the resync for whose end the round under way was begun */
 	struct list resync_node; /* in engine.resyncs; the first is active */
 	bool source; /* of the resync that runs or ran last */
@@ -245,9 +251,6 @@ struct mirror {
 	uint64_t resync_bad_at; /* byte of the first */
 	enum ls_status resync_bad_status;
 	uint64_t resync_again_ns; /* nothing else is left: when these are tried again; 0 = no */
-
-	/* Of the volume's: when it became a target; when the last round ended. */
-	uint32_t flushes_failed, flushes_known;
 
 	struct expand expand;
 	struct verify verify;
@@ -500,6 +503,11 @@ void mend_run(struct mirror *mirror);
 void mend_stop(struct mirror *mirror);
 /* Somebody says that the device is good again. */
 void mend_now(struct mirror *mirror);
+/*
+ * In sync, and a flush of this node had failed before: what it may have lost is lacking.  True
+ * when something is; mirror_is_synced() follows when all of it is mended.
+ */
+bool mend_lost(struct mirror *mirror) MUST_CHECK;
 /* core.write_failed_here */
 void mend_write_failed(void *engine, struct volume *volume, uint64_t offset, uint64_t length,
 		       const char *reason);

@@ -378,6 +378,70 @@ static bool op_incomplete(struct mirror *m)
 	return true;
 }
 
+/* True: the operation has ended, because the peer has what this node may have lost. */
+static bool op_lost(struct mirror *m)
+{
+	const struct volume *v = m->volume;
+
+	if (!volume_lost(v) || m->op->force || !peer_up(m->peer) ||
+	    (v->mirror != MIRROR_SYNCED && v->mirror != MIRROR_WAITING))
+		return false;
+	op_end(m, -EBUSY,
+	       "a flush of volume '%s' failed on this node's device: what that may have lost comes "
+	       "from node '%s' again; promote it when they are in sync",
+	       v->record.name, peer_name(m));
+	return true;
+}
+
+static void promote_record(struct mirror *m)
+{
+	mirror_change(m, "promoted by the operator");
+	m->volume->record.role = VOLUME_PRIMARY;
+	mirror_commit(m, promote_committed);
+}
+
+static void promote_flushed(struct leg *leg)
+{
+	struct mirror_op *op = CONTAINER_OF(leg, struct mirror_op, leg);
+	struct mirror *m = op->mirror;
+	enum ls_status status;
+
+	core_administer(&m->engine->core, true);
+	status = volume_flush_end(m->volume, leg, false);
+	if (m->volume->mirror != MIRROR_SYNCED || mirror_busy(m)) {
+		op_later(m);
+	} else if (status != LS_OK) {
+		op_end(m, -EIO,
+		       "volume '%s' is not promoted: a flush failed on this node's device: %s; "
+		       "look at the device, and ask again when both are in sync",
+		       m->volume->record.name, ls_status_text(status));
+		mend_run(m);
+	} else {
+		promote_record(m);
+	}
+	m->engine->next_tick_ns = 0;
+	core_administer(&m->engine->core, false);
+}
+
+/*
+ * In sync, only the peer's map has what it wrote as the primary, and a primary mends by its own.
+ * So all of that is durable here first.
+ */
+static void promote_flush(struct mirror *m)
+{
+	struct volume *v = m->volume;
+	struct mirror_op *op = m->op;
+
+	if (v->mirror != MIRROR_SYNCED || MUTANT(PROMOTE_UNFLUSHED)) {
+		promote_record(m);
+		return;
+	}
+	op->mirror = m;
+	op->leg = (struct leg){.code = LEG_FLUSH, .done = promote_flushed};
+	volume_flush_begin(v, &op->leg, v->flushes_mended);
+	leg_start(&op->leg, &v->record, v->pool->stores);
+}
+
 static void promote_answered(struct mirror *m, const struct frame *f)
 {
 	struct volume *v = m->volume;
@@ -407,11 +471,8 @@ static void promote_answered(struct mirror *m, const struct frame *f)
 		       v->record.name, peer_name(m));
 		return;
 	}
-	if (op_incomplete(m))
-		return;
-	mirror_change(m, "promoted by the operator");
-	m->volume->record.role = VOLUME_PRIMARY;
-	mirror_commit(m, promote_committed);
+	if (!op_incomplete(m))
+		promote_flush(m);
 }
 
 void operation_promote(struct mirror *m, struct mirror_op *op)
@@ -422,7 +483,7 @@ void operation_promote(struct mirror *m, struct mirror_op *op)
 		op_end(m, 0, "volume '%s' is primary on this node already", v->record.name);
 		return;
 	}
-	if (op_incomplete(m))
+	if (op_incomplete(m) || op_lost(m))
 		return;
 	if (v->mirror == MIRROR_COPYING) {
 		op_end(m, -EBUSY, "a resync of '%s' is under way; promote it when it is in sync",

@@ -550,7 +550,7 @@ void resync_start(struct mirror *m)
 	m->resync_started_ns = m->engine->core.now_ns;
 	m->resync_status = LS_OK;
 	forget_bad(m);
-	m->finishing = false;
+	m->finishing = m->marking = false;
 	m->resync_turn++;
 	/* The last chunk of a resync before a lost session may still be under way. */
 	if (list_empty(&m->resync_node))
@@ -591,6 +591,27 @@ void resync_stop(struct mirror *m)
 		list_del(&m->resync_node);
 }
 
+/*
+ * What this node may have lost is fetched when both are in sync, and must be in the map by then:
+ * a power cut would make the replicas differ.  What only the peer's map had is not yet.
+ */
+static bool marks_what_is_lost(struct mirror *m)
+{
+	struct volume *v = m->volume;
+
+	if (!volume_lost(v) || intent_all_durable(&v->map.intent))
+		return true;
+	if (v->map.busy)
+		return false;
+	if (m->marking && v->map.failed) {
+		resync_failed(m, "the write-intent map could not be written");
+		return false;
+	}
+	m->marking = true;
+	map_write(v);
+	return false;
+}
+
 static void finish(struct mirror *m)
 {
 	const struct volume *v = m->volume;
@@ -599,7 +620,7 @@ static void finish(struct mirror *m)
 		     (v->alone_durable && !MUTANT(FORCED_KEEPS_ALONE));
 	bool to_offer = m->flushed && alone && !MUTANT(SYNCED_KEEPS_ALONE);
 
-	if (m->calling || m->committing || !peer_up(m->peer))
+	if (m->calling || m->committing || !peer_up(m->peer) || !marks_what_is_lost(m))
 		return;
 	if (to_offer) {
 		offer(m);

@@ -20,18 +20,38 @@ static bool clears(const struct mirror *m)
 	       (m->volume->mirror == MIRROR_COPYING && m->step == STEP_SOURCE);
 }
 
+/* Something may be lost of a primary in sync that is not known to be lacking. */
+static bool mends(const struct mirror *m)
+{
+	const struct volume *v = m->volume;
+
+	return volume_lost(v) && v->mirror == MIRROR_SYNCED && v->record.role == VOLUME_PRIMARY &&
+	       (m->mend.flushes != v->flushes_failed || !v->map.intent.lacking_regions);
+}
+
 /*
- * A flush that failed may have lost whatever had not settled, and the next one says nothing of
- * it: a device tells an error once.  So it counts like a client's that failed.
+ * A flush that failed, this one or another on the device, may have lost whatever had not settled,
+ * and the next one says nothing of it: a device tells an error once.  So nothing settles until
+ * this replica is whole again; of a primary in sync, what it lacks is fetched.  Until then a
+ * flush of its clients fails, too, once.
  */
-static void round_failed(struct mirror *m)
+static void round_failed_here(struct mirror *m)
+{
+	if (mends(m))
+		mend_write_failed(m->engine, m->volume, 0, 0, "a flush failed on the local leg");
+}
+
+/*
+ * A primary fetches what it lost, all of which is its own: what it had been sent before was durable
+ * when it was promoted.  At the end of a resync it is for resync_flushed().
+ */
+static void round_failed_there(struct mirror *m)
 {
 	struct volume *v = m->volume;
+	bool theirs = v->mirror == MIRROR_SYNCED && v->record.role != VOLUME_PRIMARY;
 
-	if (m->round_here != LS_OK)
-		mend_write_failed(m->engine, v, 0, 0, "a flush failed on the local leg");
-	/* At the end of a resync that is for resync_flushed(). */
-	if ((m->round_peer == LS_LOCAL_IO || m->round_peer == LS_NO_SPACE) && !m->finishing)
+	if ((m->round_peer == LS_LOCAL_IO || m->round_peer == LS_NO_SPACE) && !m->finishing &&
+	    !theirs)
 		mirror_leg_failed(m->engine, v, "a flush failed on the peer's leg");
 }
 
@@ -41,9 +61,12 @@ static void round_part(struct mirror *m)
 
 	if (--m->round_open > 0)
 		return;
-	if (clears(m) && (m->round_here != LS_OK || m->round_peer != LS_OK))
-		round_failed(m);
-	else if (clears(m) && intent_round_end(&v->map.intent, m->round_clears))
+	if (clears(m) && m->round_here != LS_OK)
+		round_failed_here(m);
+	if (clears(m) && m->round_peer != LS_OK)
+		round_failed_there(m);
+	else if (clears(m) && m->round_here == LS_OK &&
+		 intent_round_end(&v->map.intent, m->round_clears))
 		map_write(v);
 	resync_flushed(m);
 }
@@ -51,13 +74,9 @@ static void round_part(struct mirror *m)
 static void round_flushed(struct leg *leg)
 {
 	struct mirror *m = CONTAINER_OF(leg, struct mirror, flush_leg);
-	const struct volume *v = m->volume;
-	bool mended = v->mirror == MIRROR_SYNCED && v->record.role == VOLUME_PRIMARY;
 
 	core_administer(&m->engine->core, true);
-	/* What this node lacks then is fetched, if the peer has it: so there is nothing to tell. */
-	m->round_here = volume_flush_end(m->volume, leg, mended);
-	m->flushes_known = v->flushes_failed;
+	m->round_here = volume_flush_end(m->volume, leg, false);
 	round_part(m);
 	core_administer(&m->engine->core, false);
 }
@@ -124,7 +143,8 @@ void round_begin(struct mirror *m)
 	m->round_here = LS_OK;
 	m->round_open = 2;
 	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
-	volume_flush_begin(v, &m->flush_leg, (uint32_t)max_u64(m->flushes_known, v->flushes_told));
+	volume_flush_begin(v, &m->flush_leg,
+			   MUTANT(LOST_SETTLES) ? v->flushes_failed : v->flushes_mended);
 	leg_start(&m->flush_leg, &v->record, v->pool->stores);
 	if (MUTANT(ROUND_NO_FLUSH)) {
 		m->round_peer = LS_OK;
@@ -144,6 +164,6 @@ void round_run(struct mirror *m)
 
 	if (m->round_open || !clears(m) || m->engine->core.now_ns < m->round_at_ns)
 		return;
-	if (v->channels[0] && v->map.intent.marked > v->map.intent.dirty_regions)
+	if (v->channels[0] && (v->map.intent.marked > v->map.intent.dirty_regions || mends(m)))
 		round_begin(m);
 }

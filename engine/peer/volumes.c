@@ -174,8 +174,6 @@ struct volume *volume_make(struct engine *e, struct pool *pool, const char *name
 	r.generations.current = generation_fresh(e);
 	e->core.env.random(e->core.env.ctx, r.uuid, sizeof(r.uuid));
 	v = volume_adopt(e, pool, &r);
-	if (v)
-		v->flush = VOLUME_FLUSHED;
 	*status = v ? LS_OK : LS_NO_SPACE;
 	return v;
 }

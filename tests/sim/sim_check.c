@@ -249,10 +249,12 @@ SIM_WIDE static bool may_be_lost(const struct sim_disk *disk, const struct exten
 				 uint64_t before)
 {
 	const uint32_t *seq = disk->written_seq + extent->offset / SIM_SECTOR_BYTES;
+	const uint8_t *doom = disk->doom + extent->offset / SIM_SECTOR_BYTES;
 	uint32_t flushed = (uint32_t)disk->flushed_seq, end = (uint32_t)before, bad = 0;
 
 	for (uint64_t i = 0; i < extent->length / SIM_SECTOR_BYTES; i++)
-		bad |= (seq[i] > flushed) & (seq[i] < end);
+		bad |= ((seq[i] > flushed) | (doom[i] == DOOM_UNTOLD)) & (seq[i] < end) &
+		       (doom[i] != DOOM_TOLD);
 	return bad;
 }
 
@@ -364,6 +366,21 @@ static void check_closed(const struct sim_request *request)
 			 request->id, volume->name);
 }
 
+/* It may have been told of what has failed, and not have ended: its peer is slow. */
+static bool earlier_flush(const struct sim_request *request)
+{
+	const struct sim_node *node = &request->world->node[request->node];
+
+	for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
+		const struct sim_request *other = &node->requests[i];
+
+		if (other->open && other->volume == request->volume && other->seq < request->seq &&
+		    other->request.op == REQUEST_FLUSH)
+			return true;
+	}
+	return false;
+}
+
 static void check_ok(struct sim_request *request)
 {
 	struct sim_world *world = request->world;
@@ -383,6 +400,8 @@ static void check_ok(struct sim_request *request)
 		check_alone(request);
 	}
 	if (r->op == REQUEST_FLUSH) {
+		if (earlier_flush(request))
+			check_told(volume, DOOM_TOLD);
 		check_flushed(request, volume);
 		if (other && both_count(request))
 			check_flushed(request, other);
@@ -399,6 +418,16 @@ static void check_ok(struct sim_request *request)
 	world->totals.mirrored_writes += request->mirrored;
 }
 
+void check_told(const struct sim_volume *volume, enum sim_doom doom)
+{
+	for (unsigned e = 0; e < volume->status.extent_count; e++) {
+		const struct extent_status *extent = &volume->status.extents[e];
+
+		sim_disk_told(&volume->owner->disks[extent->device], extent->offset, extent->length,
+			      doom);
+	}
+}
+
 void check_done(struct sim_request *request)
 {
 	if (!request->open)
@@ -409,6 +438,8 @@ void check_done(struct sim_request *request)
 	check_status(request);
 	if (request->request.status == LS_OK)
 		check_ok(request);
+	else if (request->request.op == REQUEST_FLUSH && request->volume)
+		check_told(request->volume, DOOM_TOLD);
 	end_history(request, request->request.status == LS_OK && check_changes(request) &&
 				     check_counted(request));
 }

@@ -21,6 +21,8 @@ void check_done(struct sim_request *request);
 void check_buffer(const struct sim_request *request);
 /* Its node died: the request's outcome is told to nobody. */
 void check_forgotten(struct sim_request *request);
+/* What flushes that failed have doomed of a volume, on this node, becomes @doom. */
+void check_told(const struct sim_volume *volume, enum sim_doom doom);
 /* Acknowledged writes that were not flushed may be gone from this node's disks. */
 void check_power_cut(struct sim_node *node);
 

@@ -464,6 +464,8 @@ void check_mirror_answered(struct sim_end *end, const struct sim_frame *heard,
 			forget_common(v);
 		v->arrived = false;
 		v->begun_seq = sim_oldest_seq(world);
+		/* What it may lose is copied: check_copied() sees that it was. */
+		check_told(v, DOOM_TOLD);
 		/* A promotion that was asked for before may still wait for its turn. */
 		v->forced &= v->jobs_open > 0;
 	} else if (heard->command == FRAME_SYNCED) {

@@ -20,14 +20,19 @@ static struct sim_volume *named(struct sim_node *node, const char *name, unsigne
 static void take_status(struct sim_node *node, const struct volume_status *status, unsigned index)
 {
 	struct sim_volume *v = named(node, status->name, index);
+	bool first;
 
 	/* The peer's pair request made it. */
 	if (!v)
 		v = sim_volume_new(node, status->name);
 	if (!v || index == SIM_VOLUMES_MAX)
 		sim_fail(node->world, "sim", "more volumes than the simulator has room for");
+	first = !v->status.extent_count;
 	v->status = *status;
 	v->mapped = true;
+	/* Nobody has promised what a volume holds that was made without zeroes. */
+	if (first)
+		check_told(v, DOOM_NONE);
 	v->status_index = index;
 	node->mapped[index] = v;
 	check_seen(v);

@@ -18,6 +18,7 @@ static void draw_faults(struct sim_rng *rng, struct sim_faults *faults)
 	faults->disk_error = maybe(rng, 150);
 	faults->read_error = rng_below(rng, 4) ? 0 : (uint32_t)rng_between(rng, 100, 3000);
 	faults->bad_node = (unsigned)rng_below(rng, SIM_NODES);
+	faults->flush_error = maybe(rng, 3000);
 	faults->disk_stall = maybe(rng, 30);
 	faults->table_error = rng_below(rng, 12) ? 0 : (uint32_t)rng_between(rng, 100, 2000);
 	faults->echo = maybe(rng, 2000);
@@ -146,6 +147,7 @@ static const struct {
 	{"clients-b", offsetof(struct sim_profile, clients[1]), RNG_OFF},
 	{"volumes", offsetof(struct sim_profile, volumes), 1},
 	{FAULT(disk_error)},
+	{FAULT(flush_error)},
 	{FAULT(disk_stall)},
 	{FAULT(table_error)},
 	{FAULT(echo)},

@@ -3,7 +3,8 @@
  * Goal: an operation that meets trouble at any point that it passes rolls forward: by itself once
  * it is recorded, else when it is asked for again; and asking once more does no harm (I12).
  * Trouble is a kill or a power cut of either node or both, the loss of the session, a table or a
- * map that cannot be written, or the loss of the session and that.
+ * map that cannot be written, the loss of the session and that, or a flush that fails, and in the
+ * end a power cut of that node.
  *
  * Each operation runs once to list its points, then once for each of them and each trouble, in a
  * process of its own that begins at the same moment of the same world.
@@ -43,6 +44,7 @@ static const struct trouble {
 	bool cut; /* the session is lost */
 	bool part; /* and there is no other one until somebody has helped; with fail-closed only */
 	unsigned fails; /* their next write of the table or of a map does */
+	unsigned flushes; /* their next flush fails; when all is over, their power is cut */
 } troubles[] = {
 	{"kill A", .victims = 1},
 	{"power A", .victims = 1, .power = true},
@@ -56,6 +58,8 @@ static const struct trouble {
 	{"cut+tab A", .cut = true, .fails = 1},
 	{"cut+tab B", .cut = true, .fails = 2},
 	{"part", .part = true},
+	{"flush A", .flushes = 1},
+	{"flush B", .flushes = 2},
 };
 
 static struct options {
@@ -88,6 +92,7 @@ static void passes(struct sim_world *world, const struct sim_point *point)
 	at.armed = false;
 	at.pending = told->reached = true;
 	world->table_fails = at.trouble->fails;
+	world->flush_fails = at.trouble->flushes;
 	/* It dies here and now; another node, which does not run, dies at the end of this pass. */
 	if (at.trouble->victims & 1u << point->node)
 		longjmp(at.out, 1);
@@ -125,9 +130,15 @@ static void operate(void)
 		steps_part(&steps);
 }
 
+/* A page that will fail may still be with its device. */
+static bool at_rest(struct steps *s)
+{
+	return steps_quiet(s) && steps_idle(s);
+}
+
 static void rest(const char *when)
 {
-	if (!steps_until(&steps, steps_quiet))
+	if (!steps_until(&steps, at_rest))
 		sim_fail(&steps.world, "liveness", "no rest %s: A is %s, B is %s", when,
 			 mirror_state_name(steps.now[0].mirror),
 			 mirror_state_name(steps.now[1].mirror));
@@ -178,9 +189,26 @@ static void ask_again(int allowed, const char *when)
 		sim_fail(&steps.world, "I12", "asked %s it ended well, but is not done", when);
 }
 
+/*
+ * What a flush that failed has lost goes with the power; nothing is marked any more.  Those that
+ * have not come yet are a clearing round's.
+ */
+static void lose(unsigned unflushed)
+{
+	steps.world.flush_fails = unflushed;
+	if (!steps_until(&steps, steps_clear))
+		sim_fail(&steps.world, "liveness", "no end of the clearing rounds");
+	for (unsigned n = 0; n < SIM_NODES; n++)
+		if (at.trouble->flushes & 1u << n)
+			sim_crash(&steps.world.node[n], true);
+	rest("after the power cut");
+	steps_verify(&steps);
+}
+
 static void run_case(void)
 {
 	const struct steps_operation *o = steps.operation;
+	unsigned unflushed;
 	bool recorded;
 
 	at.armed = true;
@@ -199,6 +227,8 @@ static void run_case(void)
 		rest("after the trouble");
 	}
 	steps.world.table_fails = 0;
+	unflushed = steps.world.flush_fails;
+	steps.world.flush_fails = 0;
 	told->outcome = o->done(&steps) ? ITSELF : AGAIN;
 	if (told->outcome == AGAIN && recorded)
 		sim_fail(&steps.world, "I12", "it is recorded, but does not go on by itself");
@@ -208,6 +238,8 @@ static void run_case(void)
 	}
 	ask_again(o->again, "once more");
 	steps_verify(&steps);
+	if (at.trouble->flushes && steps.now[0].mirror == MIRROR_SYNCED)
+		lose(unflushed);
 }
 
 static void run_listing(void)

@@ -78,6 +78,8 @@ bool steps_asked(const struct steps *steps); /* the job has not ended, nor its e
 bool steps_idle(const struct steps *steps);
 /* Everything that can go on by itself has. */
 bool steps_quiet(struct steps *steps);
+/* And nothing is marked any more. */
+bool steps_clear(struct steps *steps);
 /* Lets things happen until @over, but not for ever; false = it did not come. */
 bool steps_until(struct steps *steps, bool (*over)(struct steps *steps));
 /* A last load and a look at every byte; does not return if anything is wrong. */

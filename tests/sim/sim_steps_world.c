@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define BLOCK 4096u
+#define DISKS 2u /* the first is full: table and map are there, the volume's data are not */
+#define FULL 4u /* volumes that fill it */
 #define LONG_NS MS(300000) /* of virtual time, for anything that happens by itself */
 #define LONG_PASSES 400000u
 #define WRITES_MAX 10u /* while the operation runs */
@@ -41,9 +43,10 @@ static void choose_profile(struct sim_world *world)
 		p->block_bytes[i] = BLOCK;
 		p->slot_count[i] = 16;
 		p->slot_bytes[i] = (uint32_t)KIB(128);
-		p->disk_count[i] = 1;
+		p->disk_count[i] = DISKS;
 		p->depth[i] = SIM_REQUESTS_MAX;
-		sim_disk_reset(&world->node[i].disks[0], &g, true);
+		for (unsigned d = 0; d < DISKS; d++)
+			sim_disk_reset(&world->node[i].disks[d], &g, true);
 		world->node[i].client_ns = SIM_NEVER;
 	}
 	/* Neither faults nor visits of administrators but ours. */
@@ -205,13 +208,21 @@ bool steps_quiet(struct steps *steps)
 	return rests(steps, 0) && rests(steps, 1);
 }
 
+bool steps_clear(struct steps *steps)
+{
+	return steps_quiet(steps) && !steps->now[0].regions_touched &&
+	       !steps->now[1].regions_touched;
+}
+
 bool steps_idle(const struct steps *steps)
 {
 	for (unsigned n = 0; n < SIM_NODES; n++) {
-		const struct sim_store *store = steps->world.node[n].stores[0];
+		for (unsigned d = 0; d < DISKS; d++) {
+			const struct sim_store *store = steps->world.node[n].stores[d];
 
-		if (store && !list_empty(&store->in_flight))
-			return false;
+			if (store && !list_empty(&store->in_flight))
+				return false;
+		}
 	}
 	return true;
 }
@@ -228,19 +239,29 @@ static bool created(struct steps *steps)
 
 /* --- beginning and end --- */
 
-static void create(struct steps *steps)
+static void create_volume(struct steps *steps, unsigned n, const char *name, uint64_t bytes)
 {
-	struct sim_node *node = &steps->world.node[0];
-	struct sim_volume *v = sim_volume_new(node, STEPS_NAME);
+	struct sim_node *node = &steps->world.node[n];
+	struct sim_volume *v = sim_volume_new(node, name);
 
 	sim_heap_enter(&node->heap);
 	engine_tick(node->engine, steps->world.now_ns);
 	v->zeroed = true;
-	steps->job = sim_job_new(node, SIM_VOLUME_CREATE, v, STEPS_NAME);
-	engine_volume_create(node->engine, &steps->job->job, NULL, STEPS_NAME, MIB(1), true);
-	sim_wake(&steps->world, 0, steps->world.now_ns);
+	steps->job = sim_job_new(node, SIM_VOLUME_CREATE, v, name);
+	engine_volume_create(node->engine, &steps->job->job, NULL, name, bytes, true);
+	sim_wake(&steps->world, n, steps->world.now_ns);
 	if (!steps_until(steps, created) || steps->job->job.err.code)
-		sim_fail(&steps->world, "steps", "the volume was not created");
+		sim_fail(&steps->world, "steps", "volume '%s' was not created", name);
+}
+
+static void create(struct steps *steps)
+{
+	static const char *const full[SIM_NODES][FULL] = {{"a0", "a1", "a2", "a3"},
+							  {"b0", "b1", "b2", "b3"}};
+
+	for (unsigned i = 0; i < SIM_NODES * FULL; i++)
+		create_volume(steps, i / FULL, full[i / FULL][i % FULL], MIB(8) / FULL);
+	create_volume(steps, 0, STEPS_NAME, MIB(1));
 	/* Not a zero is left in it: what is copied is data. */
 	steps_write(steps, 0, 0, 12, 20);
 	steps_write(steps, 0, 236, 1, 20);

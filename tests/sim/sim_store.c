@@ -17,6 +17,13 @@ void sim_disk_init(struct sim_disk *disk)
 	media_map(&disk->durable, SIM_DISK_BYTES_MAX);
 }
 
+static void settle_page(struct sim_disk *disk, uint64_t page)
+{
+	memset(disk->written_seq + page * SECTORS_PER_PAGE, 0,
+	       SECTORS_PER_PAGE * sizeof(*disk->written_seq));
+	memset(disk->doom + page * SECTORS_PER_PAGE, 0, SECTORS_PER_PAGE);
+}
+
 void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry, bool loses)
 {
 	const uint8_t *end = disk->touched + sizeof(disk->touched), *at = disk->touched;
@@ -25,8 +32,7 @@ void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry
 		uint64_t i = (uint64_t)(at - disk->touched);
 
 		media_zero(&disk->media, i * SIM_PAGE_BYTES, SIM_PAGE_BYTES);
-		memset(disk->written_seq + i * SECTORS_PER_PAGE, 0,
-		       SECTORS_PER_PAGE * sizeof(*disk->written_seq));
+		settle_page(disk, i);
 		disk->touched[i] = 0;
 	}
 	memset(disk->bad, 0, sizeof(disk->bad));
@@ -152,6 +158,10 @@ static bool fails_by_wish(struct sim_store *store, const struct store_op *op)
 {
 	unsigned node = 1u << store->node;
 
+	if (op->code == STORE_FLUSH && store->world->flush_fails & node) {
+		store->world->flush_fails &= ~node;
+		return true;
+	}
 	if (!(store->world->table_fails & node) || op->code != STORE_WRITE ||
 	    op->offset >= SIM_DATA_OFFSET)
 		return false;
@@ -170,6 +180,9 @@ static bool strikes(struct sim_store *store, const struct store_op *op)
 		return true;
 	if (faults->table_error && op->code == STORE_WRITE && op->offset < SIM_DATA_OFFSET &&
 	    rng_chance(&world->rng, faults->table_error))
+		return true;
+	if (op->code == STORE_FLUSH && faults->flush_error &&
+	    rng_chance(&world->rng, faults->flush_error))
 		return true;
 	return rng_chance(&world->rng, faults->disk_error);
 }
@@ -224,8 +237,10 @@ static void written(struct sim_disk *disk, uint64_t offset, uint64_t length, uin
 	uint64_t first = offset / SIM_SECTOR_BYTES, end = first + length / SIM_SECTOR_BYTES;
 
 	assert(seq < SIM_LOST);
-	for (uint64_t i = first; i < end; i++)
+	for (uint64_t i = first; i < end; i++) {
 		disk->written_seq[i] = (uint32_t)seq;
+		disk->doom[i] = DOOM_NONE;
+	}
 	touch(disk, offset, length);
 }
 
@@ -244,6 +259,33 @@ static void remember_cache(struct sim_store *store, const struct sim_op *flight)
 	written(disk, op->offset, op->length, seq);
 }
 
+/* Of the volumes' sectors that the flush should have made durable, half of the pages. */
+static void doom_cache(struct sim_store *store, uint64_t before)
+{
+	struct sim_disk *disk = store->disk;
+
+	for (uint64_t page = SIM_DATA_OFFSET / SIM_PAGE_BYTES;
+	     disk->geometry.volatile_cache && page < sizeof(disk->touched); page++) {
+		uint64_t first = page * SECTORS_PER_PAGE;
+
+		if (!disk->touched[page] || rng_below(&store->world->rng, 2))
+			continue;
+		for (uint64_t i = first; i < first + SECTORS_PER_PAGE; i++)
+			if (disk->written_seq[i] > disk->flushed_seq &&
+			    disk->written_seq[i] < before)
+				disk->doom[i] = DOOM_UNTOLD;
+	}
+}
+
+void sim_disk_told(struct sim_disk *disk, uint64_t offset, uint64_t length, enum sim_doom doom)
+{
+	uint64_t first = offset / SIM_SECTOR_BYTES, end = first + length / SIM_SECTOR_BYTES;
+
+	for (uint64_t i = first; i < end; i++)
+		if (disk->doom[i])
+			disk->doom[i] = doom;
+}
+
 static void finish(struct sim_store *store, struct sim_op *flight)
 {
 	struct store_op *op = flight->op;
@@ -254,6 +296,9 @@ static void finish(struct sim_store *store, struct sim_op *flight)
 		remember_cache(store, flight);
 		if (op->code == STORE_WRITE || op->code == STORE_WRITE_ZEROES)
 			bad_pages(store->disk, op, true);
+	} else if (op->code == STORE_FLUSH && store->world->node[store->node].opened) {
+		/* Else the engine has no volumes yet: whoever opens the pool hears of it. */
+		doom_cache(store, flight->seq);
 	}
 	list_del(&flight->node);
 	store_op_ends(op, flight->fate);
@@ -318,6 +363,21 @@ const struct sim_op *sim_store_uses(const struct sim_store *store, const void *b
 	return NULL;
 }
 
+/* What a flush has failed for is not known to the next engine (engine/doc/mirror.md). */
+static void spare_cache(struct sim_store *store)
+{
+	struct sim_disk *disk = store->disk;
+
+	for (uint64_t page = 0; page < sizeof(disk->touched); page++)
+		for (unsigned i = 0; disk->touched[page] && i < SECTORS_PER_PAGE; i++) {
+			uint64_t sector = page * SECTORS_PER_PAGE + i;
+
+			if (disk->doom[sector])
+				disk->written_seq[sector] = (uint32_t)store->world->seq;
+			disk->doom[sector] = DOOM_NONE;
+		}
+}
+
 /* A block of @op that is in flight when the power goes, or its owner dies. */
 static void crash_block(struct sim_store *store, const struct sim_op *flight, uint64_t from)
 {
@@ -359,8 +419,7 @@ void sim_disk_settle(struct sim_disk *disk)
 {
 	for (uint64_t page = 0; page < sizeof(disk->touched); page++)
 		if (disk->touched[page])
-			memset(disk->written_seq + page * SECTORS_PER_PAGE, 0,
-			       SECTORS_PER_PAGE * sizeof(*disk->written_seq));
+			settle_page(disk, page);
 }
 
 void sim_store_crash(struct sim_store *store, bool power)
@@ -378,6 +437,8 @@ void sim_store_crash(struct sim_store *store, bool power)
 	}
 	if (power)
 		lose_cache(store);
+	else
+		spare_cache(store);
 	store->disk->handle = NULL;
 	store->world->node[store->node].stores[store->index] = NULL;
 	store->world->node[store->node].stores_open--;
@@ -390,6 +451,7 @@ static void close_store(struct store *base)
 
 	if (!list_empty(&store->in_flight))
 		sim_fail(store->world, "I5", "a store was closed with operations in flight");
+	spare_cache(store);
 	store->disk->handle = NULL;
 	store->world->node[store->node].stores[store->index] = NULL;
 	store->world->node[store->node].stores_open--;

@@ -7,7 +7,8 @@
  * the contract of nvme/store.h.
  *
  * Volatile cache: a block that was written without FUA stays marked until a flush that was
- * submitted later has completed.  Those are the blocks that a power cut may take.
+ * submitted later has completed.  Those are the blocks that a power cut may take.  A flush that
+ * fails may doom some of them: they read well, but no later flush helps; only to be written again.
  */
 #ifndef LS_SIM_STORE_H
 #define LS_SIM_STORE_H
@@ -24,6 +25,12 @@ struct sim_world;
 /* written_seq of a sector that a power cut has taken, or might have. */
 #define SIM_LOST UINT32_MAX
 
+enum sim_doom {
+	DOOM_NONE,
+	DOOM_UNTOLD, /* whoever wrote it does not know */
+	DOOM_TOLD,
+};
+
 struct sim_disk {
 	struct sim_media media; /* SIM_DISK_BYTES_MAX, mapped once per process */
 	struct sim_media durable; /* of each volatile sector: what it held when it was durable */
@@ -31,6 +38,8 @@ struct sim_disk {
 	uint8_t touched[SIM_DISK_BYTES_MAX / SIM_PAGE_BYTES];
 	/* Of each sector: its last write that was not FUA; 0 = durable. */
 	uint32_t written_seq[SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES];
+	/* enum sim_doom: what a flush that failed has made of it, until it is written again. */
+	uint8_t doom[SIM_DISK_BYTES_MAX / SIM_SECTOR_BYTES];
 	/* Cannot be read until it is written, while there are faults. */
 	uint8_t bad[SIM_DISK_BYTES_MAX / SIM_PAGE_BYTES];
 	unsigned bad_count;
@@ -62,7 +71,8 @@ struct sim_store {
 /* May a power cut take what was written to this sector? */
 static inline bool sim_disk_volatile(const struct sim_disk *disk, uint64_t offset)
 {
-	return disk->written_seq[offset / SIM_SECTOR_BYTES] > disk->flushed_seq;
+	return disk->written_seq[offset / SIM_SECTOR_BYTES] > disk->flushed_seq ||
+	       disk->doom[offset / SIM_SECTOR_BYTES];
 }
 
 /* Maps the memory, once. */
@@ -80,6 +90,8 @@ void sim_disk_reset(struct sim_disk *disk, const struct store_geometry *geometry
 void sim_store_crash(struct sim_store *store, bool power);
 /* Nothing is volatile any more. */
 void sim_disk_settle(struct sim_disk *disk);
+/* What is doomed of these sectors becomes @doom: somebody was told, or nobody cares. */
+void sim_disk_told(struct sim_disk *disk, uint64_t offset, uint64_t length, enum sim_doom doom);
 
 struct store *sim_store_open(struct sim_world *world, unsigned node, unsigned index);
 /* Calls done() of what is due, in random order.  Returns how many. */

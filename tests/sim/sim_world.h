@@ -44,6 +44,7 @@
 /* What goes wrong, in parts of 10000 of each occasion; drawn from the seed. */
 struct sim_faults {
 	uint32_t disk_error;
+	uint32_t flush_error; /* of flushes, which may lose what was cached */
 	uint32_t read_error; /* of clients' reads at bad_node: its leg is a bad one */
 	unsigned bad_node;
 	uint32_t disk_stall; /* an operation that takes seconds */
@@ -267,6 +268,7 @@ struct sim_world {
 	uint64_t steps, steps_max;
 	uint64_t fault_step, admin_step; /* when the next is due */
 	unsigned table_fails; /* nodes whose next write of the table or of a map will, as bits */
+	unsigned flush_fails; /* nodes whose next flush will */
 	unsigned heal_budget;
 	enum sim_phase phase;
 	struct sim_spells spells;
