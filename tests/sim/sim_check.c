@@ -354,13 +354,17 @@ static void check_read(const struct sim_request *request)
 /* I10: fail-closed was not asked to go alone, and no operator has meddled since. */
 static void check_closed(const struct sim_request *request)
 {
-	const struct sim_volume *volume = request->volume, *twin = check_twin(volume);
+	struct sim_volume *volume = request->volume, *twin = check_twin(volume);
 	bool freed =
 		volume->freed_seq > request->seq || volume->jobs_open || (twin && twin->jobs_open);
 
-	if (request->closed && !freed && volume->status.association == ASSOCIATION_ACTIVE &&
-	    ((request->synced && !both_count(request)) ||
-	     (request->waited && !check_mirrored(request))))
+	if (!request->closed || freed ||
+	    !((request->synced && !both_count(request)) ||
+	      (request->waited && !check_mirrored(request))))
+		return;
+	/* As it is now: what was being recorded may have failed a moment ago. */
+	check_mirror(volume);
+	if (volume->status.association == ASSOCIATION_ACTIVE)
 		sim_fail(request->world, "I10",
 			 "request %" PRIx64 " on the fail-closed %s was acknowledged alone",
 			 request->id, volume->name);

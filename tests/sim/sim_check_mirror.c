@@ -312,6 +312,21 @@ static void check_copied(const struct sim_volume *target)
 	}
 }
 
+/* An operator has said which side is kept, and that waits for what is under way. */
+static bool word_waits(const struct sim_volume *a, const struct sim_volume *b)
+{
+	for (unsigned n = 0; n < SIM_NODES; n++)
+		for (unsigned i = 0; i < SIM_JOBS_MAX; i++) {
+			const struct sim_job *job = &a->owner->world->node[n].jobs[i];
+
+			if (job->open && job->kind == SIM_RESUME &&
+			    job->keep != ENGINE_KEEP_AHEAD &&
+			    (job->volume == a || job->volume == b))
+				return true;
+		}
+	return false;
+}
+
 static void synced(struct sim_world *world, struct sim_volume *target)
 {
 	struct sim_volume *source = check_twin(target);
@@ -328,7 +343,8 @@ static void synced(struct sim_world *world, struct sim_volume *target)
 			 "%s at %c became a copy of the other side, but it has acknowledged writes "
 			 "alone and no operator has given them up",
 			 target->name, 'A' + target->node);
-	target->yields = target->ahead = false;
+	target->yields &= word_waits(source, target);
+	target->ahead = false;
 	target->alone_seq = 0;
 	target->wild = true;
 	together = answers(source) && check_mirror(source) == MIRROR_COPYING &&
@@ -338,7 +354,8 @@ static void synced(struct sim_world *world, struct sim_volume *target)
 		return;
 	check_equal(world, source, target);
 	source->alone_seq = 0;
-	source->yields = source->ahead = false;
+	source->yields &= word_waits(source, target);
+	source->ahead = false;
 	source->shared_generation = target->shared_generation = target->status.generations.current;
 	take_history(target, source);
 }

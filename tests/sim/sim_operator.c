@@ -67,6 +67,7 @@ static void resume(struct sim_node *node, struct sim_volume *v, enum engine_keep
 
 	if (!job)
 		return;
+	job->keep = keep;
 	if (v->status.mirror == MIRROR_SPLIT)
 		check_listed(node->world, v);
 	if (keep == ENGINE_KEEP_PEER)

@@ -190,6 +190,7 @@ struct sim_job {
 	struct sim_volume *volume;
 	char name[16];
 	bool zero;
+	enum engine_keep keep; /* resume */
 	uint64_t at_ns;
 };
 
