@@ -774,7 +774,7 @@ void mirror_tick(struct engine *e)
 		if (m->retry_at_ns && now >= m->retry_at_ns && !mirror_busy(m) &&
 		    m->step == STEP_IDLE && !volume_mirrors(v)) {
 			m->retry_at_ns = 0;
-			if (peer_up(m->peer) && v->mirror != MIRROR_SPLIT)
+			if (peer_up(m->peer))
 				mirror_restart(m);
 		}
 		jobs_tick(m);
