@@ -124,17 +124,23 @@ static bool set_alarm(struct shard *shard, uint64_t *limit_ns)
 
 /*
  * The alarm alone ended a sleep, and everything is armed still.  Work that is there has rung, maybe
- * this very moment; when there is work and nothing has, its wake-up was lost.
+ * this very moment; when there is work and nothing has, its wake-up was lost.  False: there was
+ * nothing to do, as in most of an idle engine's ticks.
  */
-static void look_for_lost(struct shard *shard)
+static bool look_for_lost(struct shard *shard)
 {
-	if (pass(shard) && !look(shard, 0))
+	unsigned work = pass(shard);
+
+	if (work && !look(shard, 0))
 		shard->stats.late_wakes++;
+	return work > 0;
 }
 
-static void sleep_once(struct shard *shard)
+/* False: the next pass would find nothing, nor would one that spins. */
+static bool sleep_once(struct shard *shard)
 {
 	uint64_t limit_ns = 0;
+	bool awake = true;
 	int count;
 
 	if (arm(shard)) {
@@ -145,9 +151,10 @@ static void sleep_once(struct shard *shard)
 		shard->stats.wakes += count > 0;
 		shard->stats.interrupted += count < 0;
 		if (count == 0 && limit_ns >= LATE_NS)
-			look_for_lost(shard);
+			awake = look_for_lost(shard);
 	}
 	clients_disarm(shard);
+	return awake;
 }
 
 /* Of clients, or on our device: the peers'. */
@@ -221,7 +228,8 @@ void loop_run(struct shard *shard)
 			continue;
 		if (may_spin(shard) && spin(shard))
 			continue;
-		sleep_once(shard);
+		while (!sleep_once(shard) && !finished(shard))
+			;
 	}
 	watch.on = false;
 }
