@@ -14,7 +14,17 @@ enum file_step {
 	STEP_WORK,
 	STEP_WRITE, /* of write zeroes: fallocate() cannot do it here */
 	STEP_SYNC, /* after fallocate(), which has no flag for durability */
+	STEP_ALONE, /* a write with FUA has failed: the same without */
 };
+
+/* A write that syncs the file as well. */
+static bool writes_and_syncs(const struct queue_slot *slot)
+{
+	const struct store_op *op = slot->op;
+
+	return op->flags & STORE_FUA &&
+	       (slot->step == STEP_WRITE || (slot->step == STEP_WORK && op->code == STORE_WRITE));
+}
 
 static struct file_store *file_of(const struct store *store)
 {
@@ -62,7 +72,7 @@ static void prepare_transfer(const struct file_store *f, struct queue_slot *slot
 	sqe->off = op->offset + slot->done_bytes;
 	sqe->addr = (uintptr_t)buf;
 	sqe->len = (uint32_t)bytes;
-	sqe->rw_flags = op->flags & STORE_FUA ? RWF_DSYNC : 0;
+	sqe->rw_flags = writes_and_syncs(slot) ? RWF_DSYNC : 0;
 }
 
 static void prepare_write_of_zeroes(const struct file_store *f, const struct queue_slot *slot,
@@ -75,7 +85,7 @@ static void prepare_write_of_zeroes(const struct file_store *f, const struct que
 	sqe->off = op->offset + slot->done_bytes;
 	sqe->addr = (uintptr_t)f->base.queue->zeroes;
 	sqe->len = (uint32_t)min_u64(op->length - slot->done_bytes, QUEUE_ZEROES_BYTES);
-	sqe->rw_flags = op->flags & STORE_FUA ? RWF_DSYNC : 0;
+	sqe->rw_flags = writes_and_syncs(slot) ? RWF_DSYNC : 0;
 }
 
 static void prepare_zeroes(const struct file_store *f, struct queue_slot *slot,
@@ -85,7 +95,7 @@ static void prepare_zeroes(const struct file_store *f, struct queue_slot *slot,
 		slot->step = STEP_WRITE;
 	if (slot->step == STEP_SYNC)
 		prepare_sync(f, sqe);
-	else if (slot->step == STEP_WRITE)
+	else if (slot->step == STEP_WRITE || slot->step == STEP_ALONE)
 		prepare_write_of_zeroes(f, slot, sqe);
 	else
 		prepare_fallocate(f, slot->op, f->zero_mode, sqe);
@@ -129,8 +139,6 @@ static enum queue_verdict complete_error(struct file_store *f, struct queue_slot
 {
 	if (result == -EINTR || result == -EAGAIN)
 		return QUEUE_RETRY;
-	if (result == -ENOSPC || result == -EDQUOT)
-		return done(slot, LS_NO_SPACE);
 	if (slot->op->code == STORE_DISCARD && says_unsupported(result))
 		return done(slot, LS_OK);
 	if (slot->op->code == STORE_WRITE_ZEROES && slot->step == STEP_WORK &&
@@ -138,10 +146,17 @@ static enum queue_verdict complete_error(struct file_store *f, struct queue_slot
 		f->zero_by_write = true;
 		return QUEUE_AGAIN;
 	}
-	/* It syncs the file: this may be the error of another write, and is told only here. */
-	if (slot->op->flags & STORE_FUA)
+	/*
+	 * Its own failure, or that of the sync?  That may be the error of somebody else's write,
+	 * which is told only once, and a full disk's, too.
+	 */
+	if (writes_and_syncs(slot)) {
+		slot->step = STEP_ALONE;
+		return QUEUE_AGAIN;
+	}
+	if (slot->step == STEP_SYNC)
 		store_flush_failed(&f->base.store);
-	return done(slot, LS_LOCAL_IO);
+	return done(slot, result == -ENOSPC || result == -EDQUOT ? LS_NO_SPACE : LS_LOCAL_IO);
 }
 
 /* A transfer may end short; it goes on from the last whole block. */
@@ -160,6 +175,18 @@ static enum queue_verdict complete_transfer(const struct file_store *f, struct q
 	return QUEUE_AGAIN;
 }
 
+/* It was the sync. */
+static enum queue_verdict complete_alone(struct file_store *f, struct queue_slot *slot,
+					 uint64_t moved_bytes)
+{
+	enum queue_verdict verdict = complete_transfer(f, slot, moved_bytes);
+
+	if (verdict != QUEUE_DONE || slot->status != LS_OK)
+		return verdict;
+	store_flush_failed(&f->base.store);
+	return done(slot, LS_LOCAL_IO);
+}
+
 static enum queue_verdict complete_fallocate(struct queue_slot *slot)
 {
 	if (slot->step == STEP_SYNC || !(slot->op->flags & STORE_FUA))
@@ -174,6 +201,8 @@ static enum queue_verdict complete(struct store *store, struct queue_slot *slot,
 
 	if (result < 0)
 		return complete_error(f, slot, result);
+	if (slot->step == STEP_ALONE)
+		return complete_alone(f, slot, (uint64_t)result);
 	switch (slot->op->code) {
 	case STORE_READ:
 	case STORE_WRITE:

@@ -343,6 +343,7 @@ static int open_file(struct store_queue *queue, const char *uri, uint64_t size_b
 	if (!f)
 		return err_set(err, -ENOMEM, "%s: no memory for a store", uri);
 	f->base.store.ops = &file_store_ops;
+	f->base.store.fua_flushes = true;
 	f->base.queue = queue;
 	f->base.queue_ops = &file_queue_ops;
 	rc = claim(f, u.path, size_bytes, err);

@@ -169,7 +169,7 @@ static enum queue_verdict complete_error(struct nvme_store *n, struct queue_slot
 			return QUEUE_AGAIN;
 		}
 	}
-	if (nvme_status_may_pass(result))
+	if (nvme_status_may_pass(result) && slot->retries < QUEUE_RETRIES_MAX)
 		return QUEUE_RETRY;
 	if (slot->step == STEP_FLUSH)
 		store_flush_failed(&n->base.store);
@@ -186,8 +186,7 @@ static enum queue_verdict complete(struct store *store, struct queue_slot *slot,
 		if (slot->done_bytes < slot->op->length)
 			return QUEUE_AGAIN;
 	}
-	if (slot->op->flags & STORE_FUA && nvme_of(store)->fua_by_flush &&
-	    slot->step != STEP_FLUSH) {
+	if (slot->op->flags & STORE_FUA && store->fua_flushes && slot->step != STEP_FLUSH) {
 		slot->step = STEP_FLUSH;
 		return QUEUE_AGAIN;
 	}

@@ -170,7 +170,7 @@ static void set_geometry(struct nvme_store *n, const struct nvme_path *p,
 	g->io_max_bytes = longest_transfer(facts, device);
 	g->atomic_bytes = (uint32_t)facts->atomic_bytes;
 	g->volatile_cache = facts->cache_on;
-	n->fua_by_flush = facts->ignores_fua;
+	n->base.store.fua_flushes = facts->ignores_fua;
 	g->can_discard = facts->has_dsm;
 	/* DSM is a hint that the device may ignore, whatever DLFEAT says of deallocated blocks. */
 	g->discard_zeroes = false;
@@ -186,7 +186,7 @@ static void set_geometry(struct nvme_store *n, const struct nvme_path *p,
 		 !facts->cache_present ? "absent"
 		 : facts->cache_on     ? "on"
 				       : "off",
-		 n->fua_by_flush ? " (FUA by flush)" : "",
+		 n->base.store.fua_flushes ? " (FUA by flush)" : "",
 		 n->zero_by_write      ? "writing"
 		 : n->zero_deallocates ? "deallocating"
 				       : "command");

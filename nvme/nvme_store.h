@@ -40,7 +40,6 @@ struct nvme_store {
 	unsigned block_shift;
 	bool zero_by_write; /* no Write Zeroes command */
 	bool zero_deallocates;
-	bool fua_by_flush; /* the device ignores the bit */
 };
 
 extern const struct store_ops nvme_store_ops;

@@ -70,7 +70,7 @@ void store_submit(struct store *store, struct store_op *op)
 	op->store = store;
 	op->next = NULL;
 	store->in_flight++;
-	if (UNLIKELY(op->code == STORE_FLUSH))
+	if (UNLIKELY(store_op_flushes(op)))
 		store->flushes_open++;
 	store->ops->submit(store, op);
 }

@@ -85,12 +85,13 @@ struct store {
 	const struct store_ops *ops;
 	struct store_geometry geometry;
 	uint32_t in_flight; /* submitted and not done */
-	uint32_t flushes_open; /* of these */
+	uint32_t flushes_open; /* of these, and of writes with FUA, if those flush */
+	bool fua_flushes; /* a write with FUA is one and a flush: it knows no other */
 	/*
 	 * Told by store_op_ends(), before any done(): a flush has failed.  Whatever was not durable
 	 * may be lost, whoever wrote it, and the next flush says nothing of it: a device, or a
-	 * file, tells a failure once.  A backend tells it, too, of a flush that is a part of a
-	 * write with FUA.  (On a device that knows FUA such a write may have failed by itself.)
+	 * file, tells a failure once.  Where a write with FUA is one and a flush, the backend tells
+	 * it of the flush.
 	 */
 	void (*flush_failed)(struct store *store);
 	void *owner; /* flush_failed()'s */
@@ -102,6 +103,12 @@ static inline void store_flush_failed(struct store *s)
 		s->flush_failed(s);
 }
 
+/* Until @op has ended, it may tell what a younger flush no longer hears of. */
+static inline bool store_op_flushes(const struct store_op *op)
+{
+	return op->code == STORE_FLUSH || (op->flags & STORE_FUA && op->store->fua_flushes);
+}
+
 /* The outcome of @op, which is counted out of its store. */
 static inline void store_op_ends(struct store_op *op, enum ls_status status)
 {
@@ -109,10 +116,10 @@ static inline void store_op_ends(struct store_op *op, enum ls_status status)
 
 	op->status = status;
 	s->in_flight--;
-	if (LIKELY(op->code != STORE_FLUSH))
+	if (LIKELY(!store_op_flushes(op)))
 		return;
 	s->flushes_open--;
-	if (status != LS_OK)
+	if (op->code == STORE_FLUSH && status != LS_OK)
 		store_flush_failed(s);
 }
 

@@ -553,6 +553,7 @@ static int run_suite(void)
 		IN_ENV(partition_and_controller_are_refused),
 		IN_ENV(foreign_data_is_named),
 		IN_ENV(cut_file_is_local_io),
+		IN_ENV(write_that_fails_by_itself_is_no_flush),
 		IN_ENV(zeroes_are_written_where_there_is_no_command),
 		cmocka_unit_test(names_of_namespaces_are_understood),
 		cmocka_unit_test(answers_of_the_device_are_understood),

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -280,4 +281,40 @@ void locked_memory_limit_leaves_region_unregistered(void **state)
 	(void)state;
 	if (!target_is_file() || !in_child(register_beyond_limit))
 		skip();
+}
+
+static unsigned flushes_failed;
+
+static void count_flush(struct store *store)
+{
+	(void)store;
+	flushes_failed++;
+}
+
+/* Or all volumes there would have to hear of each bad block. */
+void write_that_fails_by_itself_is_no_flush(void **state)
+{
+	struct env *e = *state;
+	const uint32_t block = e->store->geometry.block_bytes;
+	void *buf = buffer_new(block, 7);
+	struct probe p = probe_make(STORE_WRITE, MIB(1), block, buf);
+	struct rlimit before, limit;
+
+	if (!target_is_file())
+		skip();
+	p.op.flags = STORE_FUA;
+	e->store->flush_failed = count_flush;
+	flushes_failed = 0;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(run_probe(e, e->store, &p), LS_LOCAL_IO);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(flushes_failed, 0);
+	assert_int_equal(e->store->flushes_open, 0);
+	p = probe_make(STORE_WRITE, MIB(1), block, buf);
+	p.op.flags = STORE_FUA;
+	assert_int_equal(run_probe(e, e->store, &p), LS_OK);
+	free(buf);
 }

@@ -78,6 +78,7 @@ void zero_depth_is_refused(void **state);
 void foreign_data_is_named(void **state);
 void full_file_system_is_no_space(void **state);
 void cut_file_is_local_io(void **state);
+void write_that_fails_by_itself_is_no_flush(void **state);
 void locked_memory_limit_leaves_region_unregistered(void **state);
 
 /* store_nvme.c: what needs no device, and what a device of the lab does not show by itself. */
