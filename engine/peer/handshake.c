@@ -27,7 +27,7 @@
 #include <stdio.h>
 
 #define WIRE_VERSION_MIN 2u
-#define WIRE_VERSION_MAX 2u
+#define WIRE_VERSION_MAX WIRE_VERSION_LOST
 
 /* clang-format off */
 enum {

@@ -199,7 +199,7 @@ void mend_write_failed(void *engine, struct volume *v, uint64_t offset, uint64_t
 	bool first = !map->lacking_regions;
 
 	/* A flush that failed without a loss, or of one that is made good: only to be told. */
-	if (!length && !volume_lost(v))
+	if (!length && (!volume_lost(v) || v->record.role != VOLUME_PRIMARY))
 		return;
 	/* A peer that is not whole is no help.  A resync begins anew, and copies this as well. */
 	if (v->mirror != MIRROR_SYNCED) {

@@ -451,7 +451,8 @@ static void send_state(struct mirror *m)
 	if (!mirror_buffer(m))
 		return;
 	m->told_dirty = m->volume->map.intent.dirty_regions;
-	m->told_lost = volume_lost(m->volume);
+	/* Who does not know of it must come to the same decision. */
+	m->told_lost = volume_lost(m->volume) && m->peer->session->version >= WIRE_VERSION_LOST;
 	mirror_call(m, FRAME_STATE, state_encode(m, m->buffer), state_answered);
 }
 
@@ -648,6 +649,8 @@ void mirror_stop(struct volume *v, const char *reason)
 	verify_stop(m, -EPIPE, reason[0] ? reason : "the mirror was stopped");
 	mend_stop(m);
 	v->flushes_copied = v->flushes_mended;
+	if (m->op)
+		m->op->stopped = true;
 	for (unsigned i = 0; i < VOLUME_REPLICAS_MAX; i++)
 		v->channels[i] = NULL;
 	if (mirrored && !MUTANT(FORGETS_IN_FLIGHT))

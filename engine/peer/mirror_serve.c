@@ -15,7 +15,7 @@
  *      82    1 wish
  *      83    1 association
  *      84    1 log2 of a region's bytes
- *      85    1 a flush has failed: this replica may lack what it reads well
+ *      85    1 a flush has failed: this replica may lack what it reads well (version 3)
  *      86    2 zero
  *      88    4 turn: number of this exchange, of the node that leads; 0 from the other one
  *      92    4 turn that this STATE answers; 0 from the leader, and to ask for an exchange

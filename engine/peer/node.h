@@ -38,6 +38,9 @@ enum session_phase {
 	PHASE_DOWN, /* waits until the devices let go of the link's slots */
 };
 
+/* From this version on STATE says that a flush has failed. */
+#define WIRE_VERSION_LOST 3u
+
 struct session {
 	struct engine *engine;
 	struct link *link;
@@ -47,7 +50,7 @@ struct session {
 	uint64_t deadline_ns; /* of the handshake */
 	uint64_t peer_address;
 	uint32_t epoch;
-	uint8_t version;
+	uint8_t version; /* of the protocol, that both have */
 	/* Both sides' first frames with their bodies, as the MACs cover them. */
 	uint8_t transcript[2 * (FRAME_BYTES + HANDSHAKE_BODY_MAX)];
 	size_t transcript_bytes;
@@ -179,6 +182,7 @@ struct mirror_op {
 	uint64_t bytes;
 	struct mirror *mirror;
 	struct leg leg; /* of promote: a flush, before it is recorded */
+	bool stopped; /* the mirror was since */
 };
 
 /* What this node does to keep one volume equal to its peer's. */

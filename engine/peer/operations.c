@@ -383,7 +383,7 @@ static bool op_lost(struct mirror *m)
 {
 	const struct volume *v = m->volume;
 
-	if (!volume_lost(v) || m->op->force || !peer_up(m->peer) ||
+	if (!volume_lost(v) || m->op->force || !mirror_known(v) ||
 	    (v->mirror != MIRROR_SYNCED && v->mirror != MIRROR_WAITING))
 		return false;
 	op_end(m, -EBUSY,
@@ -408,7 +408,8 @@ static void promote_flushed(struct leg *leg)
 
 	core_administer(&m->engine->core, true);
 	status = volume_flush_end(m->volume, leg, false);
-	if (m->volume->mirror != MIRROR_SYNCED || mirror_busy(m)) {
+	/* In sync once more, maybe, but then the peer's consent is an old one. */
+	if (op->stopped || m->volume->mirror != MIRROR_SYNCED || mirror_busy(m)) {
 		op_later(m);
 	} else if (status != LS_OK) {
 		op_end(m, -EIO,
@@ -437,6 +438,7 @@ static void promote_flush(struct mirror *m)
 		return;
 	}
 	op->mirror = m;
+	op->stopped = false;
 	op->leg = (struct leg){.code = LEG_FLUSH, .done = promote_flushed};
 	volume_flush_begin(v, &op->leg, v->flushes_mended);
 	leg_start(&op->leg, &v->record, v->pool->stores);
@@ -542,6 +544,7 @@ void operation_demote(struct mirror *m, struct mirror_op *op)
 	}
 	/* Its last chunk may be writing to the peer, whose primary may be another one then. */
 	verify_stop(m, -ECANCELED, "the volume is being demoted");
+	mend_stop(m);
 	if (m->verify.units || m->mend.busy) {
 		op_later(m);
 		return;

@@ -58,14 +58,17 @@ static void round_failed_there(struct mirror *m)
 static void round_part(struct mirror *m)
 {
 	struct volume *v = m->volume;
+	bool lost;
 
 	if (--m->round_open > 0)
 		return;
-	if (clears(m) && m->round_here != LS_OK)
+	/* Counted since this node's flush ended: it may be of an older one. */
+	lost = volume_lost(v) && !MUTANT(LOST_SETTLES);
+	if (clears(m) && (m->round_here != LS_OK || lost))
 		round_failed_here(m);
 	if (clears(m) && m->round_peer != LS_OK)
 		round_failed_there(m);
-	else if (clears(m) && m->round_here == LS_OK &&
+	else if (clears(m) && m->round_here == LS_OK && !lost &&
 		 intent_round_end(&v->map.intent, m->round_clears))
 		map_write(v);
 	resync_flushed(m);

@@ -78,7 +78,7 @@ def main():
     if what == "other-version":
         said = rejection(talk(where, link_hello() + item(hello(9, 12))))
         print(f"wire: the daemon said: {said}")
-        return 0 if "version" in said and "9" in said and "2 to 2" in said else 1
+        return 0 if "version" in said and "9" in said and "2 to 3" in said else 1
     damaged = hello(2, 2)
     damaged[20] ^= 1
     torn = hello(2, 2)

@@ -75,6 +75,11 @@ static void equals(void **state)
 	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE); /* the smaller address */
 	b.dirty = true;
 	assert_int_equal(both(&a, &b).verdict, VERDICT_TARGET);
+	b.lost = true;
+	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);
+	a.lost = true;
+	assert_int_equal(both(&a, &b).verdict, VERDICT_TARGET);
+	b.lost = false;
 	a.primary = true;
 	assert_int_equal(both(&a, &b).verdict, VERDICT_SOURCE);
 	a.consistent = false;
