@@ -455,12 +455,30 @@ static bool credits_back(const struct sim_world *world)
 	return check_credits(world, &node);
 }
 
+/* What will fail may be with a slow device still: a clearing round's flush, say. */
+static bool failures_over(const struct sim_world *world)
+{
+	for (unsigned i = 0; i < SIM_NODES * SIM_DISKS_MAX; i++) {
+		const struct sim_store *store =
+			world->node[i / SIM_DISKS_MAX].stores[i % SIM_DISKS_MAX];
+
+		if (!store)
+			continue;
+		LIST_FOR (entry, &store->in_flight)
+			if (LIST_ENTRY(entry, struct sim_op, node)->fate != LS_OK)
+				return false;
+	}
+	return true;
+}
+
 /*
  * A flush that failed is told each volume on the device once, with its own next one: not after
  * nothing is wrong any more.
  */
 static void hear_of_failures(struct sim_world *world)
 {
+	run_until(world, failures_over, "the end of all that fails");
+	settle(world, MS(300));
 	for (unsigned i = 0; i < SIM_NODES * SIM_VOLUMES_MAX; i++) {
 		struct sim_node *node = &world->node[i / SIM_VOLUMES_MAX];
 		struct sim_volume *v = &node->volumes[i % SIM_VOLUMES_MAX];
