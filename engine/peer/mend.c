@@ -38,6 +38,26 @@ uint64_t mirror_backoff_ns(struct mirror *m)
 	return wait;
 }
 
+void mirror_again(struct mirror *m, const char *kind, const char *what)
+{
+	uint64_t wait = mirror_backoff_ns(m);
+	char text[240];
+
+	snprintf(text, sizeof(text), "%s; a resync begins in %llu s", what,
+		 (unsigned long long)(wait / NS_PER_S));
+	tell_error(m->engine, m->volume, kind, "%s", text);
+	mirror_stop(m->volume, text);
+	m->retry_at_ns = m->engine->core.now_ns + wait;
+	mirror_jobs_done(m, -EIO, text);
+}
+
+void mirror_leg_failed(void *engine, struct volume *v, const char *reason)
+{
+	(void)engine;
+	if (volume_mirrors(v))
+		mirror_again(v->peering, "leg", reason);
+}
+
 static bool lacks(const struct mirror *m)
 {
 	return m->volume->mirror == MIRROR_SYNCED && m->volume->map.intent.lacking_regions > 0;

@@ -470,6 +470,9 @@ static void begin_answered(struct mirror *m, const struct frame *f)
 			mirror_reason(v, "node '%s' did not take the resync: %s", m->peer->name,
 				      ls_status_text((enum ls_status)f->status));
 		enter(v, state_without_peer(v));
+		/* It will be ready, or lacks a device that works. */
+		if (f && (f->status == LS_LOCAL_IO || f->status == LS_NO_SPACE))
+			mirror_jobs_done(m, -EIO, v->mirror_reason);
 		return;
 	}
 	/* A write was acknowledged alone meanwhile: the target must know that it lacks it. */
@@ -674,22 +677,6 @@ void mirror_disconnect(struct engine *e, struct channel *channel, const char *re
 			v->peering->known = false;
 			mirror_stop(v, reason);
 		}
-}
-
-void mirror_leg_failed(void *engine, struct volume *v, const char *reason)
-{
-	struct engine *e = engine;
-	uint64_t wait;
-	char text[240];
-
-	if (!volume_mirrors(v))
-		return;
-	wait = mirror_backoff_ns(v->peering);
-	snprintf(text, sizeof(text), "%s; a resync begins in %llu s", reason,
-		 (unsigned long long)(wait / RETRY_NS));
-	tell_error(e, v, "leg", "%s", text);
-	mirror_stop(v, text);
-	v->peering->retry_at_ns = e->core.now_ns + wait;
 }
 
 void mirror_connect(struct engine *e, struct peer *p)

@@ -425,6 +425,11 @@ void mirror_tick(struct engine *engine);
 void mirror_decide(struct mirror *mirror);
 /* How long to wait before what has failed is tried again. */
 uint64_t mirror_backoff_ns(struct mirror *mirror);
+/*
+ * @what keeps the replicas from being in sync: the mirror stops, whoever waits for it is told
+ * (EIO), and a resync begins after a while.  @kind: of the event.
+ */
+void mirror_again(struct mirror *mirror, const char *kind, const char *what);
 void mirror_reason(struct volume *volume, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Does the peer, which is connected, count on this volume? */
 bool mirror_known(const struct volume *volume);

@@ -361,17 +361,11 @@ static void unit_start(struct mirror *m, struct copy_unit *u, uint64_t offset, u
 
 /* --- the end --- */
 
-static void resync_failed(struct mirror *m, const char *what)
-{
-	m->retry_at_ns = m->engine->core.now_ns + mirror_backoff_ns(m);
-	mirror_stop(m->volume, what);
-}
-
 static void source_committed(struct mirror *m, enum ls_status status)
 {
 	m->finishing = false;
 	if (status != LS_OK)
-		resync_failed(m, "the pool's table could not be written");
+		mirror_again(m, "resync", "the pool's table could not be written");
 	else if (m->step == STEP_SOURCE)
 		mirror_synced(m);
 	mirror_kick(m);
@@ -386,7 +380,7 @@ static void synced_answered(struct mirror *m, const struct frame *f)
 	if (!f || f->status != LS_OK) {
 		m->finishing = false;
 		if (f)
-			resync_failed(m, "the target did not confirm the resync");
+			mirror_again(m, "resync", "the target did not confirm the resync");
 		return;
 	}
 	if (!g->base && !g->offered) {
@@ -413,7 +407,7 @@ static void offer_committed(struct mirror *m, enum ls_status status)
 	if (status == LS_OK || m->step != STEP_SOURCE)
 		return;
 	m->finishing = false;
-	resync_failed(m, "the pool's table could not be written");
+	mirror_again(m, "resync", "the pool's table could not be written");
 }
 
 /* From SYNCED on the peer may have our generation: that is durable before it is sent. */
@@ -441,7 +435,7 @@ void resync_flushed(struct mirror *m)
 		return;
 	if (m->round_peer != LS_OK) {
 		m->finishing = false;
-		resync_failed(m, "the target could not flush the resync");
+		mirror_again(m, "resync", "the target could not flush the resync");
 		return;
 	}
 	m->flushed = true;
@@ -457,7 +451,7 @@ static void copy_ended(struct mirror *m)
 	if (m->step != STEP_SOURCE)
 		return;
 	if (status == LS_PROTOCOL) {
-		resync_failed(m, "the target refused a write of the resync");
+		mirror_again(m, "resync", "the target refused a write of the resync");
 	} else if (status == LS_OK && m->resync_bad_chunks) {
 		resync_pause(m);
 	} else if (status == LS_OK) {
@@ -604,7 +598,7 @@ static bool marks_what_is_lost(struct mirror *m)
 	if (v->map.busy)
 		return false;
 	if (m->marking && v->map.failed) {
-		resync_failed(m, "the write-intent map could not be written");
+		mirror_again(m, "resync", "the write-intent map could not be written");
 		return false;
 	}
 	m->marking = true;

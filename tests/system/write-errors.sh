@@ -95,7 +95,10 @@ for node in b a; do
 	bad "$node" "flush 0 0"
 	"$ops" "$at_a" vol write:2M:64K:12
 	await_log a "a flush failed on the $([[ $node == a ]] && echo local || echo "peer's") leg"
-	[[ $node == a ]] || refuses any "in sync" on b promote vol
+	if [[ $node == b ]]; then
+		refuses any "in sync" on b promote vol
+		refuses any "did not take the resync: the local device failed" on a resume vol
+	fi
 	well "$node"
 	on a resume vol
 	same synced "$(volume_field a vol mirror)" "the mirror after a round's flush failed at $node"
