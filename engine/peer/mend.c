@@ -233,7 +233,8 @@ void mend_write_failed(void *engine, struct volume *v, uint64_t offset, uint64_t
 		return;
 	if (first) {
 		m->mend.flushes = v->flushes_mended;
-		m->mend.in_sync = true;
+		/* Numbers that wrap.  Of those before they may have to hear still. */
+		m->mend.in_sync = (int32_t)(v->flushes_told - v->flushes_mended) >= 0;
 	}
 	if (length)
 		intent_lack(map, offset, length);

@@ -166,7 +166,7 @@ struct mend {
 	uint64_t at, end; /* bytes: what is left of it; equal = none is begun */
 	uint64_t at_ns; /* not before */
 	uint32_t flushes; /* that had failed when what they may have lost became lacking */
-	bool in_sync; /* all of these, while it was: the peer's was never copied over */
+	bool in_sync; /* all that clients have not heard of: the peer's was never copied over */
 };
 
 #define CONTROL_BUFFERS 4u
