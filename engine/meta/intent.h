@@ -54,6 +54,8 @@ void intent_inherit(struct intent *intent, const struct intent *from);
  */
 bool intent_begin(struct intent *intent, uint64_t offset, uint64_t length);
 bool intent_durable(const struct intent *intent, uint64_t offset, uint64_t length);
+/* Is everything on the page that is to be? */
+bool intent_all_durable(const struct intent *intent);
 /* Has these regions set by the next page. */
 void intent_want(struct intent *intent, uint64_t offset, uint64_t length);
 /* Undoes intent_begin(): the write has ended. */
@@ -77,8 +79,6 @@ uint32_t intent_next_dirty(const struct intent *intent, uint32_t from);
 
 /* A write of this range, which has not ended yet, failed here, and the peer has it. */
 void intent_lack(struct intent *intent, uint64_t offset, uint64_t length);
-/* Is every region on the page that is dirty, or was? */
-bool intent_all_durable(const struct intent *intent);
 /* So may everything that has not settled have.  What is not on the page yet is left out. */
 void intent_lack_marked(struct intent *intent);
 bool intent_lacking_at(const struct intent *intent, uint64_t offset);

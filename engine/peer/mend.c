@@ -188,11 +188,16 @@ void mend_run(struct mirror *m)
 		mend_next(m);
 }
 
+static void mend_soon(struct mirror *m)
+{
+	m->mend.at_ns = 0;
+	m->engine->next_tick_ns = 0;
+}
+
 void mend_now(struct mirror *m)
 {
 	m->failures = 0;
-	m->mend.at_ns = 0;
-	m->engine->next_tick_ns = 0;
+	mend_soon(m);
 }
 
 void mend_stop(struct mirror *m)
@@ -256,7 +261,6 @@ bool mend_lost(struct mirror *m)
 		return false;
 	mirror_reason(v, "a flush had failed here: what it may have lost is fetched from the peer");
 	/* What failed before goes on counting: each time that it is tried may lead here. */
-	m->mend.at_ns = 0;
-	m->engine->next_tick_ns = 0;
+	mend_soon(m);
 	return true;
 }

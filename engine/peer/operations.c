@@ -542,7 +542,10 @@ void operation_demote(struct mirror *m, struct mirror_op *op)
 		       v->open_count, v->open_count == 1 ? "" : "s");
 		return;
 	}
-	/* Its last chunk may be writing to the peer, whose primary may be another one then. */
+	/*
+	 * Its last chunk may be writing to the peer, whose primary may be another one then.  A mend
+	 * would go on from chunk to chunk.
+	 */
 	verify_stop(m, -ECANCELED, "the volume is being demoted");
 	mend_stop(m);
 	if (m->verify.units || m->mend.busy) {

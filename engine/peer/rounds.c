@@ -55,22 +55,26 @@ static void round_failed_there(struct mirror *m)
 		mirror_leg_failed(m->engine, v, "a flush failed on the peer's leg");
 }
 
-static void round_part(struct mirror *m)
+static void round_over(struct mirror *m)
 {
 	struct volume *v = m->volume;
-	bool lost;
+	/* Or counted since this node's flush ended: it may be of an older one. */
+	bool lost = m->round_here != LS_OK || (volume_lost(v) && !MUTANT(LOST_SETTLES));
 
+	if (lost)
+		round_failed_here(m);
+	if (m->round_peer != LS_OK)
+		round_failed_there(m);
+	else if (!lost && intent_round_end(&v->map.intent, m->round_clears))
+		map_write(v);
+}
+
+static void round_part(struct mirror *m)
+{
 	if (--m->round_open > 0)
 		return;
-	/* Counted since this node's flush ended: it may be of an older one. */
-	lost = volume_lost(v) && !MUTANT(LOST_SETTLES);
-	if (clears(m) && (m->round_here != LS_OK || lost))
-		round_failed_here(m);
-	if (clears(m) && m->round_peer != LS_OK)
-		round_failed_there(m);
-	else if (clears(m) && m->round_here == LS_OK && !lost &&
-		 intent_round_end(&v->map.intent, m->round_clears))
-		map_write(v);
+	if (clears(m))
+		round_over(m);
 	resync_flushed(m);
 }
 

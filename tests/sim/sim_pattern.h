@@ -9,7 +9,7 @@
  * For loops over all bytes of all blocks: also compiled for wider registers, for processors that
  * have them.  Sanitizers cannot begin before the choice is made; clang 14 does not link it.
  */
-#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&                \
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
 	!defined(__SANITIZE_THREAD__)
 #define SIM_WIDE __attribute__((target_clones("avx2", "default")))
 #else
