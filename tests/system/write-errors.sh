@@ -123,6 +123,28 @@ legs_equal other
 on a resume vol
 on a unpair other >/dev/null
 
+# The other way round: this device's flush fails, for another volume, while this one is copied.  Its clients hear of it with
+# their next flush, and a write that fails and is mended in between does not hide that.
+mirrored third 8M
+bad b "write $(at b 131072) 4096" "zeroes $(at b 131072) 4096"
+mark a
+"$ops" "$at_a" vol write:128K:64K:14
+await_log a "resync: 1 parts could not be copied, the first at byte 131072"
+bad a "flush 0 0"
+refuses any "the local device failed" "$ops" "$at_a" third write:0:64K:1 flush
+well a
+well b
+on a resume vol
+bad a "write $(at a 65536) 4096"
+refuses any "the local device failed" "$ops" "$at_a" vol write:64K:4K:14
+well a
+on a resume vol
+same 0 "$(volume_field a vol lacking_regions)" "regions that are lacking after both failures"
+refuses any "flush: .*the local device failed" "$ops" "$at_a" vol flush
+"$ops" "$at_a" vol write:64K:4K:14 flush read:128K:64K:14
+legs_equal vol
+on a unpair third >/dev/null
+
 # The primary's device is gone: reads are the peer's; writes fail, and say so.
 bad a "read 0 1000000000000" "write 0 1000000000000" "zeroes 0 1000000000000" "flush 0 0"
 "$ops" "$at_a" vol read:5M:1M:6
