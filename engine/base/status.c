@@ -36,7 +36,7 @@ const char *ls_status_text(enum ls_status status)
 	case LS_CHECKSUM:
 		return "the data did not match its checksum at the peer";
 	case LS_PROTOCOL:
-		return "the peer refused the frame as malformed";
+		return "the peer did not take the request";
 	case LS_NO_SPACE:
 		return "the device has no room";
 	case LS_SHUTDOWN:
