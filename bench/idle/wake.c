@@ -5,13 +5,19 @@
  * What is measured of each is the time from ls_submit() to its completion in this process, without
  * the time that the engine had it (to the device and back): so two wake-ups, the engine's and
  * this process's own, and the ring.
+ *
+ * With --bare no engine is asked, but a process that sleeps in read() and answers each byte: what
+ * two wake-ups cost on this machine, whoever makes them.
  */
 #include "engine/include/lockstep.h"
 
 #include <argp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #define READ_BYTES 4096u
 
@@ -21,6 +27,8 @@ struct wake {
 	struct ls_connection *connection;
 	int handle;
 	void *buf;
+	bool bare;
+	int echo_fd; /* of the process that answers */
 	uint64_t *ns;
 };
 
@@ -28,6 +36,7 @@ static const struct argp_option option_table[] = {
 	{"socket", 's', "PATH", 0, "Of the engine's clients", 0},
 	{"count", 'n', "N", 0, "Reads (200)", 0},
 	{"idle-ms", 'i', "MS", 0, "Silence before each (50)", 0},
+	{"bare", 'b', NULL, 0, "Of a process that only answers, instead of an engine", 0},
 	{0},
 };
 
@@ -45,10 +54,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'i':
 		w->idle_ms = (unsigned)strtoul(arg, NULL, 0);
 		return 0;
+	case 'b':
+		w->bare = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		w->volume = arg;
 		return state->arg_num ? ARGP_ERR_UNKNOWN : 0;
-	case ARGP_KEY_NO_ARGS:
+	case ARGP_KEY_END:
+		if (w->bare == !w->volume)
+			return 0;
 		argp_usage(state);
 		return EINVAL;
 	default:
@@ -89,14 +103,44 @@ static int open_volume(struct wake *w)
 	return 0;
 }
 
+/* It ends with this process's end of the socket. */
+static int open_bare(struct wake *w)
+{
+	int fd[2];
+	pid_t child;
+	char byte;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) || (child = fork()) < 0) {
+		perror("wake: a second process");
+		return -1;
+	}
+	w->echo_fd = fd[child == 0];
+	close(fd[child != 0]);
+	if (child)
+		return 0;
+	while (read(w->echo_fd, &byte, 1) == 1 && write(w->echo_fd, &byte, 1) == 1)
+		;
+	_exit(0);
+}
+
+static int bare_one(struct wake *w, uint64_t *ns)
+{
+	uint64_t began = now_ns();
+	char byte = 0;
+
+	if (write(w->echo_fd, &byte, 1) != 1 || read(w->echo_fd, &byte, 1) != 1) {
+		perror("wake: the second process does not answer");
+		return -1;
+	}
+	*ns = now_ns() - began;
+	return 0;
+}
+
 static int read_one(struct wake *w, uint64_t *ns)
 {
-	struct timespec idle = {w->idle_ms / 1000, (long)(w->idle_ms % 1000) * 1000000};
+	uint64_t began = now_ns(), took;
 	struct ls_completion done;
-	uint64_t began, took;
 
-	nanosleep(&idle, NULL);
-	began = now_ns();
 	if (ls_read(w->connection, w->handle, w->buf, 0, READ_BYTES, 0) ||
 	    ls_wait(w->connection, &done, 1, -1) != 1 || done.status != LS_OK) {
 		fprintf(stderr, "wake: a read failed: %s\n", ls_error(w->connection));
@@ -109,22 +153,27 @@ static int read_one(struct wake *w, uint64_t *ns)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "VOLUME", NULL, NULL, NULL, NULL};
+	static const struct argp argp = {option_table, parse, "[VOLUME]", NULL, NULL, NULL, NULL};
 	struct wake w = {.count = 200, .idle_ms = 50};
+	struct timespec idle;
 
 	if (argp_parse(&argp, argc, argv, 0, NULL, &w))
 		return 2;
 	w.ns = calloc(w.count, sizeof(*w.ns));
-	if (!w.ns || open_volume(&w))
+	if (!w.ns || (w.bare ? open_bare(&w) : open_volume(&w)))
 		return 1;
-	for (unsigned i = 0; i < w.count; i++)
-		if (read_one(&w, &w.ns[i]))
+	idle = (struct timespec){w.idle_ms / 1000, (long)(w.idle_ms % 1000) * 1000000};
+	for (unsigned i = 0; i < w.count; i++) {
+		nanosleep(&idle, NULL);
+		if (w.bare ? bare_one(&w, &w.ns[i]) : read_one(&w, &w.ns[i]))
 			return 1;
+	}
 	qsort(w.ns, w.count, sizeof(*w.ns), compare);
 	printf("{\"reads\": %u, \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n", w.count,
 	       (double)w.ns[w.count / 2] / 1e3, (double)w.ns[w.count - 1 - w.count / 100] / 1e3,
 	       (double)w.ns[w.count - 1] / 1e3);
 	free(w.ns);
-	ls_disconnect(w.connection);
+	if (w.connection)
+		ls_disconnect(w.connection);
 	return 0;
 }

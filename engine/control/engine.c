@@ -208,6 +208,7 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 	peers_tick(e);
 	mirror_tick(e);
 	core_administer(&e->core, false);
+	engine_rest(e);
 }
 
 uint64_t engine_deadline_ns(const struct engine *e)

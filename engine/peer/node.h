@@ -169,6 +169,9 @@ struct mend {
 	bool in_sync; /* all that clients have not heard of: the peer's was never copied over */
 };
 
+/* While anything is under way, or waits for its time; otherwise see rest.c. */
+#define TICK_NS (100 * NS_PER_MS)
+
 #define CONTROL_BUFFERS 4u
 #define CONTROL_BUFFER_BYTES 8192u
 
@@ -372,6 +375,9 @@ struct peer *peer_find(struct engine *engine, const char *name);
 void session_fail_all(struct engine *engine, const struct peer *peer, const char *reason);
 /* Is there nothing of @peer that could still come back? */
 bool session_none_with(const struct engine *engine, const struct peer *peer);
+
+/* rest.c: the end of a tick.  When nothing is under way the next one comes later. */
+void engine_rest(struct engine *engine);
 
 /* handshake.c: the messages of a session that is not up. */
 void handshake_hello(struct session *session);

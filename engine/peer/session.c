@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TICK_NS (100 * NS_PER_MS)
 #define REJECT_LINGER_NS (1000 * NS_PER_MS)
 #define BACKOFF_MIN_MS 100u
 #define BACKOFF_MAX_MS 5000u

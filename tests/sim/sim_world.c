@@ -497,6 +497,30 @@ static void hear_of_failures(struct sim_world *world)
 			  "the resync of mirrors of which a flush had failed");
 }
 
+/* Only where all is well, and the peer's patience long: rest.c. */
+static bool may_rest(const struct sim_world *world)
+{
+	static struct volume_status status;
+
+	if (world->profile.faults.wrong_key ||
+	    (world->profile.peer_timeout_ms && world->profile.peer_timeout_ms < 4000))
+		return false;
+	for (unsigned n = 0; n < SIM_NODES; n++)
+		for (unsigned i = 0; engine_volume_status(world->node[n].engine, i, &status); i++)
+			if (status.association != ASSOCIATION_NONE &&
+			    status.mirror != MIRROR_SYNCED)
+				return false;
+	return true;
+}
+
+static bool both_rest(const struct sim_world *world)
+{
+	for (unsigned i = 0; i < SIM_NODES; i++)
+		if (engine_deadline_ns(world->node[i].engine) < world->now_ns + MS(200))
+			return false;
+	return true;
+}
+
 /* Everything works again: so everything must succeed. */
 static void heal(struct sim_world *world)
 {
@@ -536,6 +560,8 @@ static void heal(struct sim_world *world)
 		check_legs(world);
 	}
 	check_idle(world);
+	if (may_rest(world))
+		run_until(world, both_rest, "rest");
 }
 
 static void close_volumes(struct sim_node *node)

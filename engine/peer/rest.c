@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Rest: nothing is under way, and nothing waits for a moment of its own.  Then the next tick may be
+ * late, and an engine without work costs next to nothing.
+ *
+ * Whatever begins afterwards either asks for a tick itself (next_tick_ns = 0) or has its first time
+ * limit long after the late tick: a request that the peer does not answer, a clearing round.
+ */
+#include "engine/peer/node.h"
+
+/* A ping is due after a third of the peer's time limit, so it is less than half of it late. */
+#define REST_NS (500 * NS_PER_MS)
+#define REST_OF_TIMEOUT 8
+
+static bool session_rests(const struct session *s)
+{
+	return s->phase == PHASE_FREE || (s->phase == PHASE_UP && !s->peer->channel.shut &&
+					  channel_oldest_ns(&s->peer->channel) == UINT64_MAX);
+}
+
+/* Neither does it dial. */
+static bool peer_rests(const struct peer *p)
+{
+	return !p->name[0] || (peer_up(p) && !p->removal);
+}
+
+/* A mirror in sync with nothing to clear or to mend, or none. */
+static bool volume_rests(const struct volume *v)
+{
+	if (!v->ready || expand_pending(v))
+		return false;
+	if (!volume_tracks(v))
+		return true;
+	return v->mirror == MIRROR_SYNCED && !v->map.intent.marked && !volume_lost(v);
+}
+
+/* Also one that is not paired any more may have operations that wait. */
+static bool mirror_rests(const struct mirror *m)
+{
+	return !mirror_busy(m) && !m->op && list_empty(&m->ops) && list_empty(&m->jobs) &&
+	       !m->round_open && !m->verify.job && !m->mend.busy && !expand_busy(m);
+}
+
+static bool rests(const struct engine *e)
+{
+	const struct volume *v;
+	unsigned at = 0;
+
+	if (e->stopping || e->admin_open || e->pools_coming || !list_empty(&e->pairings) ||
+	    !list_empty(&e->resyncs) || !list_empty(&e->verifies))
+		return false;
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (!session_rests(&e->sessions[i]))
+			return false;
+	for (unsigned i = 0; i < e->peer_count; i++)
+		if (!peer_rests(&e->peers[i]))
+			return false;
+	while ((v = volume_next(e, &at)))
+		if (!volume_rests(v) || (v->peering && !mirror_rests(v->peering)))
+			return false;
+	return true;
+}
+
+void engine_rest(struct engine *e)
+{
+	uint64_t now = e->core.now_ns;
+	uint64_t late = now + min_u64(REST_NS, e->settings.peer_timeout_ns / REST_OF_TIMEOUT);
+
+	/* Whoever asked for another moment in this tick gets it. */
+	if (e->next_tick_ns == now + TICK_NS && late > e->next_tick_ns && rests(e))
+		e->next_tick_ns = late;
+}
