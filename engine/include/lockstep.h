@@ -68,8 +68,7 @@ enum ls_status {
 	LS_BOTH_IO = 18, /* both did */
 	LS_PEER_LOST = 19, /* the peer was lost meanwhile: it may or may not have the write */
 	LS_CHECKSUM = 20, /* the payload did not match its checksum at the peer */
-	LS_PROTOCOL =
-		21, /* the peer did not take it: malformed, or its replica left the mirror */
+	LS_PROTOCOL = 21, /* the peer did not take it: malformed, or it has left the mirror */
 	LS_NO_SPACE = 22, /* the device has no room */
 	LS_SHUTDOWN = 23, /* the engine is stopping */
 };
