@@ -124,46 +124,72 @@ def goals(results):
               for job in results.jobs if job[0] == "pgbench")
 
 
+# What no mirror can be better than, and so what a goal can ask for on this machine.
+YARDSTICKS = ("floor-queue", "floor", "wire")
+
+
+def ratio_of(results, system, goal):
+    """What the goal asks of its system, of any; None: not measured."""
+    _, _, what, job, at_least, _, others = goal
+    ours = results.median(system, job, what)
+    theirs = [results.median(other, job, what) for other in others]
+    if ours is None or None in theirs:
+        return None
+    return ours / (max(theirs) if at_least else min(theirs))
+
+
+def meets(goal, ratio):
+    _, _, _, _, at_least, factor, _ = goal
+    return ratio is not None and (ratio >= factor if at_least else ratio <= factor)
+
+
 def judged(results):
     """Of each goal whose job was run: itself, the ratio (None: not measured), and whether it holds."""
     for goal in goals(results):
-        _, system, what, job, at_least, factor, others = goal
-        if job not in results.jobs or system not in results.systems():
-            continue
-        ours = results.median(system, job, what)
-        theirs = [results.median(other, job, what) for other in others]
-        if ours is None or None in theirs:
-            yield goal, None, False
-            continue
-        ratio = ours / (max(theirs) if what != "p99_us" else min(theirs))
-        yield goal, ratio, ratio >= factor if at_least else ratio <= factor
+        if goal[3] in results.jobs and goal[1] in results.systems():
+            ratio = ratio_of(results, goal[1], goal)
+            yield goal, ratio, meets(goal, ratio)
+
+
+def yardsticks(results, goal):
+    """The same ratio of what is no mirror, of those that are not what the goal compares with."""
+    return {system: ratio_of(results, system, goal) for system in YARDSTICKS if system not in goal[-1]}
 
 
 def print_goals(results):
     lines = []
-    for (name, system, what, job, at_least, factor, others), ratio, holds in judged(results):
+    for goal, ratio, holds in judged(results):
+        name, system, what, job, at_least, factor, others = goal
+        there = ", ".join(f"{yardstick} {value:.2f}" for yardstick, value in yardsticks(results, goal).items() if value is not None)
         lines.append(f"  {name}  {system + ', ' + job_name(job):38} {what:14}"
                      f"{'>=' if at_least else '<='} {factor:4} x {' | '.join(others):20}"
                      + ("     -  not measured" if ratio is None else
-                        f"{ratio:6.2f}  {'holds' if holds else 'DOES NOT HOLD'}"))
+                        f"{ratio:6.2f}  {'holds' if holds else 'DOES NOT HOLD':13}") + (f"  ({there})" if there else ""))
     if lines:
-        print("\ngoals (medians)")
+        print("\ngoals (medians; in brackets the same of what is no mirror)")
         print("\n".join(lines))
 
 
 def print_runs(runs, markdown):
-    """Each goal's ratio in each run."""
+    """Each goal's ratio in each run, and the range of what is no mirror."""
     found = {}
+    there = {}
     for i, results in enumerate(runs):
-        for (name, system, what, job, at_least, factor, others), ratio, holds in judged(results):
+        for judgement, ratio, holds in judged(results):
+            name, system, what, job, at_least, factor, others = judgement
             goal = (name, f"{system}, {job_name(job)}, {what.removesuffix('_us')}",
                     f"{'>=' if at_least else '<='} {factor} x {' or '.join(others)}")
             found.setdefault(goal, [("-", False)] * len(runs))[i] = ("-" if ratio is None else f"{ratio:.2f}", holds)
-    rows = [("", "", "goal", *(f"run {i + 1}" for i in range(len(runs))), "holds")]
+            for yardstick, value in yardsticks(results, judgement).items():
+                if value is not None:
+                    there.setdefault((goal, yardstick), []).append(value)
+    rows = [("", "", "goal", *(f"run {i + 1}" for i in range(len(runs))), "holds", *YARDSTICKS)]
     for goal, ratios in found.items():
         times = sum(holds for _, holds in ratios)
+        ranges = (there.get((goal, yardstick)) for yardstick in YARDSTICKS)
         rows.append((*goal, *(text for text, _ in ratios),
-                     "-" if all(text == "-" for text, _ in ratios) else "yes" if times == len(runs) else "no" if not times else f"in {times}"))
+                     "-" if all(text == "-" for text, _ in ratios) else "yes" if times == len(runs) else "no" if not times else f"in {times}",
+                     *(f"{min(values):.2f} to {max(values):.2f}" if values else "-" for values in ranges)))
     if markdown:
         rows.insert(1, ("---",) * len(rows[0]))
         print("\n".join("| " + " | ".join(row) + " |" for row in rows))
