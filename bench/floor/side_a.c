@@ -39,45 +39,62 @@ static void fill_header(struct side_a *a, unsigned slot, const struct io *io)
 	header->bytes = io->bytes;
 }
 
+static struct ibv_send_wr *send_payload(struct side_a *a, unsigned slot, enum ibv_wr_opcode opcode)
+{
+	struct ibv_send_wr *wr = wire_add(&a->wire, slot % a->wire.lane_count, opcode);
+
+	wire_gather(&a->wire, wr, payload_of(a->memory, slot), header_of(a->memory, slot)->bytes);
+	wire_target(&a->wire, wr, (uint64_t)slot * SLOT_BYTES + PAYLOAD_OFFSET);
+	return wr;
+}
+
+/* With its header. */
+static void send_whole(struct side_a *a, unsigned slot)
+{
+	struct ibv_send_wr *wr =
+		wire_add(&a->wire, slot % a->wire.lane_count, IBV_WR_RDMA_WRITE_WITH_IMM);
+	struct header *header = header_of(a->memory, slot);
+
+	wire_gather(&a->wire, wr, header, HEADER_BYTES + header->bytes);
+	wire_target(&a->wire, wr, (uint64_t)slot * SLOT_BYTES + PAYLOAD_OFFSET - HEADER_BYTES);
+	wr->imm_data = htonl(slot);
+}
+
 static void send_train(struct side_a *a)
 {
 	struct ibv_send_wr *wr;
 	unsigned n = a->train_count < TRAIN_MAX ? a->train_count : TRAIN_MAX;
 
-	if (!n)
+	a->train_count = 0;
+	if (n == 1)
+		send_whole(a, a->train[0]);
+	if (n <= 1)
 		return;
+	for (unsigned i = 0; i < n; i++)
+		send_payload(a, a->train[i], IBV_WR_RDMA_WRITE);
 	wr = wire_add(&a->wire, 0, IBV_WR_SEND);
 	for (unsigned i = 0; i < n; i++)
 		wire_gather(&a->wire, wr, header_of(a->memory, a->train[i]), HEADER_BYTES);
 	if (n * HEADER_BYTES <= a->wire.inline_max)
 		wr->send_flags |= IBV_SEND_INLINE;
-	a->train_count = 0;
 }
 
 static void send_frame(struct side_a *a, unsigned slot, const struct io *io)
 {
-	struct ibv_send_wr *wr;
-	uint64_t payload = (uint64_t)slot * SLOT_BYTES + PAYLOAD_OFFSET;
-
 	fill_header(a, slot, io);
-	wr = wire_add(&a->wire, slot % a->wire.lane_count,
-		      a->o->framing == FRAME_TRAIN ? IBV_WR_RDMA_WRITE
-						   : IBV_WR_RDMA_WRITE_WITH_IMM);
-	if (a->o->framing == FRAME_EACH) {
-		wire_gather(&a->wire, wr, header_of(a->memory, slot), HEADER_BYTES + io->bytes);
-		wire_target(&a->wire, wr, payload - HEADER_BYTES);
-		wr->imm_data = htonl(slot);
+	switch (a->o->framing) {
+	case FRAME_EACH:
+		send_whole(a, slot);
 		return;
-	}
-	wire_gather(&a->wire, wr, payload_of(a->memory, slot), io->bytes);
-	wire_target(&a->wire, wr, payload);
-	if (a->o->framing == FRAME_IMM) {
-		wr->imm_data = htonl(imm_of(slot, io));
+	case FRAME_IMM:
+		send_payload(a, slot, IBV_WR_RDMA_WRITE_WITH_IMM)->imm_data =
+			htonl(imm_of(slot, io));
 		return;
+	case FRAME_TRAIN:
+		a->train[a->train_count++] = slot;
+		if (a->train_count == TRAIN_MAX)
+			send_train(a);
 	}
-	a->train[a->train_count++] = slot;
-	if (a->train_count == TRAIN_MAX)
-		send_train(a);
 }
 
 static void start(struct side_a *a, unsigned slot, const struct io *io)

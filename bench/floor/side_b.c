@@ -44,10 +44,10 @@ static void take_frame(struct side_b *b, const struct ibv_wc *wc)
 	if (wc->opcode == IBV_WC_RECV) {
 		for (unsigned i = 0; i < bytes / HEADER_BYTES; i++)
 			serve_header(b, &headers[i]);
-	} else if (b->o->framing == FRAME_EACH) {
-		serve_header(b, header_of(b->memory, imm));
-	} else {
+	} else if (b->o->framing == FRAME_IMM) {
 		serve(b, imm & 0xff, (uint64_t)(imm >> 8) * bytes, bytes);
+	} else {
+		serve_header(b, header_of(b->memory, imm));
 	}
 	wire_done(&b->wire, wc);
 }

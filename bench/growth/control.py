@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Makes, awaits and deletes many volumes over one connection, so that no program's start is in the time.
+"""Makes and awaits many volumes over one connection, so that no program's start is in the time.
 
-usage: control.py SOCKET make PREFIX FROM TO BYTES PEER     volumes PREFIX<FROM> to PREFIX<TO - 1>, each mirrored; prints
+usage: control.py SOCKET make PREFIX FROM TO BYTES PEER POOL PEERS-POOL
+                                                            volumes PREFIX<FROM> to PREFIX<TO - 1>, each mirrored; prints
                                                             how long each took, as JSON
        control.py SOCKET synced PREFIX FROM TO PEER         returns when they are all in sync
-       control.py SOCKET unpair|delete PREFIX FROM TO
        control.py SOCKET loop                               processor time of the engine's thread in ns, and the passes
                                                             of its loop, at the same moment
 
@@ -47,11 +47,11 @@ def timed_ms(function, *arguments, **named):
     return (time.monotonic() - begin) * 1000
 
 
-def make(control, prefix, begin, end, size, peer):
+def make(control, prefix, begin, end, size, peer, pool, peers_pool):  # pylint: disable=too-many-arguments
     create, pair = [], []
     for i in range(begin, end):
-        create.append(timed_ms(control.ask, "volume-create", name=f"{prefix}{i}", size=size))
-        pair.append(timed_ms(control.ask, "pair", volume=f"{prefix}{i}", peer=peer))
+        create.append(timed_ms(control.ask, "volume-create", name=f"{prefix}{i}", size=size, pool=pool))
+        pair.append(timed_ms(control.ask, "pair", volume=f"{prefix}{i}", peer=peer, target_pool=peers_pool))
     tenth = max(1, len(create) // 10)
     print(json.dumps({
         "made": len(create), "seconds": (sum(create) + sum(pair)) / 1000,
@@ -89,20 +89,16 @@ def main(path, what, *arguments):
 def many(control, what, prefix, begin, end, *more):
     begin, end = int(begin), int(end)
     if what == "make":
-        make(control, prefix, begin, end, int(more[0]), more[1])
+        make(control, prefix, begin, end, int(more[0]), *more[1:])
         return
     for i in range(begin, end):
         if what == "synced":
             control.ask("pair", volume=f"{prefix}{i}", peer=more[0])
-        elif what == "unpair":
-            control.ask("unpair", volume=f"{prefix}{i}")
-        elif what == "delete":
-            control.ask("volume-delete", name=f"{prefix}{i}")
         else:
             sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 6, 7, 8):
+    if len(sys.argv) not in (3, 7, 10):
         sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -67,12 +67,12 @@ def print_sizes(results):
             continue
         print(f"\nrandwrite 4 KiB QD1, {words}")
         print(f"  {'volume':>9}{'p50 us':>9} {'(min..max)':>15}{'x first':>9}{'p99 us':>9}{'IOPS':>9}{'map waits/write':>17}")
-        first = None
+        first = {row["round"]: row["p50_us"] for row in results.part("sizes", where=where, size_bytes=sizes[0])}
         for bytes_ in sizes:
             rows = results.part("sizes", where=where, size_bytes=bytes_)
             p50 = [row["p50_us"] for row in rows]
-            first = first or median(p50)
-            ratio = median(p50) / first
+            # Round by round, so that what the machine does meanwhile is in both.
+            ratio = median(row["p50_us"] / first[row["round"]] for row in rows if row["round"] in first) or 0
             print(f"  {size(bytes_):>9}{median(p50):>9.1f} {f'({min(p50):.0f}..{max(p50):.0f})':>15}{ratio:>9.3f}"
                   f"{median(r['p99_us'] for r in rows):>9.0f}{median(r['iops'] for r in rows):>9.0f}"
                   f"{median(r['map_waits_per_write'] for r in rows):>17.3f}")
@@ -108,17 +108,17 @@ def print_volumes(results):
     rows = results.part("volumes")
     if not rows:
         return
-    print("\nmirrored volumes of 1 MiB, all but one of them idle (the last line: all but one deleted again)")
+    print("\nmirrored volumes of 1 MiB, all but one of them idle")
     print(f"  {'volumes':>8}{'ns a loop: idle':>17}{'with a client':>15}{'QD1 p50 us':>12}{'idle CPU %':>12}{'QPs':>5}{'MRs':>6}"
           f"{'RSS MiB a':>11}{'b':>7}{'make ms':>9}{'first':>8}{'last':>8}{'restart s':>11}")
     for row in rows:
-        made = row["made"] or {}
+        made = row["made"]
         print(f"  {row['volumes']:>8}{median(row['loop_idle_ns']):>17.1f}{median(row['loop_with_client_ns']):>15.1f}"
               f"{median(r['p50_us'] for r in row['qd1']):>12.1f}{row['idle_primary_cpu_percent']:>12.3f}"
               f"{number(row['qps']):>5}{number(row['memory_regions']):>6}{row['primary_rss_kib'] / 1024:>11.1f}"
               f"{row['secondary_rss_kib'] / 1024:>7.1f}"
-              f"{number(made.get('create_ms', 0) + made.get('pair_ms', 0) if made else None, 1):>9}"
-              f"{number(made.get('first_ms'), 1):>8}{number(made.get('last_ms'), 1):>8}{row['in_sync_after_restart_s']:>11.2f}")
+              f"{made['create_ms'] + made['pair_ms']:>9.1f}"
+              f"{made['first_ms']:>8.1f}{made['last_ms']:>8.1f}{row['in_sync_after_restart_s']:>11.2f}")
     judge_volumes(results, rows)
 
 
@@ -126,18 +126,34 @@ def judge_volumes(results, rows):
     most, least = max(r["volumes"] for r in rows), min(r["volumes"] for r in rows)
     if most == least:
         return
-    for key, words in (("loop_idle_ns", "nothing to do"), ("loop_with_client_ns", "one client at QD1")):
-        ns = {count: median(v for row in rows if row["volumes"] == count for v in row[key]) for count in (least, most)}
-        more = ns[most] - ns[least]
-        results.condition(f"{least} -> {most} volumes, {words}: {more:+.1f} ns a loop (<= {IDLE_NS_MAX})", more <= IDLE_NS_MAX)
+    judge_turns(results)
     for key, words in (("qps", "queue pairs"), ("memory_regions", "memory regions")):
-        counts = {row["volumes"]: row[key] for row in rows if row["made"]}
+        counts = {row["volumes"]: row[key] for row in rows}
         if None not in counts.values():
+            # None at all: they were not counted.
             results.condition(f"{least} -> {most} volumes: {counts[least]} -> {counts[most]} {words}",
-                              counts[most] <= counts[least])
-    grown = [row for row in rows if row["made"]]
-    print(f"  memory per volume of 1 MiB: {per_volume(grown, 'primary_rss_kib'):.1f} KiB at its primary, "
-          f"{per_volume(grown, 'secondary_rss_kib'):.1f} KiB at its secondary")
+                              0 < counts[most] <= counts[least])
+    print(f"  memory per volume of 1 MiB: {per_volume(rows, 'primary_rss_kib'):.1f} KiB at its primary, "
+          f"{per_volume(rows, 'secondary_rss_kib'):.1f} KiB at its secondary")
+
+
+def judge_turns(results):
+    """One volume and all of them in turn: the difference of each round, so that what the machine does meanwhile is in both."""
+    rows = results.part("turns")
+    ones, alls = [row for row in rows if row["volumes"] == 1], [row for row in rows if row["volumes"] > 1]
+    if not ones or len(ones) != len(alls):
+        return
+    print(f"\n1 and {alls[0]['volumes']} volumes in turn, {len(ones)} rounds, ns a loop: median (min..max)")
+    for key, words in (("loop_idle_ns", "nothing to do"), ("loop_with_client_ns", "one client at QD1")):
+        more = [b[key] - a[key] for a, b in zip(ones, alls)]
+        print(f"  {words:18} 1: {spread(a[key] for a in ones)}, all: {spread(b[key] for b in alls)}, all - 1: {spread(more)}")
+        results.condition(f"1 -> {alls[0]['volumes']} volumes, {words}: {median(more):+.1f} ns a loop (<= {IDLE_NS_MAX})",
+                          median(more) <= IDLE_NS_MAX)
+
+
+def spread(values):
+    values = list(values)
+    return f"{median(values):.1f} ({min(values):.0f}..{max(values):.0f})"
 
 
 def print_clients(results):
@@ -169,7 +185,7 @@ def panel_sizes(results):
 
 
 def panels_volumes(results):
-    rows = [row for row in results.part("volumes") if row["made"]]
+    rows = results.part("volumes")
 
     def line(name, of):
         found = []

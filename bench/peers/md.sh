@@ -60,7 +60,7 @@ set_up() {
 	export MDADM_NO_UDEV=1
 	mkdir -p /dev/md /run/mdadm
 	mdadm --create "$md" --level=1 --raid-devices=2 --metadata=1.2 --assume-clean --bitmap=internal \
-		${md_tuned:+--bitmap-chunk=64M} --homehost=any --run "$DEV_A" "$imported" 2>&1
+		${md_tuned:+--bitmap-chunk=64M} --homehost=any --run "$DEV_A" ${md_tuned:+--write-mostly} "$imported" 2>&1
 	TARGET=$(readlink -f "$md")
 	OFFSET_A=$(md_offset "$DEV_A")
 	OFFSET_B=$(md_offset "$imported")

@@ -341,8 +341,10 @@ static struct json_object *ratios_json(const struct snapshot *s, const struct li
 	json_set_u64(json, "ios", ios); /* of clients and of peers */
 	json_set_double(json, "passes", ratio(s->status.loop.passes, ios));
 	json_set_double(json, "sleeps", ratio(s->status.loop.sleeps, ios));
+	json_set_double(json, "wakes", ratio(s->status.loop.wakes, ios));
 	json_set_double(json, "store_syscalls", ratio(s->status.store.syscalls, ios));
 	json_set_double(json, "link_posts", ratio(links->posts, ios));
+	json_set_double(json, "link_messages", ratio(links->messages_tx, ios));
 	json_set_double(json, "link_completions", ratio(links->completions, ios));
 	return json;
 }
@@ -368,6 +370,7 @@ static struct link_stats sum_links(const struct engine_status *e)
 
 	for (unsigned i = 0; i < e->peer_count; i++) {
 		sum.posts += e->peers[i].link.posts;
+		sum.messages_tx += e->peers[i].link.messages_tx;
 		sum.completions += e->peers[i].link.completions;
 		sum.copied += e->peers[i].link.copied;
 		sum.requests_rx += e->peers[i].link.requests_rx;

@@ -18,6 +18,9 @@ legs_equal vol
 for node in a b; do
 	served=$(ask $node status .shard.per_io.ios)
 	((served > 100)) || fail "node $node served $served requests only"
+	# One acknowledgement, or less where several are joined, and one request, for each write; not nothing.
+	[[ $(ask $node status '.shard.per_io | .link_messages > 0 and .link_messages < 2 and .wakes <= .passes') == true ]] ||
+		fail "node $node: $(ask $node status .shard.per_io)"
 	# Sessions begin with a few, of the handshake; no I/O adds one.
 	same "${allocations[$node]}" "$(shard $node data_path_allocations)" "allocations on the data path of $node"
 	same "${locks[$node]}" "$(shard $node data_path_locks)" "locks on the data path of $node"

@@ -64,11 +64,12 @@ static void show_path(struct json_object *s)
 	uint64_t count = json_get_u64(writes, "count", 0);
 
 	printf("path     %" PRIu64
-	       " I/Os; each: %.2f passes, %.2f sleeps, %.2f store calls, %.2f link "
-	       "posts\n",
+	       " I/Os; each: %.2f passes, %.2f wake-ups, %.2f store calls, %.2f link "
+	       "posts, %.2f completions, %.2f messages\n",
 	       json_get_u64(per_io, "ios", 0), json_get_double(per_io, "passes"),
-	       json_get_double(per_io, "sleeps"), json_get_double(per_io, "store_syscalls"),
-	       json_get_double(per_io, "link_posts"));
+	       json_get_double(per_io, "wakes"), json_get_double(per_io, "store_syscalls"),
+	       json_get_double(per_io, "link_posts"), json_get_double(per_io, "link_completions"),
+	       json_get_double(per_io, "link_messages"));
 	printf("proof    payload bytes copied %" PRIu64 ", allocations %" PRIu64 ", locks %" PRIu64
 	       " on the data path\n",
 	       json_get_u64(shard, "copied_payload_bytes", 0),
