@@ -145,7 +145,7 @@ static bool mirrors_idle(const struct engine *e)
 			return false;
 		if (m && (m->calling || m->committing || m->round_open || m->op ||
 			  !list_empty(&m->ops) || !list_empty(&m->jobs) || m->verify.units ||
-			  m->mend.busy))
+			  m->mend.busy || expand_busy(m)))
 			return false;
 	}
 	return e->units_busy == 0;

@@ -35,6 +35,7 @@ static void PRINTF_LIKE(3, 4) end(struct mirror *m, int code, const char *fmt, .
 	va_end(ap);
 	m->engine->admin_open -= m->expand.phase >= EXPAND_ZERO;
 	m->expand.phase = EXPAND_IDLE;
+	m->expand.failed_to = code && m->expand.served ? m->expand.to : 0;
 	/* What an operator waits for is told as the end of his operation. */
 	if (code && list_empty(&m->expand.jobs))
 		tell_error(m->engine, m->volume, "expand", "%s", text);
@@ -215,13 +216,18 @@ static void asked(struct mirror *m, const struct frame *f)
 	} else {
 		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
 		end(m, -EIO, "node '%s' could not make it larger: %s; it is tried again by itself",
-		    m->peer->name, f ? ls_status_text((enum ls_status)f->status) : "it was lost");
+		    m->peer->name,
+		    !f ? "it was lost"
+		       : ls_status_text(f->status == LS_LOCAL_IO ? LS_PEER_IO
+								 : (enum ls_status)f->status));
 	}
 }
 
 static void end_lost(struct mirror *m)
 {
-	end(m, -EPIPE, "node '%s' was lost; the volume grows by itself when both are in sync again",
+	end(m, -EPIPE,
+	    "node '%s' is lost, or not in sync any more; the volume grows by itself when both are "
+	    "in sync again",
 	    m->volume->record.replicas[0].node_name);
 }
 
@@ -346,7 +352,7 @@ void expand_stop(struct mirror *m)
 {
 	struct expand *x = &m->expand;
 
-	x->zeroed_from = x->zeroed_to = 0;
+	x->zeroed_from = x->zeroed_to = x->failed_to = 0;
 	if (x->phase == EXPAND_ASK || x->phase == EXPAND_ASKED || x->phase == EXPAND_DRAIN) {
 		end_lost(m);
 	} else if (x->phase == EXPAND_DRAINING) {
@@ -450,7 +456,7 @@ enum ls_status expand_target(struct mirror *m)
 void expand_serve(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
 {
 	const struct volume *v = m->volume;
-	const struct expand *x = &m->expand;
+	struct expand *x = &m->expand;
 	uint8_t body[BODY_BYTES];
 	uint64_t from, to;
 	enum ls_status status;
@@ -469,6 +475,10 @@ void expand_serve(struct mirror *m, struct serve *s, const uint8_t *payload, uin
 		channel_answer(s, LS_OK, 0, 1);
 	} else if (x->zeroed_from <= from && x->zeroed_to == to && v->size_bytes >= to) {
 		channel_answer(s, LS_OK, 0, 0);
+	} else if (x->failed_to == to) {
+		/* Once: the source tells its operator, and asks anew after a while. */
+		x->failed_to = 0;
+		channel_answer(s, LS_LOCAL_IO, 0, 0);
 	} else {
 		status = serve_begin(m, from, to);
 		channel_answer(s, status == LS_BUSY ? LS_OK : status, 0, 1);

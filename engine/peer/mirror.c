@@ -92,12 +92,22 @@ void mirror_jobs_done(struct mirror *m, int code, const char *text)
 		job_done(LIST_ENTRY(node, struct job, node), code, "%s", text);
 }
 
+/* On a node without peers nothing else would lead here again. */
+static void next_tick_at(struct mirror *m, uint64_t at_ns)
+{
+	m->engine->next_tick_ns = min_u64(m->engine->next_tick_ns, at_ns);
+}
+
 static void jobs_tick(struct mirror *m)
 {
 	char text[300];
 
-	if (list_empty(&m->jobs) || peer_up(m->peer) || m->engine->core.now_ns < m->jobs_until_ns)
+	if (list_empty(&m->jobs) || peer_up(m->peer))
 		return;
+	if (m->engine->core.now_ns < m->jobs_until_ns) {
+		next_tick_at(m, m->jobs_until_ns);
+		return;
+	}
 	snprintf(text, sizeof(text),
 		 "node '%s' is not connected: %s. The resync begins by itself when it is",
 		 m->volume->record.replicas[0].node_name,
@@ -379,14 +389,13 @@ static void go_alone(struct mirror *m)
 		mirror_call(m, FRAME_STALE, 0, stale_answered);
 }
 
-/* On a node without peers nothing else would lead here again. */
-static bool alone_due(const struct mirror *m)
+static bool alone_due(struct mirror *m)
 {
 	uint64_t at = max_u64(m->alone_at_ns, m->late_until_ns);
 
 	if (m->engine->core.now_ns >= at)
 		return true;
-	m->engine->next_tick_ns = min_u64(m->engine->next_tick_ns, at);
+	next_tick_at(m, at);
 	return false;
 }
 

@@ -304,7 +304,9 @@ static void on_synced(struct mirror *m, struct serve *s, const uint8_t *payload,
 	uint8_t body[GENERATIONS_BYTES];
 	struct generations g;
 
-	if (length != sizeof(body) || m->committing || m->step != STEP_TARGET) {
+	/* What was the target is so still when it has been promoted. */
+	if (length != sizeof(body) || m->committing || m->step != STEP_TARGET ||
+	    m->volume->mirror != MIRROR_COPYING || r->role != VOLUME_SECONDARY) {
 		channel_answer(s, LS_INVALID, 0, 0);
 		return;
 	}

@@ -136,6 +136,7 @@ struct expand {
 	uint64_t from, to; /* bytes */
 	uint64_t retry_at_ns;
 	uint64_t zeroed_from, zeroed_to; /* target: done since the session began */
+	uint64_t failed_to; /* target: what it could not do, and has not said yet; 0 = none */
 	uint32_t flushes_failed; /* of the volume's, when the zeroes were begun */
 	struct leg leg;
 	struct range range; /* the whole volume: drains it */

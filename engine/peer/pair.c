@@ -40,7 +40,9 @@ static void PRINTF_LIKE(3, 4) finish(struct pairing *p, int code, const char *fm
 	core_administer(&e->core, true);
 	list_del(&p->node);
 	p->volume->pairing = NULL;
-	mirror_buffer_free(p->volume->peering);
+	/* Before that it is of a call of the mirror that was. */
+	if (p->phase >= PAIRING_ASKED)
+		mirror_buffer_free(p->volume->peering);
 	while ((node = list_pop(&p->jobs)))
 		job_done(LIST_ENTRY(node, struct job, node), code, "%s", text);
 	free(p);

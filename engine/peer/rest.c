@@ -64,7 +64,8 @@ static bool rests(const struct engine *e)
 void engine_rest(struct engine *e)
 {
 	uint64_t now = e->core.now_ns;
-	uint64_t late = now + min_u64(REST_NS, e->settings.peer_timeout_ns / REST_OF_TIMEOUT);
+	uint64_t limit = min_u64(e->settings.peer_timeout_ns, e->settings.request_timeout_ns);
+	uint64_t late = now + min_u64(REST_NS, limit / REST_OF_TIMEOUT);
 
 	/* Whoever asked for another moment in this tick gets it. */
 	if (e->next_tick_ns == now + TICK_NS && late > e->next_tick_ns && rests(e))

@@ -189,8 +189,10 @@ void volumes_flush_failed(struct store *store)
 
 		for (unsigned i = 0; i < v->record.extent_count; i++)
 			there |= v->pool->stores[v->record.extents[i].device] == store;
-		if (there)
-			volume_flush_failed(v);
+		if (!there)
+			continue;
+		volume_flush_failed(v);
+		e->next_tick_ns = 0; /* its mirror has to see to it */
 	}
 }
 

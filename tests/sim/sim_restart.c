@@ -9,12 +9,11 @@
 
 #include <stdlib.h>
 
-void sim_restart_fault(struct sim_world *world)
+void sim_restart_begin(struct sim_node *node)
 {
-	struct sim_node *node = &world->node[rng_below(&world->rng, SIM_NODES)];
+	struct sim_world *world = node->world;
 
-	if (!rng_chance(&world->rng, world->profile.faults.restart) || !node->engine ||
-	    !node->opened || !node->has_pool || node->stopping || node->restarting)
+	if (!node->engine || !node->opened || !node->has_pool || node->stopping || node->restarting)
 		return;
 	SIM_NOTE(world, node->number, "is to be restarted");
 	world->session_disturbed = true;
@@ -25,6 +24,14 @@ void sim_restart_fault(struct sim_world *world)
 	engine_tick(node->engine, world->now_ns);
 	engine_stop(node->engine);
 	sim_wake(world, node->number, world->now_ns);
+}
+
+void sim_restart_fault(struct sim_world *world)
+{
+	struct sim_node *node = &world->node[rng_below(&world->rng, SIM_NODES)];
+
+	if (rng_chance(&world->rng, world->profile.faults.restart))
+		sim_restart_begin(node);
 }
 
 /* Everything but what the clients wait for has ended, and nothing is left behind. */

@@ -3,8 +3,8 @@
  * Goal: an operation that meets trouble at any point that it passes rolls forward: by itself once
  * it is recorded, else when it is asked for again; and asking once more does no harm (I12).
  * Trouble is a kill or a power cut of either node or both, the loss of the session, a table or a
- * map that cannot be written, the loss of the session and that, or a flush that fails, and in the
- * end a power cut of that node.
+ * map that cannot be written, the loss of the session and that, a flush that fails, and in the
+ * end a power cut of that node, or a restart of either node in good order.
  *
  * Each operation runs once to list its points, then once for each of them and each trouble, in a
  * process of its own that begins at the same moment of the same world.
@@ -45,6 +45,7 @@ static const struct trouble {
 	bool part; /* and there is no other one until somebody has helped; with fail-closed only */
 	unsigned fails; /* their next write of the table or of a map does */
 	unsigned flushes; /* their next flush fails; when all is over, their power is cut */
+	unsigned stops; /* they stop in good order, and begin again */
 } troubles[] = {
 	{"kill A", .victims = 1},
 	{"power A", .victims = 1, .power = true},
@@ -60,6 +61,8 @@ static const struct trouble {
 	{"part", .part = true},
 	{"flush A", .flushes = 1},
 	{"flush B", .flushes = 2},
+	{"stop A", .stops = 1},
+	{"stop B", .stops = 2},
 };
 
 static struct options {
@@ -124,6 +127,9 @@ static void operate(void)
 	for (unsigned n = 0; at.pending && n < SIM_NODES; n++)
 		if (at.trouble->victims & 1u << n)
 			sim_crash(&steps.world.node[n], at.trouble->power);
+	for (unsigned n = 0; at.pending && n < SIM_NODES; n++)
+		if (at.trouble->stops & 1u << n)
+			sim_restart_begin(&steps.world.node[n]);
 	if (at.pending && at.trouble->cut)
 		steps_cut(&steps);
 	if (at.pending && at.trouble->part)

@@ -62,7 +62,7 @@ bool steps_look(struct steps *steps)
 		struct sim_node *node = &steps->world.node[n];
 
 		memset(&steps->now[n], 0, sizeof(steps->now[n]));
-		both &= node->engine && node->opened;
+		both &= node->engine && node->opened && !node->restarting;
 		if (!node->engine || !node->opened)
 			continue;
 		check_map(node);

@@ -497,13 +497,18 @@ static void hear_of_failures(struct sim_world *world)
 			  "the resync of mirrors of which a flush had failed");
 }
 
-/* Only where all is well, and the peer's patience long: rest.c. */
+static bool is_long(uint32_t ms)
+{
+	return !ms || ms >= 4000;
+}
+
+/* Only where all is well, and nobody's patience short: rest.c. */
 static bool may_rest(const struct sim_world *world)
 {
 	static struct volume_status status;
 
-	if (world->profile.faults.wrong_key ||
-	    (world->profile.peer_timeout_ms && world->profile.peer_timeout_ms < 4000))
+	if (world->profile.faults.wrong_key || !is_long(world->profile.peer_timeout_ms) ||
+	    !is_long(world->profile.request_timeout_ms))
 		return false;
 	for (unsigned n = 0; n < SIM_NODES; n++)
 		for (unsigned i = 0; engine_volume_status(world->node[n].engine, i, &status); i++)

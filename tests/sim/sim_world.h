@@ -401,7 +401,8 @@ void sim_crash_fault(struct sim_world *world);
 /* Nobody will open its links, or answer its dials, any more. */
 void sim_crash_links(struct sim_node *node);
 
-/* sim_restart.c: perhaps one begins; what is due of it at the end of a pass. */
+/* sim_restart.c: one begins, if it can; perhaps one does; what is due at the end of a pass. */
+void sim_restart_begin(struct sim_node *node);
 void sim_restart_fault(struct sim_world *world);
 void sim_restart_run(struct sim_node *node);
 /* sim_client.c: what was not answered before the restart is asked for again. */
