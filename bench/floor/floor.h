@@ -28,7 +28,7 @@
 
 /* How a request's header travels. */
 enum framing {
-	/* Payloads by WRITE, then one SEND with the headers of up to TRAIN_MAX; a lone one as EACH. */
+	/* Payloads by WRITE, then one SEND with headers of up to TRAIN_MAX; a lone one as EACH. */
 	FRAME_TRAIN,
 	FRAME_EACH, /* header and payload by one WRITE_WITH_IMM: two packets for 4 KiB */
 	FRAME_IMM, /* no header: slot and block number are the immediate; one packet */
