@@ -26,7 +26,8 @@ static bool mends(const struct mirror *m)
 	const struct volume *v = m->volume;
 
 	return volume_lost(v) && v->mirror == MIRROR_SYNCED && v->record.role == VOLUME_PRIMARY &&
-	       (m->mend.flushes != v->flushes_failed || !v->map.intent.lacking_regions);
+	       (m->mend.flushes != v->flushes_failed || !v->map.intent.lacking_regions) &&
+	       !MUTANT(SOURCE_KEEPS_LOST);
 }
 
 /*
