@@ -2,11 +2,16 @@
 /*
  * Making and opening a pool.  Making: superblocks on every device, both copies, then an
  * empty table.  Nothing is a pool before its table is there, so a crash in between leaves
- * devices that `pool create --force` takes again.  Opening: superblocks of every device,
- * then both table copies; the newer whole one counts.  The other copy may be one commit behind,
- * of which nobody was told; it is made the same before the pool is used.
+ * devices that `pool create --force` takes again.  Opening: superblocks of every device, a flush
+ * of the first one, then both table copies; the newer whole one counts.  The other copy may be one
+ * commit behind, of which nobody was told; it is made the same before the pool is used.
+ *
+ * The flush is for what an engine that was killed had under way: it can be read, table or map page,
+ * and be in a volatile cache only.  The next commit would write over the other copy.
  */
 #include "engine/meta/pool.h"
+
+#include "engine/base/mutant.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -110,7 +115,7 @@ static void make_checked(struct pool_setup *s)
 
 /* --- opening --- */
 
-static void read_table(struct pool_setup *s);
+static void flush_metadata(struct pool_setup *s);
 
 static void sort_devices(struct pool_setup *s)
 {
@@ -148,8 +153,7 @@ static void sort_devices(struct pool_setup *s)
 	memcpy(p->units, units, sizeof(units));
 	memcpy(p->uuid, s->supers[0].pool_uuid, 16);
 	memcpy(p->name, s->supers[0].pool_name, sizeof(p->name));
-	s->copy = 0;
-	read_table(s);
+	flush_metadata(s);
 }
 
 static void super_refused(struct pool_setup *s, enum meta_verdict verdict)
@@ -220,6 +224,8 @@ static void read_super(struct pool_setup *s)
 	start(s, LEG_READ, s->device, SUPER_COPY_OFFSET(s->copy), SUPER_BYTES, s->buf, super_read);
 }
 
+static void read_table(struct pool_setup *s);
+
 static void table_choose(struct pool_setup *s)
 {
 	bool ok[2] = {s->verdicts[0] == META_OK, s->verdicts[1] == META_OK};
@@ -283,6 +289,34 @@ static void read_table(struct pool_setup *s)
 {
 	start(s, LEG_READ, 0, TABLE_COPY_OFFSET(s->copy), SUPER_BYTES, table_buffer(s),
 	      table_head_read);
+}
+
+static void metadata_flushed(struct leg *leg)
+{
+	struct pool_setup *s = setup_of(leg);
+	char text[320];
+
+	if (leg->status == LS_OK) {
+		s->copy = 0;
+		read_table(s);
+		return;
+	}
+	snprintf(text, sizeof(text),
+		 "%s: the device failed a flush, so what is read from it may be lost again; "
+		 "nothing was written",
+		 s->pool->stores[0]->geometry.path);
+	finish(s, -EIO, text);
+}
+
+/* From here on what is read is durable: nobody writes in between. */
+static void flush_metadata(struct pool_setup *s)
+{
+	if (MUTANT(OPENED_UNFLUSHED)) {
+		s->copy = 0;
+		read_table(s);
+		return;
+	}
+	start(s, LEG_FLUSH, 0, 0, 0, NULL, metadata_flushed);
 }
 
 bool pool_next_record(const struct pool_setup *s, size_t *cursor, struct volume_record *record)

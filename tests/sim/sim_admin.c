@@ -84,6 +84,7 @@ static void opened(struct sim_job *job, bool ok)
 		return;
 	}
 	node->opened = true;
+	check_opened_durable(node);
 	check_map(node);
 	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];

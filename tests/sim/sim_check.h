@@ -92,6 +92,8 @@ void check_intent_write(struct sim_volume *volume, uint64_t offset, uint64_t len
 void check_intent_page(struct sim_store *store, const struct store_op *op);
 /* Its pool was opened after a crash. */
 void check_intent_opened(const struct sim_volume *volume);
+/* Nothing of the metadata that it was opened with can be lost by a power cut. */
+void check_opened_durable(const struct sim_node *node);
 /* Where its page is on the node's first disk. */
 uint64_t check_intent_offset(const struct sim_volume *volume);
 /* Where a copy of the volume table is, and its bytes; 0 = it is not whole. */

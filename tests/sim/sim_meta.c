@@ -254,6 +254,16 @@ static void check_differences(const struct sim_volume *v)
 	}
 }
 
+void check_opened_durable(const struct sim_node *node)
+{
+	for (uint64_t at = 0; at < SIM_DATA_OFFSET; at += SIM_SECTOR_BYTES)
+		if (sim_disk_volatile(&node->disks[0], at))
+			sim_fail(node->world, "I11",
+				 "%c has opened its pool, and a power cut can take what is at "
+				 "%" PRIu64,
+				 'A' + node->number, at);
+}
+
 void check_intent_opened(const struct sim_volume *v)
 {
 	uint64_t count = 0;

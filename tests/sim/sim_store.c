@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define OPS_MAX 256u
-#define SIM_DATA_OFFSET MIB(8) /* engine/doc/ondisk.md */
 #define SECTORS_PER_PAGE (SIM_PAGE_BYTES / SIM_SECTOR_BYTES)
 
 void sim_disk_init(struct sim_disk *disk)

@@ -31,6 +31,9 @@ enum sim_doom {
 	DOOM_TOLD,
 };
 
+/* Before it is metadata: engine/doc/ondisk.md. */
+#define SIM_DATA_OFFSET MIB(8)
+
 struct sim_disk {
 	struct sim_media media; /* SIM_DISK_BYTES_MAX, mapped once per process */
 	struct sim_media durable; /* of each volatile sector: what it held when it was durable */
