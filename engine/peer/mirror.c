@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_NS (1000 * NS_PER_MS)
-
 bool peer_up(const struct peer *p)
 {
 	return p && p->session && p->session->phase == PHASE_UP && !p->channel.shut;

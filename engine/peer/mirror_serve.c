@@ -423,6 +423,9 @@ static void on_stale(struct mirror *m, struct serve *s)
 		channel_answer(s, LS_BUSY, 0, 0);
 		return;
 	}
+	/* It ends an exchange that this node asked for, and of which the other has not heard. */
+	if (m->step == STEP_STATE && !m->retry_at_ns)
+		m->retry_at_ns = m->engine->core.now_ns + RETRY_NS;
 	mirror_stop(m->volume, "the primary goes on without this replica");
 	if (!r->consistent && !m->doubtful) {
 		channel_answer(s, LS_OK, 0, 0);

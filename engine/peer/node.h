@@ -170,6 +170,8 @@ struct mend {
 	bool in_sync; /* all that clients have not heard of: the peer's was never copied over */
 };
 
+/* Before the peer is asked again what it could not do, or did not take. */
+#define RETRY_NS (1000 * NS_PER_MS)
 /* While anything is under way, or waits for its time; otherwise see rest.c. */
 #define TICK_NS (100 * NS_PER_MS)
 
