@@ -352,7 +352,7 @@ void expand_stop(struct mirror *m)
 {
 	struct expand *x = &m->expand;
 
-	x->zeroed_from = x->zeroed_to = x->failed_to = 0;
+	x->zeroed_from = x->zeroed_to = 0;
 	if (x->phase == EXPAND_ASK || x->phase == EXPAND_ASKED || x->phase == EXPAND_DRAIN) {
 		end_lost(m);
 	} else if (x->phase == EXPAND_DRAINING) {
@@ -360,6 +360,8 @@ void expand_stop(struct mirror *m)
 		range_abandon(&m->volume->ranges, &x->range);
 		end_lost(m);
 	}
+	/* The end of a session is no failure of this node's, and what was one is over. */
+	x->failed_to = 0;
 }
 
 static void PRINTF_LIKE(3, 4) op_refuse(struct mirror *m, int code, const char *fmt, ...)
