@@ -139,13 +139,7 @@ static bool mirrors_idle(const struct engine *e)
 	unsigned at = 0;
 
 	while ((v = volume_next(e, &at))) {
-		const struct mirror *m = v->peering;
-
-		if (v->map.busy)
-			return false;
-		if (m && (m->calling || m->committing || m->round_open || m->op ||
-			  !list_empty(&m->ops) || !list_empty(&m->jobs) || m->verify.units ||
-			  m->mend.busy || expand_busy(m)))
+		if (v->map.busy || (v->peering && !mirror_idle(v->peering)))
 			return false;
 	}
 	return e->units_busy == 0;

@@ -297,7 +297,6 @@ static void metadata_flushed(struct leg *leg)
 	char text[320];
 
 	if (leg->status == LS_OK) {
-		s->copy = 0;
 		read_table(s);
 		return;
 	}
@@ -311,12 +310,11 @@ static void metadata_flushed(struct leg *leg)
 /* From here on what is read is durable: nobody writes in between. */
 static void flush_metadata(struct pool_setup *s)
 {
-	if (MUTANT(OPENED_UNFLUSHED)) {
-		s->copy = 0;
+	s->copy = 0;
+	if (MUTANT(OPENED_UNFLUSHED))
 		read_table(s);
-		return;
-	}
-	start(s, LEG_FLUSH, 0, 0, 0, NULL, metadata_flushed);
+	else
+		start(s, LEG_FLUSH, 0, 0, 0, NULL, metadata_flushed);
 }
 
 bool pool_next_record(const struct pool_setup *s, size_t *cursor, struct volume_record *record)

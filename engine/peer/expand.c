@@ -316,10 +316,8 @@ void expand_run(struct mirror *m)
 	switch (m->expand.phase) {
 	case EXPAND_IDLE:
 		if (!due(m) || m->op || pair_records(m->volume)) {
-			/* On a node without peers nothing else would lead here again. */
 			if (m->expand.retry_at_ns > m->engine->core.now_ns)
-				m->engine->next_tick_ns =
-					min_u64(m->engine->next_tick_ns, m->expand.retry_at_ns);
+				tick_at(m->engine, m->expand.retry_at_ns);
 			break;
 		}
 		begin(m, record_capacity(&m->volume->record), false);

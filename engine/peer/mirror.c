@@ -90,12 +90,6 @@ void mirror_jobs_done(struct mirror *m, int code, const char *text)
 		job_done(LIST_ENTRY(node, struct job, node), code, "%s", text);
 }
 
-/* On a node without peers nothing else would lead here again. */
-static void next_tick_at(struct mirror *m, uint64_t at_ns)
-{
-	m->engine->next_tick_ns = min_u64(m->engine->next_tick_ns, at_ns);
-}
-
 static void jobs_tick(struct mirror *m)
 {
 	char text[300];
@@ -103,7 +97,7 @@ static void jobs_tick(struct mirror *m)
 	if (list_empty(&m->jobs) || peer_up(m->peer))
 		return;
 	if (m->engine->core.now_ns < m->jobs_until_ns) {
-		next_tick_at(m, m->jobs_until_ns);
+		tick_at(m->engine, m->jobs_until_ns);
 		return;
 	}
 	snprintf(text, sizeof(text),
@@ -387,13 +381,13 @@ static void go_alone(struct mirror *m)
 		mirror_call(m, FRAME_STALE, 0, stale_answered);
 }
 
-static bool alone_due(struct mirror *m)
+static bool alone_due(const struct mirror *m)
 {
 	uint64_t at = max_u64(m->alone_at_ns, m->late_until_ns);
 
 	if (m->engine->core.now_ns >= at)
 		return true;
-	next_tick_at(m, at);
+	tick_at(m->engine, at);
 	return false;
 }
 

@@ -379,8 +379,15 @@ void session_fail_all(struct engine *engine, const struct peer *peer, const char
 /* Is there nothing of @peer that could still come back? */
 bool session_none_with(const struct engine *engine, const struct peer *peer);
 
+/* On a node without peers nothing else would lead to a tick. */
+static inline void tick_at(struct engine *engine, uint64_t at_ns)
+{
+	engine->next_tick_ns = min_u64(engine->next_tick_ns, at_ns);
+}
 /* rest.c: the end of a tick.  When nothing is under way the next one comes later. */
 void engine_rest(struct engine *engine);
+/* Has all ended that was begun for the mirror?  Neither does anybody wait for it. */
+bool mirror_idle(const struct mirror *mirror);
 
 /* handshake.c: the messages of a session that is not up. */
 void handshake_hello(struct session *session);

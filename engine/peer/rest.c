@@ -8,7 +8,7 @@
  */
 #include "engine/peer/node.h"
 
-/* A ping is due after a third of the peer's time limit, so it is less than half of it late. */
+/* A ping is due after a third of the peer's time limit: it leaves before half of it. */
 #define REST_NS (500 * NS_PER_MS)
 #define REST_OF_TIMEOUT 8
 
@@ -34,11 +34,17 @@ static bool volume_rests(const struct volume *v)
 	return v->mirror == MIRROR_SYNCED && !v->map.intent.marked && !volume_lost(v);
 }
 
+bool mirror_idle(const struct mirror *m)
+{
+	return !m->calling && !m->committing && !m->op && list_empty(&m->ops) &&
+	       list_empty(&m->jobs) && !m->round_open && !m->verify.units && !m->mend.busy &&
+	       !expand_busy(m);
+}
+
 /* Also one that is not paired any more may have operations that wait. */
 static bool mirror_rests(const struct mirror *m)
 {
-	return !mirror_busy(m) && !m->op && list_empty(&m->ops) && list_empty(&m->jobs) &&
-	       !m->round_open && !m->verify.job && !m->mend.busy && !expand_busy(m);
+	return mirror_idle(m) && !mirror_busy(m);
 }
 
 static bool rests(const struct engine *e)
