@@ -219,10 +219,10 @@ node_address() { ask "$1" status .address; }
 volume_field() { on "$1" --json volume list | "$read_answer" field volumes "$2" "$3"; }
 peer_field() { on "$1" --json peer list | "$read_answer" field peers "$2" "$3"; }
 
-# pool NODE NAME [HOW MANY DEVICES]
+# pool NODE NAME [HOW MANY DEVICES] [FROM WHICH]
 pool() {
 	local node=$1 name=$2 n devices=()
-	for ((n = 0; n < ${3:-1}; n++)); do devices+=("$(device "$node" "$n")"); done
+	for ((n = ${4:-0}; n < ${4:-0} + ${3:-1}; n++)); do devices+=("$(device "$node" "$n")"); done
 	if [[ -n $(devices_of "$node") ]]; then
 		on "$node" pool create "$name" "${devices[@]}" --force >/dev/null
 	else
