@@ -141,6 +141,11 @@ static int set_peer_timeout(struct options *o, const char *text, struct err *err
 	return number(text, 500, 600000, &o->peer_timeout_ms, err);
 }
 
+static int set_map_keep_mib(struct options *o, const char *text, struct err *err)
+{
+	return number(text, 1, UINT32_MAX, &o->map_keep_mib, err);
+}
+
 static int set_payload_crc(struct options *o, const char *text, struct err *err)
 {
 	if (strcmp(text, "on") && strcmp(text, "off"))
@@ -192,6 +197,9 @@ const struct option_info option_table[OPTIONS] = {
 			       set_slot_bytes},
 	[OPTION_PEER_TIMEOUT_MS] = {"peer-timeout-ms", 0, "N", "10000", "Silence that loses a peer",
 				    set_peer_timeout},
+	[OPTION_MAP_KEEP_MIB] = {"map-keep-mib", 0, "N", "65536",
+				 "So much of a volume is compared at most after a crash under load",
+				 set_map_keep_mib},
 	[OPTION_PAYLOAD_CRC] = {"payload-crc", 0, "on|off", "on", "Checksum payloads on the wire",
 				set_payload_crc},
 	[OPTION_LOG_LEVEL] = {"log-level", 0, "LEVEL", "info", "error, warning, info or debug",

@@ -42,6 +42,7 @@ enum option_id {
 	OPTION_SLOTS,
 	OPTION_SLOT_BYTES,
 	OPTION_PEER_TIMEOUT_MS,
+	OPTION_MAP_KEEP_MIB,
 	OPTION_PAYLOAD_CRC,
 	OPTION_LOG_LEVEL,
 	OPTIONS
@@ -68,6 +69,7 @@ struct options {
 	uint32_t slot_count;
 	uint32_t slot_bytes;
 	uint32_t peer_timeout_ms;
+	uint32_t map_keep_mib; /* see struct engine_config */
 	bool payload_crc;
 	int log_level;
 	struct option_given given[OPTIONS];

@@ -14,7 +14,7 @@
 
 #define PEER_TIMEOUT_DEFAULT_MS 10000u
 #define REQUEST_TIMEOUT_DEFAULT_MS 30000u
-#define MAP_KEEP_DEFAULT GIB(4)
+#define MAP_KEEP_DEFAULT GIB(64)
 #define CLEAR_DEFAULT_MS 1000u
 /* Chunks of resyncs, a page of checksums for each, bodies of control requests, fetches. */
 #define FETCH_MEMORY_AT                                                                            \

@@ -38,7 +38,7 @@ struct engine_config {
 	/*
 	 * Bytes of a volume that its map may name while clients write; beyond that whatever is
 	 * quiet is cleared, and all of it when they rest.  After a crash as much has to be
-	 * compared.  0 = 4 GiB
+	 * compared.  0 = 64 GiB
 	 */
 	uint64_t map_keep_bytes;
 	bool payload_crc; /* check CRC32C of payloads on the wire; true by default */

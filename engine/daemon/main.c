@@ -232,6 +232,7 @@ static int create_shard(struct daemon *d, struct err *err)
 			{
 				.node_address = d->state.node_address,
 				.peer_timeout_ms = d->options.peer_timeout_ms,
+				.map_keep_bytes = MIB((uint64_t)d->options.map_keep_mib),
 				.payload_crc = d->options.payload_crc,
 				.slot_count = d->options.slot_count,
 			},

@@ -58,8 +58,8 @@ static bool same(const struct options *a, const struct options *b)
 	       !strcmp(a->run_dir, b->run_dir) && !strcmp(a->listen, b->listen) &&
 	       a->polling == b->polling && a->spin_us == b->spin_us && a->core == b->core &&
 	       a->slot_count == b->slot_count && a->slot_bytes == b->slot_bytes &&
-	       a->peer_timeout_ms == b->peer_timeout_ms && a->payload_crc == b->payload_crc &&
-	       a->log_level == b->log_level;
+	       a->peer_timeout_ms == b->peer_timeout_ms && a->map_keep_mib == b->map_keep_mib &&
+	       a->payload_crc == b->payload_crc && a->log_level == b->log_level;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

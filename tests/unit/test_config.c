@@ -66,7 +66,8 @@ static void sets_what_it_says(void **state)
 			 "  state\t=  /srv/a#b  \n"
 			 "core = none\n"
 			 "polling = busy\nslots = 3\nslot-bytes = 516096\n"
-			 "payload-crc = off\nlog-level = debug\npeer-timeout-ms = 500",
+			 "payload-crc = off\nlog-level = debug\npeer-timeout-ms = 500\n"
+			 "map-keep-mib = 4294967295",
 			 &options);
 	assert_int_equal(file.count, 0);
 	assert_string_equal(options.node_name, "alpha");
@@ -80,6 +81,7 @@ static void sets_what_it_says(void **state)
 	assert_false(options.payload_crc);
 	assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(options.peer_timeout_ms, 500);
+	assert_int_equal(options.map_keep_mib, UINT32_MAX);
 	assert_int_equal(options.given[OPTION_STATE].source, OPTION_FILE);
 	assert_int_equal(options.given[OPTION_STATE].line, 3);
 	assert_int_equal(options.given[OPTION_PEER_TIMEOUT_MS].line, 10);
