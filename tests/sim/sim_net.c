@@ -36,7 +36,16 @@ void sim_net_release(void *ctx, struct link *link)
 	link_destroy(link);
 }
 
-/* NULL: all are in use.  A node that does not run accepts nothing: its kernel keeps so many. */
+/* A node that does not run accepts nothing. */
+static bool may_accept(const struct sim_node *node)
+{
+	unsigned waiting = 0;
+
+	for (unsigned i = 0; i < SIM_OPENS_MAX; i++)
+		waiting += node->openings[i].used && !node->openings[i].cookie;
+	return waiting < SIM_ACCEPTS_MAX;
+}
+
 static struct sim_opening *free_opening(struct sim_node *node)
 {
 	for (unsigned i = 0; i < SIM_OPENS_MAX; i++) {
@@ -67,7 +76,7 @@ static void answer_dial(struct sim_node *node, struct sim_dial *dial)
 
 	dial->used = false;
 	if (fails || sim_spell_dial_fails(world) || peer->stopped || !peer->engine ||
-	    !free_opening(peer) || strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
+	    !may_accept(peer) || strcmp(dial->address, peer->number ? "B:1" : "A:1") != 0) {
 		SIM_NOTE(world, node->number, "dial fails");
 		engine_dial_failed(node->engine, dial->cookie, "simulated: nobody answers");
 		return;

@@ -30,7 +30,9 @@
 #define SIM_VOLUMES_MAX 24u
 #define SIM_JOBS_MAX 16u
 #define SIM_DIALS_MAX 8u
-#define SIM_OPENS_MAX 16u
+/* What a kernel keeps of links that nobody has accepted; a node's own dials have places beside them. */
+#define SIM_ACCEPTS_MAX 16u
+#define SIM_OPENS_MAX (SIM_ACCEPTS_MAX + SIM_DIALS_MAX)
 #define SIM_VOLUME_BYTES_MAX MIB(3)
 #define SIM_BLOCKS_MAX (SIM_VOLUME_BYTES_MAX / 512)
 #define SIM_ARENA_BYTES MIB(8)
