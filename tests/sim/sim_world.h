@@ -30,7 +30,7 @@
 #define SIM_VOLUMES_MAX 24u
 #define SIM_JOBS_MAX 16u
 #define SIM_DIALS_MAX 8u
-/* What a kernel keeps of links that nobody has accepted; a node's own dials have places beside them. */
+/* Links that a kernel keeps while nobody accepts them; a node's own dials have places beside. */
 #define SIM_ACCEPTS_MAX 16u
 #define SIM_OPENS_MAX (SIM_ACCEPTS_MAX + SIM_DIALS_MAX)
 #define SIM_VOLUME_BYTES_MAX MIB(3)
