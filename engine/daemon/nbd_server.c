@@ -288,6 +288,11 @@ static bool has_data(enum nbd_type type)
 	return type == NBD_READ || type == NBD_WRITE;
 }
 
+static uint64_t offset_of(const struct nbd_server *s)
+{
+	return be64_at(s->header + 16);
+}
+
 static uint32_t length_of(const struct nbd_server *s)
 {
 	return be32_at(s->header + 24);
@@ -300,6 +305,9 @@ static enum nbd_error refusal(const struct nbd_server *s)
 	uint32_t length = length_of(s);
 
 	if (be16_at(s->header + 4) & ~NBD_FUA)
+		return NBD_EINVAL;
+	/* Cut into parts, the ones behind the end of 64 bits would begin at 0. */
+	if (offset_of(s) > UINT64_MAX - length)
 		return NBD_EINVAL;
 	if (has_data(type))
 		return length && length <= NBD_REQUEST_MAX ? NBD_OK : NBD_EINVAL;
@@ -365,7 +373,7 @@ static uint16_t flags_of(uint16_t op, bool fua)
 static void submit(struct nbd_server *s, struct nbd_part *first)
 {
 	bool fua = be16_at(s->header + 4) & NBD_FUA, data = has_data(type_of(s));
-	uint64_t offset = be64_at(s->header + 8 + 8), left = length_of(s);
+	uint64_t offset = offset_of(s), left = length_of(s);
 	uint16_t op = op_of(type_of(s), fua);
 	struct nbd_part *next;
 

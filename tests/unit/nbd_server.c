@@ -279,6 +279,7 @@ static void test_refused(void **state)
 	static const struct {
 		uint16_t flags, type;
 		uint32_t length, payload;
+		uint64_t offset;
 	} cases[] = {
 		{0, 5, 4096, 0},
 		{0, 99, 4096, 0},
@@ -288,12 +289,15 @@ static void test_refused(void **state)
 		{0, NBD_WRITE, 0, 0},
 		{4, NBD_WRITE, 9000, 9000},
 		{0, NBD_WRITE, NBD_REQUEST_MAX + 4096, NBD_REQUEST_MAX + 4096},
+		/* Its second part would begin at 0. */
+		{0, NBD_WRITE, 2 * NBD_BUFFER_BYTES, 2 * NBD_BUFFER_BYTES,
+		 -(uint64_t)NBD_BUFFER_BYTES},
 	};
 	static uint8_t payload[65536];
 	struct world *w = *state;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		ask(w, cases[i].flags, cases[i].type, i, 0, cases[i].length);
+		ask(w, cases[i].flags, cases[i].type, i, cases[i].offset, cases[i].length);
 		for (uint32_t left = cases[i].payload; left;) {
 			uint32_t bytes = (uint32_t)min_u64(left, sizeof(payload));
 

@@ -297,7 +297,9 @@ static void connect_again(struct keeper *k)
 		k->deaths -= !rc;
 	}
 	if (rc) {
-		/* Those that live serve all of it. */
+		/* Those that live serve all of it: patience begins when none does. */
+		if (k->deaths < k->links)
+			k->trouble_us = now_us();
 		if (k->deaths < k->links || !gives_up(k, k->err.text))
 			again_in(k, RETRY_US);
 		return;
