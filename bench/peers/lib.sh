@@ -129,12 +129,15 @@ own_jobs() { # [KIND]
 load_options() {
 	echo --jobs "$(own_jobs)" --system "$SYSTEM" --round "$ROUND" --seconds "$PEERS_SECONDS" --span "$PEERS_SPAN"
 }
+# In the lab everybody's generator is where the client of floor-queue is, beside side a: elsewhere its CPU sleeps between two
+# batches, and takes half a millisecond to wake (doc/tuning.md).
 run_load() { # TARGET [OPTIONS]
-	local target=$1
+	local target=$1 beside=()
 	shift
 	[[ -n $(own_jobs) ]] || return 0
+	[[ -n $PEERS_REMOTE ]] || beside=(--cpu 0)
 	# shellcheck disable=SC2046 # words
-	"$bench_load" ${mirrored:+--jobs touch:4096:8} $(load_options) "$@" "$target"
+	"$bench_load" ${mirrored:+--jobs touch:4096:8} $(load_options) "${beside[@]}" "$@" "$target"
 }
 run_floor() { # [--queue] [DEVICES]
 	local queue=() port
