@@ -308,7 +308,7 @@ static enum nbd_error refusal(const struct nbd_server *s)
 		return NBD_EINVAL;
 	/* Cut into parts, the ones behind the end of 64 bits would begin at 0. */
 	if (offset_of(s) > UINT64_MAX - length)
-		return NBD_EINVAL;
+		return NBD_ENOSPC; /* as any other that does not lie within the volume */
 	if (has_data(type))
 		return length && length <= NBD_REQUEST_MAX ? NBD_OK : NBD_EINVAL;
 	return type == NBD_FLUSH || type == NBD_TRIM || type == NBD_WRITE_ZEROES ? NBD_OK
