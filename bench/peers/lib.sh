@@ -135,7 +135,7 @@ run_load() { # TARGET [OPTIONS]
 	local target=$1 beside=()
 	shift
 	[[ -n $(own_jobs) ]] || return 0
-	[[ -n $PEERS_REMOTE ]] || beside=(--cpu 0)
+	[[ -n $PEERS_REMOTE || $PEERS_SIDE == b ]] || beside=(--cpu 0)
 	# shellcheck disable=SC2046 # words
 	"$bench_load" ${mirrored:+--jobs touch:4096:8} $(load_options) "${beside[@]}" "$@" "$target"
 }

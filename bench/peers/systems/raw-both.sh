@@ -3,12 +3,12 @@
 # Both devices at once, each by a process of its own: what the machine allows any mirror without a wire.
 # A row is the slower of both; CPU is that of one request on each.
 run_jobs() {
-	local job ours theirs pid pin_a=() pin_b=()
-	[[ -n $PEERS_REMOTE ]] || pin_a=(--cpu 0) pin_b=(--cpu 1)
+	local job ours theirs pid pin_b=()
+	[[ -n $PEERS_REMOTE ]] || pin_b=(--cpu 1) # and ours on the other one, as everybody's
 	for job in $(own_jobs | tr , ' '); do
 		PEERS_JOBS=$job at_b run_load "$NG_B" "${pin_b[@]}" >"$PEERS_OUT/other" &
 		pid=$!
-		ours=$(PEERS_JOBS=$job run_load "$NG_A" "${pin_a[@]}")
+		ours=$(PEERS_JOBS=$job run_load "$NG_A")
 		wait "$pid"
 		theirs=$(<"$PEERS_OUT/other")
 		jq -sc '.[0] + {
