@@ -6,8 +6,9 @@
  * map that cannot be written, the loss of the session and that, a flush that fails, and in the
  * end a power cut of that node, or a restart of either node in good order.
  *
- * Each operation runs once to list its points, then once for each of them and each trouble, in a
- * process of its own that begins at the same moment of the same world.
+ * Each operation runs once to list its points, and once more, in a process of its own that stops
+ * at each of them and there begins one process for each trouble: the same moment of the same
+ * world, which only goes on otherwise.
  */
 #include "tests/sim/sim_steps.h"
 
@@ -31,9 +32,10 @@ enum outcome { NONE, ITSELF, AGAIN, FAILED };
 struct told {
 	struct sim_log log;
 	struct sim_point points[POINTS_MAX];
-	unsigned count;
+	unsigned count, passed;
 	enum outcome outcome;
-	bool reached;
+	unsigned totals[4]; /* by outcome */
+	bool failed; /* a case of this operation did */
 };
 
 /* Nodes as bits. */
@@ -75,25 +77,31 @@ static struct options {
 static struct told *told;
 static struct steps steps;
 
-/* The point that a case is about. */
+/* What a process is about. */
 static struct {
-	bool listing, armed, pending;
-	unsigned passed, target;
+	bool listing, branching, pending;
 	const struct trouble *trouble;
 	jmp_buf out;
 } at;
 
+static bool branch(unsigned i);
+
+static void list(struct sim_world *world, const struct sim_point *point)
+{
+	if (told->count == POINTS_MAX)
+		sim_fail(world, "steps", "more points than there is room for");
+	told->points[told->count++] = *point;
+}
+
 static void passes(struct sim_world *world, const struct sim_point *point)
 {
-	if (at.listing) {
-		if (told->count == POINTS_MAX)
-			sim_fail(world, "steps", "more points than there is room for");
-		told->points[told->count++] = *point;
-	}
-	if (!at.armed || at.passed++ != at.target)
+	if (at.listing)
+		list(world, point);
+	if (!at.branching || !branch(told->passed++))
 		return;
-	at.armed = false;
-	at.pending = told->reached = true;
+	/* This is a case now. */
+	at.branching = false;
+	at.pending = true;
 	world->table_fails = at.trouble->fails;
 	world->flush_fails = at.trouble->flushes;
 	/* It dies here and now; another node, which does not run, dies at the end of this pass. */
@@ -217,10 +225,6 @@ static void run_case(void)
 	unsigned unflushed;
 	bool recorded;
 
-	at.armed = true;
-	operate();
-	if (!told->reached)
-		sim_fail(&steps.world, "steps", "the point was not reached");
 	if (!steps_until(&steps, over))
 		sim_fail(&steps.world, "liveness", "no end, or no restart");
 	if (at.trouble->part) {
@@ -257,21 +261,24 @@ static void run_listing(void)
 	steps_verify(&steps);
 }
 
-/* Runs @run in a process of its own; false = it failed, and told->log says how. */
-static bool apart(void (*run)(void))
+/* Where the others branch off from. */
+static void run_trunk(void)
+{
+	at.branching = true;
+	operate();
+	if (at.pending)
+		run_case();
+	else if (told->passed != told->count)
+		sim_fail(&steps.world, "steps", "%u points were listed, %u passed", told->count,
+			 told->passed);
+	at.branching = false;
+}
+
+/* Waits for process @pid; false = it failed, and told->log says how. */
+static bool ended_well(pid_t pid)
 {
 	int status;
-	pid_t pid;
 
-	told->outcome = NONE;
-	told->reached = false;
-	fflush(stdout);
-	pid = fork();
-	assert(pid >= 0);
-	if (pid == 0) {
-		run();
-		_exit(0);
-	}
 	if (waitpid(pid, &status, 0) != pid || status == 0)
 		return status == 0;
 	if (told->log.invariant)
@@ -280,6 +287,29 @@ static bool apart(void (*run)(void))
 		printf("broken  the process ended with status %#x\n", status);
 	sim_log_print(&told->log, STORY_EVENTS, stdout);
 	return false;
+}
+
+static pid_t begin(void)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	assert(pid >= 0);
+	return pid;
+}
+
+/* Runs @run in a process of its own. */
+static bool apart(void (*run)(void))
+{
+	pid_t pid = begin();
+
+	if (pid == 0) {
+		run();
+		fflush(stdout);
+		_exit(0);
+	}
+	return ended_well(pid);
 }
 
 static const char *outcome_text(enum outcome outcome)
@@ -366,43 +396,52 @@ static bool left_out(unsigned i)
 	return earlier && later;
 }
 
-static bool run_point(const struct steps_operation *o, unsigned i, unsigned totals[4])
+/* One process for each trouble at point @i of the listing; true = this is such a process. */
+static bool branch(unsigned i)
 {
 	const struct sim_point *point = &told->points[i];
-	bool good = true;
+	static struct sim_log log;
 	char text[64];
 
+	if (i >= told->count || left_out(i) || (options.first && told->failed))
+		return false;
+	log = told->log;
 	sim_point_name(point, text, sizeof(text));
-	printf("%-20s %3u  %c %-36s", o->name, i, 'A' + point->node, text);
+	printf("%-20s %3u  %c %-36s", steps.operation->name, i, 'A' + point->node, text);
 	for (unsigned t = 0; t < ARRAY_SIZE(troubles); t++) {
+		bool none = troubles[t].part && !steps.operation->closed;
+		pid_t pid;
+
 		if (options.trouble >= 0 && (unsigned)options.trouble != t)
 			continue;
-		if (troubles[t].part && !o->closed) {
-			printf(" %-9s", outcome_text(NONE));
-			continue;
-		}
-		at.target = i;
+		told->outcome = NONE;
 		at.trouble = &troubles[t];
-		if (!apart(run_case)) {
+		pid = none ? 0 : begin();
+		if (!none && pid == 0)
+			return true;
+		if (!none && !ended_well(pid)) {
 			told->outcome = FAILED;
-			good = false;
+			told->failed = true;
 			printf("replay  --seed %llu --operation '%s' --point %u --trouble %u "
 			       "(%s)\n",
-			       (unsigned long long)options.seed, o->name, i, t, troubles[t].name);
+			       (unsigned long long)options.seed, steps.operation->name, i, t,
+			       troubles[t].name);
 		}
-		totals[told->outcome]++;
+		told->log = log;
+		told->totals[told->outcome]++;
 		printf(" %-9s", outcome_text(told->outcome));
 	}
 	printf("\n");
-	return good;
+	return false;
 }
 
-static bool run_operation(const struct steps_operation *o, unsigned totals[4])
+static bool run_operation(const struct steps_operation *o)
 {
 	bool good;
 
 	memset(&steps, 0, sizeof(steps));
-	told->count = 0;
+	told->count = told->passed = 0;
+	told->failed = false;
 	steps_prepare(&steps, o, &told->log, options.seed);
 	if (!apart(run_listing)) {
 		printf("FAILED  %s, without trouble\n", o->name);
@@ -413,9 +452,8 @@ static bool run_operation(const struct steps_operation *o, unsigned totals[4])
 		printf("FAILED  %s has no point %d\n", o->name, options.point);
 		return false;
 	}
-	for (unsigned i = 0; i < told->count && (good || !options.first); i++)
-		if (!left_out(i))
-			good &= run_point(o, i, totals);
+	if (good || !options.first)
+		good &= apart(run_trunk) && !told->failed;
 	/* The world of this operation is given up with everything in it. */
 	sim_crash(&steps.world.node[0], false);
 	sim_crash(&steps.world.node[1], false);
@@ -463,7 +501,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int main(int argc, char **argv)
 {
 	const struct argp argp = {.options = option_table, .parser = parse};
-	unsigned totals[4] = {0}, operations = 0;
+	unsigned operations = 0;
 	bool good = true;
 
 	if (argp_parse(&argp, argc, argv, 0, NULL, NULL))
@@ -479,9 +517,9 @@ int main(int argc, char **argv)
 		if (options.operation && strcmp(options.operation, steps_operations[i].name) != 0)
 			continue;
 		operations++;
-		good &= run_operation(&steps_operations[i], totals);
+		good &= run_operation(&steps_operations[i]);
 	}
 	printf("%u operations: %u troubles went on by themselves, %u were asked again, %u failed\n",
-	       operations, totals[ITSELF], totals[AGAIN], totals[FAILED]);
-	return good && totals[ITSELF] + totals[AGAIN] > 0 ? 0 : 1;
+	       operations, told->totals[ITSELF], told->totals[AGAIN], told->totals[FAILED]);
+	return good && told->totals[ITSELF] + told->totals[AGAIN] > 0 ? 0 : 1;
 }

@@ -41,6 +41,8 @@ static void choose_profile(struct sim_world *world)
 		};
 
 		p->block_bytes[i] = BLOCK;
+		/* Enough; a node that begins again makes them anew, and a case must be cheap. */
+		p->pieces[i] = 64;
 		p->slot_count[i] = 16;
 		p->slot_bytes[i] = (uint32_t)KIB(128);
 		p->disk_count[i] = DISKS;

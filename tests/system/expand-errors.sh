@@ -8,10 +8,12 @@ need jq
 MiB=1048576
 
 vol_through_faults
-# A flush that fails also takes the target out of the mirror: it may have lost something of the volume.
+# A flush that fails also takes the target out of the mirror: it may have lost something of the volume.  Which the node
+# hears first, that or the answer, is open.
 for what in zeroes flush; do
 	reason="node 'b' could not make it larger: the peer's device failed; it is tried again by itself"
-	[[ $what == zeroes ]] || reason="node 'b' is lost, or not in sync any more; the volume grows by itself when both are in sync again"
+	[[ $what == zeroes ]] ||
+		reason+="|node 'b' is lost, or not in sync any more; the volume grows by itself when both are in sync again"
 	size=$(($(volume_field a vol size_bytes) / MiB + 4))
 	bad b "$what 0 1000000000000"
 	refuses any "$reason" on a expand vol "${size}M"
