@@ -239,7 +239,8 @@ static void parse(struct options *o, int argc, char **argv)
 	if (o->lanes > 1 && o->framing == FRAME_TRAIN)
 		die("--qps: nothing orders payloads and headers on different queue pairs: --frame "
 		    "each or imm");
-	for (unsigned i = 0; i < o->load.job_count; i++)
+	/* B alone takes what comes. */
+	for (unsigned i = 0; !o->serve && i < o->load.job_count; i++)
 		if (o->load.jobs[i].kind != JOB_WRITE &&
 		    (o->load.jobs[i].kind != JOB_READ || !o->devices[SIDE_A]))
 			die("the floor writes, and reads where it has a device: randwrite and "
