@@ -5,6 +5,12 @@
 
 #include <errno.h>
 
+/*
+ * The kernel ends a connection that owes an answer for 30 s where it has several: without a limit,
+ * a volume that waits for its peer would in time have all places of clients.
+ */
+#define SERVED_OWING_MAX 16u
+
 static void served_submit(void *ctx, struct request *request)
 {
 	struct shard_client *c = ctx;
@@ -105,6 +111,20 @@ void client_init_served(struct shard_client *c, uint64_t id, struct nbd_server *
 	server->ctx = c;
 }
 
+/* Connections of @volume's that have died, or were given up, while requests of theirs are open. */
+static unsigned owing(const struct shard *shard, const struct volume *volume)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < shard->client_count; i++) {
+		const struct shard_client *c = shard->clients[i];
+
+		count += c->server && (c->broken || c->leave) && c->in_flight &&
+			 c->volumes[0].volume == volume;
+	}
+	return count;
+}
+
 int client_serve(struct shard *shard, struct shard_client *c, const char *name, struct err *err)
 {
 	struct volume *volume = engine_volume_get(shard_engine(shard), name);
@@ -117,6 +137,12 @@ int client_serve(struct shard *shard, struct shard_client *c, const char *name, 
 			     "volume '%s' is secondary on this node: attach it on its primary, or "
 			     "`lockstep promote %s` here",
 			     name, name);
+	else if (owing(shard, volume) >= SERVED_OWING_MAX)
+		rc = err_set(err, -EBUSY,
+			     "%u connections of a block device of volume '%s' have died with "
+			     "requests that wait still: there is no other one until some of them "
+			     "are done",
+			     SERVED_OWING_MAX, name);
 	else
 		rc = client_enter(shard, c, err);
 	if (rc) {

@@ -9,6 +9,7 @@ In the place of `lockstep attach` and the kernel's nbd: has the engine serve VOL
   wrong      what is no request, and a SERVE that brings no socket of the right kind
   refused    prints why the engine does not serve it
   until-end  waits for the engine's end, with a request's answer before it
+  owing      connections that go away with writes that wait for the peer, until the engine serves no other one
   held       the same with writes that wait for the peer: the end is all that it hears of them
 """
 import array
@@ -228,10 +229,26 @@ def held(path, volume, _rng):
     print("ended")
 
 
+def owing(path, volume, _rng):
+    served = 0
+    try:
+        # The engine need not have heard yet that those before are gone.
+        while served < 100:
+            device = Device(path, volume)
+            device.send(WRITE, served * 65536, 4096, bytes(4096))
+            assert len(device.ask(READ, 8 * MIB, 4096)) == 4096  # so the write has been taken
+            device.socket.close()
+            served += 1
+    except Refused as why:
+        assert served >= 16, served
+        sys.exit(str(why))
+    print("served without end")
+
+
 def main():
     path, volume, seed, what = sys.argv[1:]
     print(f"served.py: seed {seed}", file=sys.stderr)
-    {"requests": requests, "gone": gone, "wrong": wrong, "refused": refused, "until-end": until_end, "held": held}[what](
+    {"requests": requests, "gone": gone, "wrong": wrong, "refused": refused, "until-end": until_end, "held": held, "owing": owing}[what](
         path, volume, random.Random(int(seed))
     )
 

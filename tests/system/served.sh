@@ -77,5 +77,15 @@ start b
 start a
 await_log a "volume 'vol': .*-> synced"
 legs_equal vol
+explain "connections that die while their writes wait for the peer"
+mark a
+crash b
+await_log a "volume 'vol': .*-> waiting"
+refuses 1 "16 connections of a block device of volume 'vol' have died" kernel a vol owing
+mark a
+start b
+await_log a "volume 'vol': .*-> synced"
+kernel a vol requests
+legs_equal vol
 same 0 "$(volume_field a vol open_count)" "clients that have the volume open"
 passed
