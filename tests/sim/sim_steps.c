@@ -32,7 +32,7 @@ enum outcome { NONE, ITSELF, AGAIN, FAILED };
 struct told {
 	struct sim_log log;
 	struct sim_point points[POINTS_MAX];
-	unsigned count, passed;
+	unsigned count;
 	enum outcome outcome;
 	unsigned totals[4]; /* by outcome */
 	bool failed; /* a case of this operation did */
@@ -80,6 +80,7 @@ static struct steps steps;
 /* What a process is about. */
 static struct {
 	bool listing, branching, pending;
+	unsigned passed; /* points, while branching */
 	const struct trouble *trouble;
 	jmp_buf out;
 } at;
@@ -97,7 +98,7 @@ static void passes(struct sim_world *world, const struct sim_point *point)
 {
 	if (at.listing)
 		list(world, point);
-	if (!at.branching || !branch(told->passed++))
+	if (!at.branching || !branch(at.passed++))
 		return;
 	/* This is a case now. */
 	at.branching = false;
@@ -268,10 +269,9 @@ static void run_trunk(void)
 	operate();
 	if (at.pending)
 		run_case();
-	else if (told->passed != told->count)
+	else if (at.passed != told->count)
 		sim_fail(&steps.world, "steps", "%u points were listed, %u passed", told->count,
-			 told->passed);
-	at.branching = false;
+			 at.passed);
 }
 
 /* Waits for process @pid; false = it failed, and told->log says how. */
@@ -409,17 +409,20 @@ static bool branch(unsigned i)
 	sim_point_name(point, text, sizeof(text));
 	printf("%-20s %3u  %c %-36s", steps.operation->name, i, 'A' + point->node, text);
 	for (unsigned t = 0; t < ARRAY_SIZE(troubles); t++) {
-		bool none = troubles[t].part && !steps.operation->closed;
 		pid_t pid;
 
 		if (options.trouble >= 0 && (unsigned)options.trouble != t)
 			continue;
+		if (troubles[t].part && !steps.operation->closed) {
+			printf(" %-9s", outcome_text(NONE));
+			continue;
+		}
 		told->outcome = NONE;
 		at.trouble = &troubles[t];
-		pid = none ? 0 : begin();
-		if (!none && pid == 0)
+		pid = begin();
+		if (pid == 0)
 			return true;
-		if (!none && !ended_well(pid)) {
+		if (!ended_well(pid)) {
 			told->outcome = FAILED;
 			told->failed = true;
 			printf("replay  --seed %llu --operation '%s' --point %u --trouble %u "
@@ -440,7 +443,7 @@ static bool run_operation(const struct steps_operation *o)
 	bool good;
 
 	memset(&steps, 0, sizeof(steps));
-	told->count = told->passed = 0;
+	told->count = 0;
 	told->failed = false;
 	steps_prepare(&steps, o, &told->log, options.seed);
 	if (!apart(run_listing)) {

@@ -9,8 +9,8 @@ In the place of `lockstep attach` and the kernel's nbd: has the engine serve VOL
   wrong      what is no request, and a SERVE that brings no socket of the right kind
   refused    prints why the engine does not serve it
   until-end  waits for the engine's end, with a request's answer before it
-  owing      connections that go away with writes that wait for the peer, until the engine serves no other one
   held       the same with writes that wait for the peer: the end is all that it hears of them
+  owing      connections that go away with writes that wait for the peer, until the engine serves no other one
 """
 import array
 import random
