@@ -16,6 +16,7 @@
 #include "engine/base/region.h"
 #include "engine/include/lockstep.h"
 
+#include <assert.h>
 #include <stdbool.h>
 
 enum store_code {
@@ -133,8 +134,40 @@ static inline void store_op_done(struct store_op *op, enum ls_status status)
 	op->done(op);
 }
 
+/* The contract of what moves no data. */
+void store_check_other(const struct store *store, const struct store_op *op);
+
+static inline void store_check(const struct store *store, const struct store_op *op)
+{
+	const struct store_geometry *g = &store->geometry;
+	/* Blocks, and buffers for them, begin at multiples of a power of two. */
+	uint64_t bits = op->offset | op->length | (uintptr_t)op->buf;
+
+	assert(op->done);
+	if (UNLIKELY(op->code != STORE_READ && op->code != STORE_WRITE)) {
+		store_check_other(store, op);
+		return;
+	}
+	assert(!op->flags || (op->flags == STORE_FUA && op->code == STORE_WRITE));
+	/* 0 less 1 is the longest of all. */
+	assert(op->length - 1 < g->io_max_bytes);
+	assert((bits & (g->block_bytes - 1)) == 0);
+	assert(op->offset <= g->size_bytes && op->length <= g->size_bytes - op->offset);
+	assert(op->buf);
+}
+
 /* Asserts the contract (range, alignment, one command's limits), then submits. */
-void store_submit(struct store *store, struct store_op *op);
+static inline void store_submit(struct store *store, struct store_op *op)
+{
+	store_check(store, op);
+	op->store = store;
+	op->next = NULL;
+	store->in_flight++;
+	if (UNLIKELY(store_op_flushes(op)))
+		store->flushes_open++;
+	store->ops->submit(store, op);
+}
+
 void store_close(struct store *store);
 
 #endif

@@ -12,7 +12,7 @@ static void guard_message(void *owner, const uint8_t *bytes, uint32_t length)
 {
 	struct link *link = owner;
 
-	assert(link->guard.polling && !link->guard.shut && !link->guard.down);
+	assert(link->guard.polling && !link->guard.shut); /* polling: not down */
 	assert(length > 0 && length <= LINK_MESSAGE_MAX);
 	link->guard.handler->message(link->guard.owner, bytes, length);
 }
@@ -21,7 +21,7 @@ static void guard_landed(void *owner, uint32_t slot, const uint8_t *header, uint
 {
 	struct link *link = owner;
 
-	assert(link->guard.polling && !link->guard.shut && !link->guard.down);
+	assert(link->guard.polling && !link->guard.shut);
 	assert(link->guard.granted && slot < link->slot_count);
 	assert(payload_bytes <= link->slot_bytes);
 	link->guard.handler->landed(link->guard.owner, slot, header, payload_bytes);
@@ -33,6 +33,7 @@ static void guard_down(void *owner, const char *reason)
 
 	assert(link->guard.polling && !link->guard.down);
 	link->guard.down = true;
+	link->guard.open = false;
 	/* The owner may destroy the link in its handler: link_poll() must not look at it again. */
 	*link->guard.polling = true;
 	link->guard.polling = NULL;
@@ -45,17 +46,13 @@ static const struct link_handler guard_handler = {
 	.down = guard_down,
 };
 
-static bool link_is_open(const struct link *link)
-{
-	return link->guard.handler && !link->guard.down;
-}
-
 void link_attach(struct link *link, const struct link_handler *handler, void *owner)
 {
 	assert(!link->guard.handler);
 	assert(handler->message && handler->landed && handler->down);
 	link->guard.handler = handler;
 	link->guard.owner = owner;
+	link->guard.open = true;
 	link->handler = &guard_handler;
 	link->owner = link;
 }
@@ -64,7 +61,7 @@ int link_grant(struct link *link, uint8_t grant[LINK_GRANT_BYTES])
 {
 	int rc;
 
-	assert(link_is_open(link) && !link->guard.granted);
+	assert(link->guard.open && !link->guard.granted);
 	/* Before the call: a peer that guesses may be faster than the return. */
 	link->guard.granted = true;
 	rc = link->ops->grant(link, grant);
@@ -77,7 +74,7 @@ bool link_use_grant(struct link *link, const uint8_t grant[LINK_GRANT_BYTES])
 {
 	bool ok;
 
-	assert(link_is_open(link) && link->granted_count == 0);
+	assert(link->guard.open && link->granted_count == 0);
 	ok = link->ops->use_grant(link, grant);
 	assert(!ok || (link->granted_count > 0 && link->granted_count <= LINK_SLOTS_MAX));
 	return ok;
@@ -85,7 +82,7 @@ bool link_use_grant(struct link *link, const uint8_t grant[LINK_GRANT_BYTES])
 
 void link_send(struct link *link, const void *bytes, uint32_t length)
 {
-	assert(link_is_open(link));
+	assert(link->guard.open);
 	assert(length > 0 && length <= LINK_MESSAGE_MAX);
 	if (!link->guard.shut)
 		link->ops->send(link, bytes, length);
@@ -94,15 +91,16 @@ void link_send(struct link *link, const void *bytes, uint32_t length)
 void link_write(struct link *link, uint32_t slot, const uint8_t header[LINK_HEADER_BYTES],
 		const void *payload, uint32_t payload_bytes, const struct region *region)
 {
-	assert(link_is_open(link));
+	assert(link->guard.open);
 	assert(slot < link->granted_count);
 	assert(payload_bytes <= link->granted_bytes);
-	assert((payload != NULL) == (payload_bytes > 0));
 	if (payload) {
-		assert(region);
-		assert((const char *)payload >= (const char *)region->base);
-		assert((const char *)payload + payload_bytes <=
-		       (const char *)region->base + region->length_bytes);
+		uint64_t at = (uint64_t)((const char *)payload - (const char *)region->base);
+
+		/* Before its begin is far behind its end, too. */
+		assert(payload_bytes > 0 && at + payload_bytes <= region->length_bytes);
+	} else {
+		assert(payload_bytes == 0);
 	}
 	if (!link->guard.shut)
 		link->ops->write(link, slot, header, payload, payload_bytes, region);

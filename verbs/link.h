@@ -112,6 +112,7 @@ struct link {
 		const struct link_handler *handler;
 		void *owner;
 		bool *polling; /* not NULL inside link_poll(); set to true by down() */
+		bool open; /* attached, and not down */
 		bool granted, shut, down;
 	} guard;
 };

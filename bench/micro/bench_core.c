@@ -216,10 +216,10 @@ static void leg_on_last_extent(struct bench *b)
 		record.extents[i] = (struct extent){.start = 2 * i, .count = 1};
 	while (bench_next(b)) {
 		leg = (struct leg){
-			.code = LEG_WRITE,
+			.op.code = STORE_WRITE,
 			.offset = (record.extent_count - 1) * POOL_UNIT_BYTES,
 			.length = 4096,
-			.buf = (uint8_t *)buf,
+			.op.buf = (uint8_t *)buf,
 			.done = leg_ended,
 		};
 		leg_start(&leg, &record, stores);
@@ -255,6 +255,7 @@ static void calls_init(struct calls *c)
 
 	c->link = quick_link_create();
 	c->core.own_address = 1;
+	c->core.now_ns = 1;
 	if (!c->link || channel_init(&c->channel, &c->core, QUICK_SLOTS) < 0)
 		abort();
 	link_attach(&c->link->link, &handler, c);

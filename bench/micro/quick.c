@@ -41,24 +41,27 @@ static bool on_use_grant(struct link *link, const uint8_t grant[LINK_GRANT_BYTES
 static struct quick_event *event_add(struct quick_link *to)
 {
 	if (to->head == to->tail)
-		to->head = to->tail = 0;
-	assert(to->tail < EVENTS);
-	return &to->events[to->tail++];
+		to->head = to->tail = to->events;
+	assert(to->tail < to->events + EVENTS);
+	return to->tail++;
 }
 
 /* Several become one transfer, as with the real links. */
 static void on_send(struct link *link, const void *bytes, uint32_t length)
 {
 	struct quick_link *to = of(link)->other;
-	struct quick_event *e = to->open_message ? &to->events[to->tail - 1] : NULL;
+	struct quick_event *e = to->open;
 
 	if (!e || e->length + length > LINK_MESSAGE_MAX) {
-		e = event_add(to);
+		e = to->open = event_add(to);
 		e->slot = MESSAGE;
 		e->length = 0;
-		to->open_message = true;
 	}
-	memcpy(e->bytes + e->length, bytes, length);
+	/* Nearly always one header. */
+	if (length == LINK_HEADER_BYTES)
+		memcpy(e->bytes + e->length, bytes, LINK_HEADER_BYTES);
+	else
+		memcpy(e->bytes + e->length, bytes, length);
 	e->length += length;
 }
 
@@ -69,7 +72,7 @@ static void on_write(struct link *link, uint32_t slot, const uint8_t header[LINK
 	struct quick_event *e = event_add(to);
 
 	(void)region;
-	to->open_message = false;
+	to->open = NULL;
 	e->slot = slot;
 	e->length = payload_bytes;
 	memcpy(link_slot_header(&to->link, slot), header, LINK_HEADER_BYTES);
@@ -79,7 +82,7 @@ static void on_write(struct link *link, uint32_t slot, const uint8_t header[LINK
 
 static void on_flush(struct link *link)
 {
-	of(link)->other->open_message = false;
+	of(link)->other->open = NULL;
 }
 
 static unsigned on_poll(struct link *link, unsigned budget)
@@ -88,7 +91,7 @@ static unsigned on_poll(struct link *link, unsigned budget)
 	unsigned handled = 0;
 
 	while (handled < budget && l->head != l->tail) {
-		const struct quick_event *e = &l->events[l->head++];
+		const struct quick_event *e = l->head++;
 
 		handled++;
 		if (e->slot == MESSAGE)
@@ -140,7 +143,7 @@ static struct quick_link *end_create(void)
 	snprintf(l->link.backend, sizeof(l->link.backend), "quick");
 	l->link.slots.length_bytes = (size_t)QUICK_SLOTS * SLOT_STRIDE;
 	l->link.slots.base = aligned_alloc(LINK_PAYLOAD_OFFSET, l->link.slots.length_bytes);
-	l->events = calloc(EVENTS, sizeof(*l->events));
+	l->events = l->head = l->tail = calloc(EVENTS, sizeof(*l->events));
 	if (!l->link.slots.base || !l->events)
 		return NULL;
 	l->brings_payload = true;
@@ -172,8 +175,8 @@ void quick_link_settle(struct quick_link *l)
 
 void quick_link_forget(struct quick_link *l)
 {
-	l->head = l->tail = 0;
-	l->open_message = false;
+	l->head = l->tail = l->events;
+	l->open = NULL;
 }
 
 /* --- the store --- */

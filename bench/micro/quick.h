@@ -21,9 +21,8 @@ struct quick_link {
 	struct link link;
 	struct quick_link *other;
 	/* What the other end has sent: a ring that begins anew whenever it is empty. */
-	struct quick_event *events;
-	unsigned head, tail;
-	bool open_message; /* the last event is a message that the sender has not flushed */
+	struct quick_event *events, *head, *tail;
+	struct quick_event *open; /* the last one: a message that the sender has not flushed */
 	bool brings_payload;
 };
 

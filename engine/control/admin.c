@@ -66,11 +66,11 @@ static void volume_zeroed_admin(struct leg *leg)
 	struct job *job = op->job;
 	enum ls_status status = leg->status;
 
-	if (leg->code == LEG_FLUSH)
+	if (leg->op.code == STORE_FLUSH)
 		status = volume_flush_end(op->volume, leg, false);
-	if (status == LS_OK && leg->code == LEG_WRITE_ZEROES) {
+	if (status == LS_OK && leg->op.code == STORE_WRITE_ZEROES) {
 		/* A power cut must not bring back what was there before. */
-		op->leg = (struct leg){.code = LEG_FLUSH, .done = volume_zeroed};
+		op->leg = (struct leg){.op.code = STORE_FLUSH, .done = volume_zeroed};
 		volume_flush_begin(op->volume, &op->leg, 0);
 		leg_start(&op->leg, &op->volume->record, op->volume->pool->stores);
 		return;
@@ -111,7 +111,7 @@ static void volume_begin(struct volume_op *op, bool zero)
 	/* Another volume's commit must not record it before its zeroes are durable. */
 	v->record.unlisted = true;
 	op->leg = (struct leg){
-		.code = LEG_WRITE_ZEROES,
+		.op.code = STORE_WRITE_ZEROES,
 		.length = v->record.size_bytes,
 		.stop = &op->engine->core.stopping,
 		.done = volume_zeroed,

@@ -63,7 +63,7 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 		config->region_shift ? config->region_shift : INTENT_SHIFT_DEFAULT;
 	e->core.own_address = config->node_address;
 	e->core.payload_crc = config->payload_crc;
-	e->core.volume_by_number = volume_by_number;
+	e->core.volumes = e->volumes;
 	e->core.engine = e;
 	e->settings.peer_timeout_ns =
 		(config->peer_timeout_ms ? config->peer_timeout_ms : PEER_TIMEOUT_DEFAULT_MS) *
@@ -189,7 +189,7 @@ void engine_destroy(struct engine *e)
 
 void engine_tick(struct engine *e, uint64_t now_ns)
 {
-	e->core.now_ns = now_ns;
+	e->core.now_ns = max_u64(now_ns, 1); /* 0 says "never" in many places */
 	if (UNLIKELY(now_ns >= e->pace.wake_ns)) {
 		resync_more(e);
 		verify_more(e);

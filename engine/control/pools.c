@@ -181,10 +181,10 @@ static void read_next_map(struct pool_op *op)
 			continue;
 		op->volume = v;
 		op->leg = (struct leg){
-			.code = LEG_READ,
+			.op.code = STORE_READ,
 			.offset = MAP_PAGE_OFFSET(v->record.number),
 			.length = MAP_PAGE_BYTES,
-			.buf = v->map.page,
+			.op.buf = v->map.page,
 			.done = map_read,
 		};
 		leg_start_raw(&op->leg, pool->stores);

@@ -48,13 +48,13 @@ static void count(struct sample_histogram *h, uint64_t ns)
 static bool op_of(const struct piece *p, enum sample_op *op)
 {
 	switch (p->code) {
-	case LEG_READ:
+	case STORE_READ:
 		*op = SAMPLE_READ;
 		return true;
-	case LEG_WRITE:
+	case STORE_WRITE:
 		*op = SAMPLE_WRITE;
 		return true;
-	case LEG_FLUSH:
+	case STORE_FLUSH:
 		*op = SAMPLE_FLUSH;
 		return true;
 	default:

@@ -37,6 +37,7 @@ void channel_fini(struct channel *c)
 void channel_open(struct channel *c, struct link *link, uint64_t peer_address, uint32_t epoch)
 {
 	assert(!c->link && channel_idle(c) && link->slot_count <= c->serve_count);
+	assert(c->core->now_ns > 0); /* see call.sent_ns */
 	c->link = link;
 	c->own_address = c->core->own_address;
 	c->peer_address = peer_address;
@@ -47,7 +48,7 @@ void channel_open(struct channel *c, struct link *link, uint64_t peer_address, u
 	msgid_reset(&c->ids, epoch, link->granted_count);
 	/* The session has no others. */
 	for (uint32_t i = 0; i < link->slot_count; i++)
-		c->serves[i] = (struct serve){.channel = c, .tag = 1};
+		c->serves[i] = (struct serve){.channel = c, .expected = MSGID_TAG_ONE | i};
 }
 
 bool channel_idle(const struct channel *c)
@@ -75,7 +76,7 @@ static bool credit_left(const struct channel *c, bool control)
 	return c->ids.free_count > (control ? 0 : CHANNEL_RESERVE);
 }
 
-bool channel_credit(struct channel *c, struct call *call, bool control)
+inline bool channel_credit(struct channel *c, struct call *call, bool control)
 {
 	struct list *queue = control ? &c->control_waiting : &c->waiting;
 
@@ -115,12 +116,12 @@ static void give_credits(struct channel *c)
 	}
 }
 
-void channel_send(struct channel *c, struct call *call, struct frame *frame, const void *payload,
-		  uint32_t payload_bytes, const struct region *region)
+inline void channel_send(struct channel *c, struct call *call, struct frame *frame,
+			 const void *payload, uint32_t payload_bytes, const struct region *region)
 {
 	const uint8_t *header;
 
-	assert(call->message && c->ids.slot[msgid_slot(call->message)].owner == call);
+	assert(c->ids.slot[msgid_slot(call->message)].owner == call);
 	assert(payload_bytes <= c->payload_max);
 	frame->version = FRAME_VERSION;
 	frame->target = c->peer_address;
@@ -129,7 +130,7 @@ void channel_send(struct channel *c, struct call *call, struct frame *frame, con
 	frame->epoch = c->epoch;
 	frame->status = 0;
 	call->command = frame->command;
-	call->sent_ns = max_u64(c->core->now_ns, 1); /* 0 = not sent */
+	call->sent_ns = c->core->now_ns; /* not 0, which is not sent */
 	header = frame_seal(frame);
 	if (UNLIKELY(c->core->capture_left > 0))
 		core_capture(c->core, true, header);
@@ -209,31 +210,33 @@ uint64_t channel_oldest_ns(const struct channel *c)
 
 /* --- requests that we serve --- */
 
-static void completion_send(const struct serve *s, enum ls_status status, uint32_t volume,
-			    uint64_t value)
+static inline void completion_send(const struct serve *s, enum ls_status status, uint32_t volume,
+				   uint64_t value)
 {
 	struct channel *c = s->channel;
 	const uint8_t *bytes;
-	struct frame f = {
-		.version = FRAME_VERSION,
-		.command = s->frame.command,
-		.flags = FRAME_COMPLETION,
-		.target = c->peer_address,
-		.initiator = c->own_address,
-		.message = s->frame.message,
-		.volume = volume,
-		.offset = value,
-		.status = status,
-		.epoch = c->epoch,
-	};
+	struct frame f;
 
+	/* One by one: nothing is written twice. */
+	f.version = FRAME_VERSION;
+	f.command = s->frame.command;
+	f.flags = FRAME_COMPLETION;
+	f.target = c->peer_address;
+	f.initiator = c->own_address;
+	f.message = s->frame.message;
+	f.volume = volume;
+	f.length = 0;
+	f.offset = value;
+	f.status = status;
+	f.epoch = c->epoch;
+	f.payload_crc = 0;
 	bytes = frame_seal(&f);
 	if (UNLIKELY(c->core->capture_left > 0))
 		core_capture(c->core, true, bytes);
 	link_send(c->link, bytes, FRAME_BYTES);
 }
 
-void channel_answer(struct serve *s, enum ls_status status, uint32_t volume, uint64_t value)
+inline void channel_answer(struct serve *s, enum ls_status status, uint32_t volume, uint64_t value)
 {
 	struct channel *c = s->channel;
 
@@ -243,7 +246,7 @@ void channel_answer(struct serve *s, enum ls_status status, uint32_t volume, uin
 	c->serves_busy -= c->link || !MUTANT(SERVE_LEAKED);
 	c->requests_served++;
 	/* The session may have ended while the device worked: then nobody is told. */
-	if (c->link && !c->shut)
+	if (!c->shut)
 		completion_send(s, status, volume, value);
 }
 
@@ -353,23 +356,52 @@ static void serve_data(struct channel *c, struct serve *s, const uint8_t *payloa
 	channel_answer(s, status, 0, 0);
 }
 
-static void serve_done(struct leg *leg)
+/* In all and at the device, which is the same: no request waits between the two. */
+static uint64_t times(const struct serve *s)
+{
+	uint32_t ns = saturate(s->channel->core->now_ns - s->landed_ns);
+
+	return (uint64_t)ns << 32 | ns;
+}
+
+static void serve_flushed(struct leg *leg)
 {
 	struct serve *s = CONTAINER_OF(leg, struct serve, leg);
-	uint64_t now = s->channel->core->now_ns;
-	uint64_t times =
-		(uint64_t)saturate(now - s->landed_ns) << 32 | saturate(now - s->device_ns);
 
-	enum ls_status status = leg->status;
+	channel_answer(s, volume_flush_end(s->volume, leg, false), 0, times(s));
+}
 
-	if (UNLIKELY(s->frame.command == FRAME_FLUSH)) {
-		status = volume_flush_end(s->volume, leg, false);
-	} else {
-		s->volume->changing--;
-		if (UNLIKELY(status != LS_OK))
-			sumlog_forget(&s->volume->sums, s->frame.offset, s->frame.length);
+static void serve_changed(struct leg *leg)
+{
+	struct serve *s = CONTAINER_OF(leg, struct serve, leg);
+
+	s->volume->changing--;
+	if (UNLIKELY(leg->status != LS_OK))
+		sumlog_forget(&s->volume->sums, s->frame.offset, s->frame.length);
+	channel_answer(s, leg->status, 0, times(s));
+}
+
+/* Of what is no write, and lies within the volume. */
+static enum ls_status serve_check_other(const struct channel *c, const struct serve *s,
+					uint32_t payload_bytes)
+{
+	const struct frame *f = &s->frame;
+
+	switch (f->command) {
+	case FRAME_READ:
+		if (f->length > RANGE_CHUNK_BYTES || payload_bytes)
+			return LS_PROTOCOL;
+		return c->core->readable(c->core->engine, s->volume, f->offset, f->length)
+			       ? LS_OK
+			       : LS_BUSY;
+	case FRAME_CHECK:
+		if (f->length > RANGE_CHUNK_BYTES ||
+		    payload_bytes != 8 * ((f->length + CHECK_BYTES - 1) / CHECK_BYTES))
+			return LS_PROTOCOL;
+		return LS_OK;
+	default:
+		return LS_OK;
 	}
-	channel_answer(s, status, 0, times);
 }
 
 /* LS_OK when the request is one that this node may do on the volume. */
@@ -396,22 +428,9 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 	if ((f->offset > v->size_bytes || f->length > v->size_bytes - f->offset) &&
 	    !MUTANT(BOUNDS_UNCHECKED))
 		return LS_OUT_OF_RANGE;
-	switch (f->command) {
-	case FRAME_WRITE:
+	if (LIKELY(f->command == FRAME_WRITE))
 		return f->length != payload_bytes ? LS_PROTOCOL : LS_OK;
-	case FRAME_READ:
-		if (f->length > RANGE_CHUNK_BYTES || payload_bytes)
-			return LS_PROTOCOL;
-		return c->core->readable(c->core->engine, v, f->offset, f->length) ? LS_OK
-										   : LS_BUSY;
-	case FRAME_CHECK:
-		if (f->length > RANGE_CHUNK_BYTES ||
-		    payload_bytes != 8 * ((f->length + CHECK_BYTES - 1) / CHECK_BYTES))
-			return LS_PROTOCOL;
-		return LS_OK;
-	default:
-		return LS_OK;
-	}
+	return serve_check_other(c, s, payload_bytes);
 }
 
 /* Is the payload what was sent?  What the volume is about to hold goes to its log. */
@@ -421,12 +440,13 @@ static bool serve_sums(struct serve *s, const uint8_t *payload, uint32_t payload
 	struct sumlog *log = &s->volume->sums;
 	bool crc = f->flags & FRAME_CRC;
 
-	switch (f->command) {
-	case FRAME_WRITE:
+	if (LIKELY(f->command == FRAME_WRITE)) {
 		if (crc && sumlog_payload(log, f->offset, payload, f->length) == f->payload_crc)
 			return true;
 		sumlog_forget(log, f->offset, f->length);
 		return !crc || MUTANT(PAYLOAD_UNCHECKED);
+	}
+	switch (f->command) {
 	case FRAME_DISCARD:
 	case FRAME_WRITE_ZEROES:
 		sumlog_zeroes(log, f->offset, f->length);
@@ -440,17 +460,17 @@ static bool serve_sums(struct serve *s, const uint8_t *payload, uint32_t payload
 
 /* What is done by the local devices, and how; without done(): something else. */
 static const struct serve_kind {
-	enum leg_code code;
+	enum store_code code;
 	bool moves; /* to or from the slot */
 	bool changes;
 	void (*done)(struct leg *leg);
 } serve_kinds[FRAME_LAST + 1] = {
-	[FRAME_WRITE] = {LEG_WRITE, true, true, serve_done},
-	[FRAME_FLUSH] = {LEG_FLUSH, false, false, serve_done},
-	[FRAME_DISCARD] = {LEG_WRITE_ZEROES, false, true, serve_done},
-	[FRAME_WRITE_ZEROES] = {LEG_WRITE_ZEROES, false, true, serve_done},
-	[FRAME_CHECK] = {LEG_READ, true, false, check_read},
-	[FRAME_READ] = {LEG_READ, true, false, read_done},
+	[FRAME_WRITE] = {STORE_WRITE, true, true, serve_changed},
+	[FRAME_FLUSH] = {STORE_FLUSH, false, false, serve_flushed},
+	[FRAME_DISCARD] = {STORE_WRITE_ZEROES, false, true, serve_changed},
+	[FRAME_WRITE_ZEROES] = {STORE_WRITE_ZEROES, false, true, serve_changed},
+	[FRAME_CHECK] = {STORE_READ, true, false, check_read},
+	[FRAME_READ] = {STORE_READ, true, false, read_done},
 };
 
 /* Of a command that the decoder knows. */
@@ -459,14 +479,13 @@ static bool is_io(uint8_t command)
 	return serve_kinds[command].done;
 }
 
-static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t payload_bytes)
+static void serve_io(struct channel *c, struct serve *s, const struct serve_kind *kind,
+		     uint8_t *payload, uint32_t payload_bytes)
 {
 	const struct frame *f = &s->frame;
-	const struct serve_kind *kind = &serve_kinds[f->command];
-	uint8_t *payload = link_slot_payload(c->link, slot);
 	enum ls_status status;
 
-	s->volume = c->core->volume_by_number(c->core->engine, f->volume);
+	s->volume = core_volume(c->core, f->volume);
 	status = serve_check(c, s, payload_bytes);
 	if (status == LS_OK && !serve_sums(s, payload, payload_bytes)) {
 		c->payload_mismatches++;
@@ -480,18 +499,17 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 		memcpy(s->sums, payload, payload_bytes);
 	if (MUTANT(ACK_ON_ARRIVAL))
 		completion_send(s, LS_OK, 0, 0);
-	s->device_ns = c->core->now_ns;
 	/* One by one: the rest of it is the leg's own. */
-	s->leg.code = kind->code;
-	s->leg.fua = f->flags & FRAME_FUA;
+	s->leg.op.code = kind->code;
+	s->leg.op.flags = f->flags & FRAME_FUA ? STORE_FUA : 0;
+	s->leg.op.buf = kind->moves ? payload : NULL;
+	s->leg.op.region = &c->link->slots;
 	s->leg.offset = f->offset;
 	s->leg.length = f->length;
-	s->leg.buf = kind->moves ? payload : NULL;
-	s->leg.region = kind->moves ? &c->link->slots : NULL;
 	s->leg.done = kind->done;
 	if (LIKELY(kind->changes))
 		volume_changes(s->volume);
-	else if (kind->code == LEG_FLUSH)
+	else if (kind->code == STORE_FLUSH)
 		/* Of all since: it fails for the peer until this replica is whole again. */
 		volume_flush_begin(s->volume, &s->leg, s->volume->flushes_copied);
 	leg_start(&s->leg, &s->volume->record, s->volume->pool->stores);
@@ -500,7 +518,9 @@ static void serve_io(struct channel *c, struct serve *s, uint32_t slot, uint32_t
 void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uint32_t payload_bytes)
 {
 	struct serve *s = &c->serves[slot];
+	const struct serve_kind *kind;
 	enum frame_verdict verdict;
+	uint8_t *payload;
 
 	if (c->shut)
 		return;
@@ -515,29 +535,31 @@ void channel_landed(struct channel *c, uint32_t slot, const uint8_t *header, uin
 		return;
 	}
 	if (s->frame.target != c->own_address || s->frame.initiator != c->peer_address ||
-	    s->frame.epoch != c->epoch || msgid_epoch(s->frame.message) != c->epoch ||
-	    msgid_slot(s->frame.message) != slot || msgid_tag(s->frame.message) != s->tag) {
+	    s->frame.epoch != c->epoch || s->frame.message != (c->ids.epoch | s->expected)) {
 		violation(c, "a request with a stale or foreign identification");
 		return;
 	}
-	if (s->frame.flags & FRAME_COMPLETION || frame_of_handshake(s->frame.command)) {
+	kind = &serve_kinds[s->frame.command];
+	if (s->frame.flags & FRAME_COMPLETION ||
+	    (!kind->done && frame_of_handshake(s->frame.command))) {
 		violation(c, "a request with a command that is none");
 		return;
 	}
 	if (UNLIKELY(c->core->capture_left > 0))
 		core_capture(c->core, false, header);
-	s->tag += !MUTANT(ID_REUSED);
+	s->expected += MUTANT(ID_REUSED) ? 0 : MSGID_TAG_ONE;
 	s->state = SERVE_BUSY;
 	s->landed_ns = c->core->now_ns;
 	c->serves_busy++;
-	if (is_io(s->frame.command))
-		serve_io(c, s, slot, payload_bytes);
+	payload = link_slot_payload(c->link, slot);
+	if (LIKELY(kind->done))
+		serve_io(c, s, kind, payload, payload_bytes);
 	else if (s->frame.command == FRAME_PING)
 		channel_answer(s, LS_OK, 0, 0);
 	else if (s->frame.command == FRAME_DATA)
-		serve_data(c, s, link_slot_payload(c->link, slot), payload_bytes);
+		serve_data(c, s, payload, payload_bytes);
 	else
-		c->handler->control(c, s, link_slot_payload(c->link, slot), payload_bytes);
+		c->handler->control(c, s, payload, payload_bytes);
 }
 
 bool channel_serves(const struct channel *c, const struct volume *v)

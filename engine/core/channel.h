@@ -67,9 +67,9 @@ struct serve {
 	struct volume *volume;
 	uint64_t sums[CHECK_MAX]; /* of a CHECK, copied from its slot */
 	struct call data; /* of a READ: carries its bytes to the peer */
-	uint16_t tag; /* of the next request in this slot */
+	uint32_t expected; /* tag and slot that the next request in this slot has */
 	enum serve_state state;
-	uint64_t landed_ns, device_ns;
+	uint64_t landed_ns;
 };
 
 /* What the channel passes up: requests that are not I/O, and the end. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "engine/core/core.h"
+#include "engine/core/core_internal.h"
 
 #include "engine/base/mutant.h"
 
@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void piece_start(struct piece *p);
 static void piece_decide(struct piece *p);
 static void local_done(struct leg *leg);
 static void remote_credit(struct call *call);
@@ -19,7 +18,6 @@ static void remote_lost(struct call *call, bool sent);
 int core_init(struct core *core, const struct engine_env *env, uint32_t pieces)
 {
 	core->env = *env;
-	list_init(&core->free);
 	list_init(&core->ready);
 	list_init(&core->cutting);
 	list_init(&core->reading);
@@ -39,7 +37,8 @@ int core_init(struct core *core, const struct engine_env *env, uint32_t pieces)
 			p->remote[k].call.lost = remote_lost;
 			list_init(&p->remote[k].call.node);
 		}
-		list_add_tail(&core->free, &p->node);
+		p->next_free = core->free;
+		core->free = p;
 	}
 	return 0;
 }
@@ -61,265 +60,12 @@ void core_capture(struct core *core, bool sent, const uint8_t bytes[FRAME_BYTES]
 	memcpy(c->bytes, bytes, FRAME_BYTES);
 }
 
-/* --- requests --- */
-
-static void request_finish(struct core *core, struct request *r)
-{
-	struct volume *v = r->volume;
-
-	core->requests--;
-	if (r->ranged)
-		range_release(&v->ranges, &r->range);
-	/* A refusal promises that nothing was written; another piece may have been. */
-	if (r->status != LS_OK && r->status < LS_LOCAL_IO && r->begun)
-		r->status = LS_PEER_LOST;
-	if (v) {
-		switch (r->op) {
-		case REQUEST_READ:
-			v->stats.reads++;
-			v->stats.read_bytes += r->length;
-			break;
-		case REQUEST_WRITE:
-			v->stats.writes++;
-			v->stats.written_bytes += r->length;
-			break;
-		case REQUEST_FLUSH:
-			v->stats.flushes++;
-			break;
-		default:
-			v->stats.discards++;
-			break;
-		}
-		/* Not what was refused, or what a stopping engine left to the next one. */
-		v->stats.errors += r->status >= LS_LOCAL_IO && r->status != LS_SHUTDOWN;
-	}
-	r->done(r);
-}
-
-static enum ls_status request_check(const struct core *core, const struct request *r)
-{
-	const struct volume *v = r->volume;
-	bool data = r->op == REQUEST_READ || r->op == REQUEST_WRITE;
-	bool fua = r->op == REQUEST_WRITE || r->op == REQUEST_WRITE_ZEROES;
-	uint64_t in_block;
-
-	if (core->stopping)
-		return LS_SHUTDOWN;
-	if (!v || !v->ready)
-		return LS_NO_VOLUME;
-	in_block = v->record.block_bytes - 1; /* a power of two, less one */
-	if (r->op < REQUEST_READ || r->op > REQUEST_WRITE_ZEROES || r->flags & ~(fua ? LS_FUA : 0u))
-		return LS_INVALID;
-	if (v->record.role != VOLUME_PRIMARY)
-		return LS_NOT_PRIMARY;
-	if (r->op == REQUEST_FLUSH)
-		return LS_OK;
-	if (r->length == 0)
-		return LS_INVALID;
-	if ((r->offset | r->length) & in_block)
-		return LS_UNALIGNED;
-	if (r->offset > v->size_bytes || r->length > v->size_bytes - r->offset)
-		return LS_OUT_OF_RANGE;
-	if (data && r->length > REQUEST_MAX_BYTES)
-		return LS_TOO_LARGE;
-	if (data && (!r->buf || (uintptr_t)r->buf & in_block))
-		return LS_BAD_BUFFER;
-	return LS_OK;
-}
-
-/* How much of @r the next piece takes: never across a border, so that it lies in one extent. */
-static uint64_t cut_length(const struct request *r)
-{
-	bool data = r->op == REQUEST_READ || r->op == REQUEST_WRITE;
-	/* A power of two. */
-	uint64_t unit = data ? PIECE_BYTES_MAX : PIECE_SPAN_MAX, at = r->offset + r->cut;
-
-	if (r->op == REQUEST_FLUSH)
-		return 0;
-	return min_u64(r->length - r->cut, unit - (at & (unit - 1)));
-}
-
-static struct piece *piece_cut(struct core *core, struct request *r)
-{
-	static const enum leg_code codes[] = {
-		[REQUEST_READ] = LEG_READ,
-		[REQUEST_WRITE] = LEG_WRITE,
-		[REQUEST_FLUSH] = LEG_FLUSH,
-		/* A deallocate may leave anything; only zeroes make both legs equal. */
-		[REQUEST_DISCARD] = LEG_WRITE_ZEROES,
-		[REQUEST_WRITE_ZEROES] = LEG_WRITE_ZEROES,
-	};
-	struct piece *p = LIST_ENTRY(list_pop(&core->free), struct piece, node);
-
-	core->in_use++;
-	core->reads_in_use += r->op == REQUEST_READ;
-	r->volume->active++;
-	p->state = PIECE_CREDIT;
-	p->volume = r->volume;
-	p->request = r;
-	p->code = codes[r->op];
-	p->fua = r->flags & LS_FUA;
-	p->offset = r->offset + r->cut;
-	p->length = cut_length(r);
-	p->buf = r->buf ? (uint8_t *)r->buf + r->cut : NULL;
-	p->region = r->region;
-	p->changes = p->code == LEG_WRITE || p->code == LEG_WRITE_ZEROES;
-	p->marked = p->local_ended = false;
-	p->legs_open = 0;
-	p->remotes = p->credits = 0;
-	p->local_status = p->remote_status = LS_OK;
-	p->started_ns = core->now_ns;
-	r->cut += p->length;
-	r->pieces_open++;
-	return p;
-}
-
-/* To be cut at the end of the pass. */
-static void cut_later(struct core *core, struct request *r)
-{
-	list_add_tail(r->op == REQUEST_READ ? &core->reading : &core->cutting, &r->node);
-}
-
-/* There is a free piece, and @r is in no list. */
-static void cut_one(struct core *core, struct request *r)
-{
-	struct piece *p = piece_cut(core, r);
-
-	if (r->cut < r->length && r->op != REQUEST_FLUSH)
-		cut_later(core, r);
-	piece_start(p);
-}
-
-static uint32_t pieces_left(const struct core *core)
-{
-	return core->piece_count - core->in_use;
-}
-
-/*
- * Reads never have all: what a read waits for, when its device failed, may be a write that has
- * its range and needs a piece.
- */
-static bool reads_enough(const struct core *core)
-{
-	return core->reads_in_use >= core->piece_count - core->piece_count / 16;
-}
-
-/*
- * A volume has as many active pieces as are free, at most: so a device that hangs, or one client,
- * leaves half of the pieces to the other volumes, a second one a quarter.
- */
-static bool may_cut(const struct core *core, const struct request *r)
-{
-	uint32_t left = pieces_left(core);
-
-	return r->volume->active < left && (r->op != REQUEST_READ || !reads_enough(core));
-}
-
-/* One piece of the first request in @list; false: there is none, or no piece for it. */
-static bool cut_next(struct core *core, struct list *list)
-{
-	struct request *r;
-
-	if (list_empty(list) || pieces_left(core) == 0)
-		return false;
-	r = LIST_ENTRY(list_pop(list), struct request, node);
-	if (may_cut(core, r))
-		cut_one(core, r);
-	else
-		list_add_tail(&r->volume->uncut, &r->node);
-	return true;
-}
-
-/* Nothing more of it is begun; what is under way of it ends first. */
-static void leave_uncut(struct core *core, struct request *r)
-{
-	if (r->status == LS_OK)
-		r->status = LS_SHUTDOWN;
-	if (r->pieces_open == 0)
-		request_finish(core, r);
-}
-
-/* Cuts what the free pieces allow, one piece of each request in turn: nobody waits long. */
-static void cut_all(struct core *core)
-{
-	struct list *node;
-	bool more;
-
-	while (core->stopping &&
-	       ((node = list_pop(&core->reading)) || (node = list_pop(&core->cutting))))
-		leave_uncut(core, LIST_ENTRY(node, struct request, node));
-	do {
-		more = !reads_enough(core) && cut_next(core, &core->reading);
-		more |= cut_next(core, &core->cutting);
-	} while (more);
-}
-
-/*
- * A piece of @v's is active no more: two for one, so that it can come to many again; and all after
- * the last one, because nothing else would lead here.
- */
-static void less_active(struct core *core, struct volume *v)
-{
-	v->active--;
-	for (int i = 0; UNLIKELY(!list_empty(&v->uncut)) && (i < 2 || v->active == 0); i++)
-		cut_later(core, LIST_ENTRY(list_pop(&v->uncut), struct request, node));
-}
-
-static void request_granted(struct range *range)
-{
-	struct request *r = CONTAINER_OF(range, struct request, range);
-
-	cut_later(r->core, r);
-}
-
-/* True: it has its place, and no earlier one overlaps it. */
-static bool take_place(struct core *core, struct request *r)
-{
-	if (r->op == REQUEST_READ || r->op == REQUEST_FLUSH)
-		return true;
-	r->ranged = true;
-	r->core = core;
-	r->range.granted = request_granted;
-	return range_acquire(&r->volume->ranges, &r->range, r->offset, r->length);
-}
-
-void core_submit(struct core *core, struct request *r)
-{
-	struct volume *v = r->volume;
-
-	core->requests++;
-	r->submitted_ns = core->now_ns;
-	r->failed_legs = 0;
-	r->cut = 0;
-	r->pieces_open = 0;
-	r->begun = r->ranged = false;
-	list_init(&r->node);
-	r->status = request_check(core, r);
-	if (r->status != LS_OK) {
-		request_finish(core, r);
-		return;
-	}
-	if (UNLIKELY(!take_place(core, r)))
-		return;
-	/* The usual case needs no list: nobody waits, and one piece is all of it. */
-	if (UNLIKELY(!list_empty(&v->uncut)))
-		list_add_tail(&v->uncut, &r->node);
-	else if (LIKELY(list_empty(&core->cutting) && list_empty(&core->reading) &&
-			may_cut(core, r)))
-		cut_one(core, r);
-	else
-		cut_later(core, r);
-	if (UNLIKELY(!list_empty(&core->cutting) || !list_empty(&core->reading)))
-		cut_all(core);
-}
-
 void core_run(struct core *core)
 {
 	struct list *node;
 
 	/* In most passes there is nothing. */
-	if (LIKELY(list_empty(&core->ready) && list_empty(&core->cutting) &&
-		   list_empty(&core->reading) && list_empty(&core->fetches)))
+	if (LIKELY(list_empty(&core->ready) && nobody_cuts(core) && list_empty(&core->fetches)))
 		return;
 	/* What ends here may let others go on; nothing else would wake the owner for them. */
 	do {
@@ -327,6 +73,9 @@ void core_run(struct core *core)
 			struct piece *p = LIST_ENTRY(node, struct piece, node);
 
 			p->volume->active++;
+			p->state = PIECE_CREDIT;
+			p->remotes = p->credits = 0;
+			p->remote_status = LS_OK;
 			piece_decide(p);
 		}
 		fetch_run(core);
@@ -341,10 +90,18 @@ static enum ls_status worse(enum ls_status a, enum ls_status b)
 	return a != LS_OK ? a : b;
 }
 
-static void piece_outcome(const struct piece *p, struct request *r)
+static bool piece_failed(const struct piece *p)
+{
+	return (p->local_status | p->remote_status) != LS_OK;
+}
+
+static NOINLINE void note_failure(const struct piece *p, struct request *r)
 {
 	enum ls_status status = worse(p->remote_status, p->local_status);
 
+	/* A leg that failed may hold anything. */
+	if (p->changes)
+		sumlog_forget(&p->volume->sums, p->offset, p->length);
 	if (p->local_status != LS_OK)
 		r->failed_legs |= LS_LEG_LOCAL;
 	if (p->remote_status != LS_OK)
@@ -375,9 +132,9 @@ static void piece_free(struct piece *p)
 	p->state = PIECE_FREE;
 	p->request = NULL;
 	p->core->in_use--;
-	p->core->reads_in_use -= p->code == LEG_READ;
-	/* The head: it is in the cache. */
-	list_add_tail(p->core->free.next, &p->node);
+	p->core->reads_in_use -= p->code == STORE_READ;
+	p->next_free = p->core->free;
+	p->core->free = p;
 }
 
 /* As if it had not been cut: its request waits instead.  False: it is not the last that was. */
@@ -422,7 +179,7 @@ static NOINLINE void note_divergence(struct piece *p)
 	if (p->remote_status == LS_PEER_LOST)
 		return; /* the session's end has been told */
 	snprintf(text, sizeof(text), "a %s at byte %llu failed on %s: %s",
-		 p->code == LEG_FLUSH ? "flush" : "write", (unsigned long long)p->offset,
+		 p->code == STORE_FLUSH ? "flush" : "write", (unsigned long long)p->offset,
 		 p->local_status != LS_OK ? "the local leg" : "the peer's leg",
 		 ls_status_text(worse(p->local_status, p->remote_status)));
 	if (here)
@@ -433,14 +190,12 @@ static NOINLINE void note_divergence(struct piece *p)
 }
 
 /*
- * The legs are over.  True: the piece is held, because its local leg is good and its remote
- * one is to be made up for, by a durable note or by doing it again.
+ * The legs are over, and one has failed.  True: the piece is held, because its local leg is good
+ * and its remote one is to be made up for, by a durable note or by doing it again.
  */
-static bool held_back(struct piece *p)
+static NOINLINE bool held_back(struct piece *p)
 {
-	bool failed = p->local_status != LS_OK || p->remote_status != LS_OK;
-
-	if (!p->remotes || !failed || p->code == LEG_READ)
+	if (!p->remotes || p->code == STORE_READ)
 		return false;
 	note_divergence(p);
 	/* A client that changes its buffer in flight has nobody else to blame. */
@@ -462,20 +217,19 @@ static bool held_back(struct piece *p)
 	return true;
 }
 
-static void piece_finish(struct piece *p)
+static inline void piece_finish(struct piece *p)
 {
 	struct core *core = p->core;
 	struct request *r = p->request;
 
-	piece_outcome(p, r);
-	/* A leg that failed may hold anything. */
-	if (p->changes && (p->local_status != LS_OK || p->remote_status != LS_OK))
-		sumlog_forget(&p->volume->sums, p->offset, p->length);
-	if (p->code == LEG_WRITE && p->remotes) {
+	if (UNLIKELY(piece_failed(p)))
+		note_failure(p, r);
+	if (p->code == STORE_WRITE && p->remotes) {
 		core->stats.write_count++;
 		core->stats.write_ns_sum += core->now_ns - p->started_ns;
 	}
-	if (p->code == LEG_READ || p->code == LEG_WRITE)
+	if (UNLIKELY(core->now_ns <= core->sampled_until_ns) &&
+	    (p->code == STORE_READ || p->code == STORE_WRITE))
 		core->piece_ended(core->engine, p->remotes != 0, p->started_ns);
 	less_active(core, p->volume);
 	piece_free(p);
@@ -484,13 +238,13 @@ static void piece_finish(struct piece *p)
 	request_finish(core, r);
 }
 
-static void leg_closed(struct piece *p)
+static inline void leg_closed(struct piece *p)
 {
 	assert(p->legs_open > 0);
 	if (--p->legs_open > 0)
 		return;
 	p->core->flying--;
-	if (!held_back(p))
+	if (LIKELY(!piece_failed(p)) || !held_back(p))
 		piece_finish(p);
 }
 
@@ -536,34 +290,40 @@ static void local_done(struct leg *leg)
 	p->volume->changing -= p->changes;
 	if (p->remotes)
 		p->core->stats.write_local_ns_sum += p->core->now_ns - p->started_ns;
-	if (UNLIKELY(p->code == LEG_FLUSH))
+	if (UNLIKELY(p->code == STORE_FLUSH))
 		local_flushed(p);
-	else if (UNLIKELY(p->code == LEG_READ && leg->status != LS_OK))
+	else if (UNLIKELY(p->code == STORE_READ && leg->status != LS_OK))
 		read_elsewhere(p);
 	else
 		leg_closed(p);
 }
 
-static void remote_send(struct piece *p, unsigned i)
+static inline void remote_send(struct piece *p, unsigned i)
 {
 	static const uint8_t commands[] = {
-		[LEG_WRITE] = FRAME_WRITE,
-		[LEG_FLUSH] = FRAME_FLUSH,
-		[LEG_WRITE_ZEROES] = FRAME_WRITE_ZEROES,
+		[STORE_WRITE] = FRAME_WRITE,
+		[STORE_FLUSH] = FRAME_FLUSH,
+		[STORE_WRITE_ZEROES] = FRAME_WRITE_ZEROES,
 	};
-	bool data = p->code == LEG_WRITE, crc = data && p->core->payload_crc;
-	struct frame f = {
-		.command = commands[p->code],
-		.flags = (uint16_t)((p->fua && !MUTANT(FUA_DROPPED) ? FRAME_FUA : 0) |
-				    (crc ? FRAME_CRC : 0)),
-		.volume = p->volume->record.replicas[i].volume_number,
-		.length = (uint32_t)p->length,
-		.offset = p->code == LEG_FLUSH ? 0 : p->offset,
-		.payload_crc = crc ? p->crc : 0,
-	};
+	bool fua = p->local.op.flags & STORE_FUA && !MUTANT(FUA_DROPPED);
+	struct call *call = &p->remote[i].call;
+	struct frame f;
 
-	channel_send(p->remote[i].call.channel, &p->remote[i].call, &f, data ? p->buf : NULL,
-		     data ? (uint32_t)p->length : 0, p->region);
+	/* One by one: the rest of it is the channel's. */
+	f.command = commands[p->code];
+	f.flags = (uint16_t)((fua ? FRAME_FUA : 0) | p->crc_flag);
+	f.volume = p->volume->record.replicas[i].volume_number;
+	f.length = (uint32_t)p->length;
+	f.offset = p->offset;
+	f.payload_crc = p->crc;
+	channel_send(call->channel, call, &f, p->buf, p->buf ? f.length : 0, p->local.op.region);
+}
+
+static inline void remote_start(struct piece *p, unsigned i)
+{
+	p->legs_open++;
+	p->remote[i].open = true;
+	remote_send(p, i);
 }
 
 /* What both legs will hold; it is forgotten if one of them fails. */
@@ -571,16 +331,23 @@ static void note_sums(struct piece *p)
 {
 	struct sumlog *log = &p->volume->sums;
 
-	if (p->remotes && p->code == LEG_WRITE && p->core->payload_crc)
-		p->crc = sumlog_payload(log, p->offset, p->buf, (uint32_t)p->length);
-	else if (p->remotes && p->code == LEG_WRITE_ZEROES)
-		sumlog_zeroes(log, p->offset, p->length);
-	else if (p->changes)
+	p->crc = p->crc_flag = 0;
+	if (!p->changes)
+		return;
+	if (!p->remotes) {
 		sumlog_forget(log, p->offset, p->length);
+	} else if (UNLIKELY(p->code == STORE_WRITE_ZEROES)) {
+		sumlog_zeroes(log, p->offset, p->length);
+	} else if (p->core->payload_crc) {
+		p->crc = sumlog_payload(log, p->offset, p->buf, (uint32_t)p->length);
+		p->crc_flag = FRAME_CRC;
+	} else {
+		sumlog_forget(log, p->offset, p->length);
+	}
 }
 
 /* Every credit is there: the wire first, because that branch is the longer one. */
-static void piece_fly(struct piece *p)
+static inline void piece_fly(struct piece *p)
 {
 	p->state = PIECE_FLIGHT;
 	p->core->flying++;
@@ -589,39 +356,40 @@ static void piece_fly(struct piece *p)
 	note_sums(p);
 	if (p->marked && !p->remotes)
 		intent_dirty(&p->volume->map.intent, p->offset, p->length);
-	for (uint32_t left = p->remotes; left; left &= left - 1) {
-		unsigned i = (unsigned)__builtin_ctz(left);
-
-		p->legs_open++;
-		p->remote[i].open = true;
-		remote_send(p, i);
-	}
+	/* The first by itself: nearly always there is no other. */
+	if (LIKELY(p->remotes & 1))
+		remote_start(p, 0);
+	for (uint32_t left = p->remotes >> 1, i = 1; UNLIKELY(left); left >>= 1, i++)
+		if (left & 1)
+			remote_start(p, i);
 	if (p->local_ended)
 		return;
-	/* One by one: the rest of it is the leg's own. */
-	p->local.code = p->code;
-	p->local.fua = p->fua;
-	p->local.offset = p->offset;
-	p->local.length = p->length;
-	p->local.buf = p->buf;
-	p->local.region = p->region;
 	if (p->changes)
 		volume_changes(p->volume);
-	else if (UNLIKELY(p->code == LEG_FLUSH))
+	else if (UNLIKELY(p->code == STORE_FLUSH))
 		volume_flush_begin(p->volume, &p->local, p->volume->flushes_told);
 	leg_start(&p->local, &p->volume->record, p->volume->pool->stores);
 }
 
-/* Takes one credit after the other; goes on from remote_credit() when it has to wait. */
-static void take_credits(struct piece *p)
+/* False: it has to wait. */
+static inline bool take_credit(struct piece *p, unsigned i)
 {
-	for (uint32_t left = p->remotes & ~p->credits; left; left &= left - 1) {
-		unsigned i = (unsigned)__builtin_ctz(left);
+	if (p->credits >> i & 1)
+		return true;
+	if (!channel_credit(p->volume->channels[i], &p->remote[i].call, false))
+		return false;
+	p->credits |= 1u << i;
+	return true;
+}
 
-		if (!channel_credit(p->volume->channels[i], &p->remote[i].call, false))
+/* Takes one credit after the other; goes on from remote_credit() when it has to wait. */
+static inline void take_credits(struct piece *p)
+{
+	if (LIKELY(p->remotes & 1) && !take_credit(p, 0))
+		return;
+	for (uint32_t left = p->remotes >> 1, i = 1; UNLIKELY(left); left >>= 1, i++)
+		if (left & 1 && !take_credit(p, i))
 			return;
-		p->credits |= 1u << i;
-	}
 	piece_fly(p);
 }
 
@@ -642,37 +410,38 @@ static bool undecided(const struct piece *p)
 }
 
 /* Which legs the mirror's state asks for; holds the piece when it does not say yet. */
-static void piece_decide(struct piece *p)
+static inline void piece_decide(struct piece *p)
 {
 	const struct volume *v = p->volume;
 
-	p->state = PIECE_CREDIT;
-	p->remotes = p->credits = 0;
-	p->remote_status = LS_OK;
-	if (p->code == LEG_READ) {
-		take_credits(p);
-	} else if (v->record.role != VOLUME_PRIMARY) {
-		refuse(p, LS_NOT_PRIMARY);
-	} else if (undecided(p)) {
-		hold(p);
-	} else if (volume_mirrors(v)) {
-		if (p->code != LEG_FLUSH || !MUTANT(FLUSH_LOCAL))
-			p->remotes = (1u << v->record.replica_count) - 1;
-		take_credits(p);
-	} else if (volume_alone(v) && !v->yields) {
-		if (p->local_ended)
+	if (p->code != STORE_READ) {
+		if (v->record.role != VOLUME_PRIMARY) {
+			refuse(p, LS_NOT_PRIMARY);
+			return;
+		}
+		if (undecided(p)) {
+			hold(p);
+			return;
+		}
+		if (volume_mirrors(v)) {
+			if (p->code != STORE_FLUSH || !MUTANT(FLUSH_LOCAL))
+				p->remotes = (1u << v->record.replica_count) - 1;
+		} else if (!volume_alone(v) || v->yields) {
+			refuse(p, LS_SHUTDOWN);
+			return;
+		} else if (p->local_ended) {
 			piece_finish(p);
-		else
-			take_credits(p);
-	} else {
-		refuse(p, LS_SHUTDOWN);
+			return;
+		}
 	}
+	take_credits(p);
 }
 
 static void map_ready(struct map_wait *wait, bool ok)
 {
 	struct piece *p = CONTAINER_OF(wait, struct piece, map);
 
+	p->state = PIECE_CREDIT;
 	if (ok) {
 		piece_decide(p);
 		return;
@@ -681,7 +450,7 @@ static void map_ready(struct map_wait *wait, bool ok)
 	piece_finish(p);
 }
 
-static void piece_start(struct piece *p)
+inline void piece_start(struct piece *p)
 {
 	struct volume *v = p->volume;
 
@@ -756,8 +525,9 @@ static void remote_closed(struct remote_leg *leg, enum ls_status status)
 /* What the peer says, as its client hears it: "refused" here would mean "not even begun". */
 static enum ls_status status_of_peer(uint32_t status)
 {
+	if (LIKELY(status == LS_OK))
+		return LS_OK;
 	switch (status) {
-	case LS_OK:
 	case LS_CHECKSUM:
 	case LS_NO_SPACE:
 		return (enum ls_status)status;

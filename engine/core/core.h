@@ -44,21 +44,21 @@ struct remote_leg {
 };
 
 struct piece {
-	struct list node; /* free list, or the core's ready list */
+	struct list node; /* in the core's ready list, or a volume's */
+	struct piece *next_free;
 	enum piece_state state;
 	struct core *core;
 	struct volume *volume;
 	struct request *request;
 
-	enum leg_code code;
-	bool fua;
+	enum store_code code;
 	bool changes; /* blocks: a write, or zeroes */
 	bool marked; /* counted in the write-intent map */
 	bool local_ended; /* the local leg is done; a remote one is to be done again */
 	uint64_t offset, length;
-	void *buf;
-	const struct region *region;
-	uint32_t crc;
+	uint8_t *buf;
+	uint32_t crc; /* of a write's payload, if ... */
+	uint32_t crc_flag; /* ... this is FRAME_CRC, and not 0 */
 
 	struct map_wait map;
 	struct leg local;
@@ -84,7 +84,7 @@ struct core_capture {
 };
 
 struct core {
-	uint64_t now_ns; /* set once per pass */
+	uint64_t now_ns; /* set once per pass; never 0, which is "not" in many places */
 	uint64_t own_address;
 	bool payload_crc;
 	bool stopping;
@@ -92,7 +92,7 @@ struct core {
 
 	struct piece *pieces;
 	uint32_t piece_count;
-	struct list free;
+	struct piece *free; /* a stack: what ended last is in the cache */
 	struct list ready; /* pieces that are decided anew */
 	struct list cutting, reading; /* requests with something left to cut; reads are apart */
 	uint32_t requests; /* that have not ended */
@@ -109,14 +109,18 @@ struct core {
 	 */
 	void (*write_failed_here)(void *engine, struct volume *volume, uint64_t offset,
 				  uint64_t length, const char *reason);
-	/* A read or a write of a client has ended; it took its place at @since_ns. */
+	/*
+	 * A read or a write of a client has ended; it took its place at @since_ns.  Nobody is told
+	 * of what ends after @sampled_until_ns.
+	 */
+	uint64_t sampled_until_ns;
 	void (*piece_ended)(void *engine, bool mirrored, uint64_t since_ns);
-	/* Finds the volume that a frame names; the table belongs to the engine. */
-	struct volume *(*volume_by_number)(void *engine, uint32_t number);
 	/* May the peer read here?  Not where this replica may be older than the peer's (I8). */
 	bool (*readable)(void *engine, const struct volume *volume, uint64_t offset,
 			 uint64_t length);
 	void *engine;
+	/* The engine's table, by the low ten bits of their numbers. */
+	struct volume *const *volumes;
 
 	uint64_t events; /* told so far */
 
@@ -129,6 +133,14 @@ struct core {
 	unsigned capture_left, captured;
 	struct core_capture capture[CORE_CAPTURE_MAX];
 };
+
+/* NULL: there is none with this number. */
+static inline struct volume *core_volume(const struct core *core, uint32_t number)
+{
+	struct volume *v = core->volumes[number % ENGINE_VOLUMES_MAX];
+
+	return v && v->record.number == number ? v : NULL;
+}
 
 int core_init(struct core *core, const struct engine_env *env, uint32_t pieces); /* -ENOMEM */
 void core_fini(struct core *core);

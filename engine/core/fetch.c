@@ -139,12 +139,12 @@ static void write_back(struct fetch_unit *u)
 	}
 	/* FUA: what is rewritten may have been durable already, and stays so (I4). */
 	u->leg = (struct leg){
-		.code = LEG_WRITE,
-		.fua = true,
+		.op.code = STORE_WRITE,
+		.op.flags = STORE_FUA,
 		.offset = f->offset,
 		.length = f->length,
-		.buf = u->buf,
-		.region = f->core->fetch_region,
+		.op.buf = u->buf,
+		.op.region = f->core->fetch_region,
 		.done = written_back,
 	};
 	volume_changes(v);

@@ -54,7 +54,7 @@ static bool command_known(uint8_t command)
 	return command >= FRAME_WRITE && command <= FRAME_LAST;
 }
 
-enum frame_verdict frame_decode(const uint8_t bytes[FRAME_BYTES], struct frame *f)
+inline enum frame_verdict frame_decode(const uint8_t bytes[FRAME_BYTES], struct frame *f)
 {
 	/* The bytes may lie where the peer can still change them: read them once. */
 	memcpy(f, bytes, FRAME_BYTES);

@@ -73,11 +73,11 @@ static void page_begin(struct volume *v)
 	map->writes++;
 	intent_encode(&map->intent, v->record.number, map->page);
 	map->leg = (struct leg){
-		.code = LEG_WRITE,
-		.fua = true,
+		.op.code = STORE_WRITE,
+		.op.flags = STORE_FUA,
 		.offset = MAP_PAGE_OFFSET(v->record.number),
 		.length = MAP_PAGE_BYTES,
-		.buf = map->page,
+		.op.buf = map->page,
 		.done = page_written,
 	};
 	leg_start_raw(&map->leg, v->pool->stores);

@@ -27,11 +27,11 @@ void msgid_fini(struct msgid_table *t)
 void msgid_reset(struct msgid_table *t, uint32_t epoch, uint32_t slots)
 {
 	assert(t->free_count == t->slots);
-	t->epoch = epoch;
+	t->epoch = (uint64_t)epoch << 32;
 	t->slots = t->free_count = slots;
 	for (uint32_t i = 0; i < slots; i++) {
-		/* Both sides count uses from 1; see serve_check_id(). */
-		t->slot[i] = (struct msgid_slot){.tag = 1};
+		/* Both sides count uses from 1. */
+		t->slot[i] = (struct msgid_slot){.low = MSGID_TAG_ONE | i};
 		t->free[i] = (uint16_t)(slots - 1 - i);
 	}
 }

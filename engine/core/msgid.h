@@ -21,13 +21,15 @@
 
 #include <assert.h>
 
+#define MSGID_TAG_ONE (1u << 16)
+
 struct msgid_slot {
 	void *owner; /* NULL = free */
-	uint16_t tag; /* of the current or next use */
+	uint32_t low; /* tag and slot of the current or next use: all but the epoch */
 };
 
 struct msgid_table {
-	uint32_t epoch;
+	uint64_t epoch; /* in its place */
 	uint32_t slots;
 	uint32_t free_count;
 	uint16_t *free; /* stack of free slots */
@@ -63,7 +65,7 @@ static inline uint64_t msgid_take(struct msgid_table *t, void *owner)
 	slot = t->free[--t->free_count];
 	assert(!t->slot[slot].owner);
 	t->slot[slot].owner = owner;
-	return (uint64_t)t->epoch << 32 | (uint32_t)t->slot[slot].tag << 16 | slot;
+	return t->epoch | t->slot[slot].low;
 }
 
 /* The owner of @id, or NULL when @id is stale or was never given. */
@@ -71,7 +73,7 @@ static inline void *msgid_find(const struct msgid_table *t, uint64_t id)
 {
 	uint32_t slot = msgid_slot(id);
 
-	if (slot >= t->slots || msgid_epoch(id) != t->epoch || msgid_tag(id) != t->slot[slot].tag)
+	if (slot >= t->slots || id != (t->epoch | t->slot[slot].low))
 		return NULL;
 	return t->slot[slot].owner;
 }
@@ -96,7 +98,8 @@ static inline void msgid_release(struct msgid_table *t, uint64_t id)
 
 	assert(msgid_find(t, id));
 	t->slot[slot].owner = NULL;
-	t->slot[slot].tag += !MUTANT(ID_REUSED);
+	/* The tag begins anew without touching the epoch. */
+	t->slot[slot].low += MUTANT(ID_REUSED) ? 0 : MSGID_TAG_ONE;
 	t->free[t->free_count++] = slot;
 }
 

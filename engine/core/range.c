@@ -71,13 +71,15 @@ static NOINLINE void unblock_wide(struct range_set *set, const struct range *r)
 		unblock(bucket_of(set, first_chunk(r) + i), r);
 }
 
-bool range_acquire(struct range_set *set, struct range *r, uint64_t offset, uint64_t length)
+inline bool range_acquire(struct range_set *set, struct range *r, uint64_t offset, uint64_t length)
 {
-	assert(length > 0 && offset + length > offset);
 	r->offset = offset;
 	r->end = offset + length;
+	/* Not empty, and not across the end of all numbers. */
+	assert(r->end > offset);
 	r->turn = set->turns++;
-	r->wide = offset / RANGE_CHUNK_BYTES != (r->end - 1) / RANGE_CHUNK_BYTES;
+	/* They differ above a chunk. */
+	r->wide = (offset ^ (r->end - 1)) >= RANGE_CHUNK_BYTES;
 	/* Nearly always nothing is that wide. */
 	r->blockers = list_empty(&set->wide) ? 0 : count_overlaps(&set->wide, r);
 	if (r->wide) {
@@ -90,7 +92,7 @@ bool range_acquire(struct range_set *set, struct range *r, uint64_t offset, uint
 	return !range_waits(r);
 }
 
-static void take_out(struct range_set *set, struct range *r)
+static inline void take_out(struct range_set *set, struct range *r)
 {
 	assert(set->count > 0);
 	list_del(&r->node);
@@ -103,7 +105,7 @@ static void take_out(struct range_set *set, struct range *r)
 		unblock(bucket_of(set, first_chunk(r)), r);
 }
 
-void range_release(struct range_set *set, struct range *r)
+inline void range_release(struct range_set *set, struct range *r)
 {
 	assert(!range_waits(r));
 	take_out(set, r);

@@ -181,35 +181,35 @@ void intent_want(struct intent *m, uint64_t offset, uint64_t length)
 		want(m, r);
 }
 
-bool intent_begin(struct intent *m, uint64_t offset, uint64_t length)
+inline bool intent_begin(struct intent *m, uint64_t offset, uint64_t length)
 {
-	uint32_t last = last_region(m, offset, length);
+	uint32_t r = first_region(m, offset), last = last_region(m, offset, length);
 	bool durable = true;
 
 	/* Every write of a client passes here: one word and one bit for the three maps. */
-	for (uint32_t r = first_region(m, offset); r <= last; r++) {
+	do {
 		uint32_t w = r / 64;
 		uint64_t bit = UINT64_C(1) << r % 64;
 
 		m->writing[r]++;
 		m->recent[w] |= bit;
 		m->settled[w] &= ~bit;
-		if (LIKELY(m->durable[w] & bit))
-			continue;
-		durable = false;
-		want(m, r);
-	}
+		if (UNLIKELY(!(m->durable[w] & bit))) {
+			durable = false;
+			want(m, r);
+		}
+	} while (UNLIKELY(++r <= last));
 	return durable;
 }
 
-void intent_end(struct intent *m, uint64_t offset, uint64_t length)
+inline void intent_end(struct intent *m, uint64_t offset, uint64_t length)
 {
-	uint32_t last = last_region(m, offset, length);
+	uint32_t r = first_region(m, offset), last = last_region(m, offset, length);
 
-	for (uint32_t r = first_region(m, offset); r <= last; r++) {
+	do {
 		assert(m->writing[r] > 0);
 		m->writing[r]--;
-	}
+	} while (UNLIKELY(++r <= last));
 }
 
 static void make_dirty(struct intent *m, uint32_t region)

@@ -10,15 +10,12 @@
 #include "engine/meta/record.h"
 #include "nvme/store.h"
 
-enum leg_code { LEG_READ, LEG_WRITE, LEG_FLUSH, LEG_WRITE_ZEROES };
-
 struct leg {
-	/* Filled by the owner, who keeps all of it until done(). */
-	enum leg_code code;
-	bool fua;
-	uint64_t offset, length; /* bytes; the leg moves them on */
-	uint8_t *buf;
-	const struct region *region;
+	/*
+	 * Filled by the owner, who keeps all of it until done(), with op.code, op.flags, op.buf and
+	 * op.region; never STORE_DISCARD, which may leave anything.
+	 */
+	uint64_t offset, length; /* bytes; the leg moves them on, and op.buf */
 	/* Of a long one: it ends with LS_SHUTDOWN, between two commands, when this becomes true. */
 	const bool *stop;
 	void (*done)(struct leg *leg);
@@ -30,7 +27,7 @@ struct leg {
 	const struct volume_record *record; /* NULL = straight on stores[0] */
 	struct store *const *stores;
 	uint32_t flush_left; /* devices still to flush, as bits */
-	struct store_op op;
+	struct store_op op; /* the command under way; the rest of it is the leg's and the store's */
 };
 
 /* Starts the leg on the devices of a pool; done() comes later, from a store's completion. */

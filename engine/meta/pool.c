@@ -237,7 +237,7 @@ static void commit_written(struct leg *leg)
 		commit_write(p);
 		return;
 	}
-	*leg = (struct leg){.code = LEG_FLUSH, .done = commit_flushed};
+	*leg = (struct leg){.op.code = STORE_FLUSH, .done = commit_flushed};
 	leg_start_raw(leg, p->stores);
 }
 
@@ -245,11 +245,11 @@ static void commit_written(struct leg *leg)
 static void commit_write(struct pool *p)
 {
 	p->leg = (struct leg){
-		.code = LEG_WRITE,
-		.fua = true,
+		.op.code = STORE_WRITE,
+		.op.flags = STORE_FUA,
 		.offset = TABLE_COPY_OFFSET(p->copy),
 		.length = p->table_bytes,
-		.buf = p->table,
+		.op.buf = p->table,
 		.done = commit_written,
 	};
 	leg_start_raw(&p->leg, p->stores);

@@ -24,15 +24,15 @@ static void finish(struct pool_setup *s, int code, const char *text)
 	s->done(s, code, text);
 }
 
-static void start(struct pool_setup *s, enum leg_code code, unsigned device, uint64_t offset,
+static void start(struct pool_setup *s, enum store_code code, unsigned device, uint64_t offset,
 		  uint64_t length, void *buf, void (*done)(struct leg *))
 {
 	s->leg = (struct leg){
-		.code = code,
-		.fua = code == LEG_WRITE,
+		.op.code = code,
+		.op.flags = code == STORE_WRITE ? STORE_FUA : 0,
 		.offset = offset,
 		.length = length,
-		.buf = buf,
+		.op.buf = buf,
 		.done = done,
 	};
 	leg_start_raw(&s->leg, &s->pool->stores[device]);
@@ -100,7 +100,7 @@ static void make_super(struct pool_setup *s)
 	memcpy(super.device_uuid, s->device_uuids[s->device], 16);
 	memcpy(super.pool_name, p->name, sizeof(p->name));
 	super_encode(&super, s->buf);
-	start(s, LEG_WRITE, s->device, SUPER_COPY_OFFSET(s->copy), SUPER_BYTES, s->buf,
+	start(s, STORE_WRITE, s->device, SUPER_COPY_OFFSET(s->copy), SUPER_BYTES, s->buf,
 	      super_written);
 }
 
@@ -221,7 +221,8 @@ static void super_read(struct leg *leg)
 
 static void read_super(struct pool_setup *s)
 {
-	start(s, LEG_READ, s->device, SUPER_COPY_OFFSET(s->copy), SUPER_BYTES, s->buf, super_read);
+	start(s, STORE_READ, s->device, SUPER_COPY_OFFSET(s->copy), SUPER_BYTES, s->buf,
+	      super_read);
 }
 
 static void read_table(struct pool_setup *s);
@@ -281,13 +282,13 @@ static void table_head_read(struct leg *leg)
 	if (bytes <= SUPER_BYTES)
 		table_read(leg);
 	else
-		start(s, LEG_READ, 0, TABLE_COPY_OFFSET(s->copy) + SUPER_BYTES, bytes - SUPER_BYTES,
-		      table_buffer(s) + SUPER_BYTES, table_read);
+		start(s, STORE_READ, 0, TABLE_COPY_OFFSET(s->copy) + SUPER_BYTES,
+		      bytes - SUPER_BYTES, table_buffer(s) + SUPER_BYTES, table_read);
 }
 
 static void read_table(struct pool_setup *s)
 {
-	start(s, LEG_READ, 0, TABLE_COPY_OFFSET(s->copy), SUPER_BYTES, table_buffer(s),
+	start(s, STORE_READ, 0, TABLE_COPY_OFFSET(s->copy), SUPER_BYTES, table_buffer(s),
 	      table_head_read);
 }
 
@@ -314,7 +315,7 @@ static void flush_metadata(struct pool_setup *s)
 	if (MUTANT(OPENED_UNFLUSHED))
 		read_table(s);
 	else
-		start(s, LEG_FLUSH, 0, 0, 0, NULL, metadata_flushed);
+		start(s, STORE_FLUSH, 0, 0, 0, NULL, metadata_flushed);
 }
 
 bool pool_next_record(const struct pool_setup *s, size_t *cursor, struct volume_record *record)

@@ -60,7 +60,7 @@ static void zeroed(struct leg *leg)
 	enum ls_status status = leg->status;
 
 	core_administer(&m->engine->core, true);
-	if (leg->code == LEG_FLUSH)
+	if (leg->op.code == STORE_FLUSH)
 		status = volume_flush_end(v, leg, false);
 	else
 		v->zeroing = false;
@@ -72,9 +72,9 @@ static void zeroed(struct leg *leg)
 		    "writing zeroes to the new area failed: %s; the size is as before, and it is "
 		    "tried again by itself",
 		    ls_status_text(status));
-	} else if (leg->code == LEG_WRITE_ZEROES) {
+	} else if (leg->op.code == STORE_WRITE_ZEROES) {
 		/* A power cut must not bring back what was there before. */
-		*leg = (struct leg){.code = LEG_FLUSH, .done = zeroed};
+		*leg = (struct leg){.op.code = STORE_FLUSH, .done = zeroed};
 		volume_flush_begin(v, leg, x->flushes_failed);
 		leg_start(leg, &v->record, v->pool->stores);
 	} else if (v->size_bytes >= x->to) {
@@ -100,7 +100,7 @@ static void zero(struct mirror *m)
 	v->zeroing = true;
 	x->flushes_failed = v->flushes_failed;
 	x->leg = (struct leg){
-		.code = LEG_WRITE_ZEROES,
+		.op.code = STORE_WRITE_ZEROES,
 		.offset = x->from,
 		.length = x->to - x->from,
 		.stop = &m->engine->core.stopping,

@@ -483,7 +483,7 @@ bool mirror_known(const struct volume *v)
 static struct mirror *mirror_named(struct channel *c, const struct serve *s)
 {
 	struct peer *p = c->owner;
-	struct volume *v = volume_by_number(p->engine, s->frame.volume);
+	struct volume *v = core_volume(&p->engine->core, s->frame.volume);
 	const struct replica_record *r;
 	struct mirror *m;
 

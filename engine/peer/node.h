@@ -502,6 +502,8 @@ bool resync_active(const struct mirror *mirror);
 void resync_again(struct mirror *mirror);
 /* The copy goes on if it may: at pace.wake_ns. */
 void resync_more(struct engine *engine);
+/* Of whoever copies or reads chunks: pace_grant(), and clients' requests are heard of. */
+uint64_t copy_grant(struct engine *engine, uint64_t limit);
 /* core's hook */
 void resync_piece_ended(void *engine, bool mirrored, uint64_t since_ns);
 
@@ -563,7 +565,6 @@ void operation_resync_limit(struct mirror *mirror, struct mirror_op *op);
 
 /* volumes.c */
 struct volume *volume_find(struct engine *engine, const char *name);
-struct volume *volume_by_number(void *engine, uint32_t number);
 /*
  * The first volume at or behind place *@at, and *@at behind it; NULL = no more.  Volumes may come
  * and go between two calls.  Costs what there is, not what there might be.

@@ -439,7 +439,7 @@ static void promote_flush(struct mirror *m)
 	}
 	op->mirror = m;
 	op->stopped = false;
-	op->leg = (struct leg){.code = LEG_FLUSH, .done = promote_flushed};
+	op->leg = (struct leg){.op.code = STORE_FLUSH, .done = promote_flushed};
 	volume_flush_begin(v, &op->leg, v->flushes_mended);
 	leg_start(&op->leg, &v->record, v->pool->stores);
 }

@@ -3,8 +3,6 @@
 
 /* Clients that were silent for so long are not there. */
 #define AWAY_NS (50 * NS_PER_MS)
-/* Nobody has asked for so long: nobody copies, and samples are of no use. */
-#define UNASKED_NS NS_PER_S
 /* The copy runs for so many requests of clients, or so long, and pauses for so many. */
 #define RUN_SAMPLES 128u
 #define RUN_NS_MAX NS_PER_S
@@ -131,7 +129,7 @@ void pace_client(struct pace *p, uint64_t now, enum pace_class class, uint64_t s
 	struct pace_latency *l = &p->latency[class];
 	uint64_t ns = now - since;
 
-	if (now - p->asked_ns > UNASKED_NS)
+	if (now - p->asked_ns > PACE_UNASKED_NS)
 		return;
 	p->client_ns = now;
 	if (l->base_ns)
@@ -160,7 +158,7 @@ uint64_t pace_grant(struct pace *p, uint64_t now, bool clients, uint64_t limit)
 {
 	uint64_t window, chunk;
 
-	if (now - p->asked_ns > UNASKED_NS) {
+	if (now - p->asked_ns > PACE_UNASKED_NS) {
 		/* A new copy. */
 		p->run_ns = p->second_ns = now;
 		p->rate = p->second_bytes = 0;

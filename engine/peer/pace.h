@@ -24,6 +24,9 @@
 /* A hand limit below this would be a copy that never ends. */
 #define PACE_LIMIT_MIN KIB(64)
 
+/* Nobody has asked for so long: nobody copies, and samples are of no use. */
+#define PACE_UNASKED_NS NS_PER_S
+
 /* Requests that cost alike. */
 enum pace_class { PACE_LOCAL, PACE_MIRRORED, PACE_CLASSES };
 

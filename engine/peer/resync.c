@@ -314,11 +314,11 @@ static void unit_granted(struct range *range)
 	if (u->length > PIECE_BYTES_MAX)
 		shorten(u);
 	u->leg = (struct leg){
-		.code = LEG_READ,
+		.op.code = STORE_READ,
 		.offset = u->offset,
 		.length = u->length,
-		.buf = u->buf,
-		.region = u->mirror->engine->copy_region,
+		.op.buf = u->buf,
+		.op.region = u->mirror->engine->copy_region,
 		.done = unit_read,
 	};
 	leg_start(&u->leg, &v->record, v->pool->stores);
@@ -502,6 +502,12 @@ static struct copy_unit *free_unit(struct engine *e)
 	return NULL;
 }
 
+uint64_t copy_grant(struct engine *e, uint64_t limit)
+{
+	e->core.sampled_until_ns = e->core.now_ns + PACE_UNASKED_NS;
+	return pace_grant(&e->pace, e->core.now_ns, e->core.flying > 0, limit);
+}
+
 static void copy_more(struct mirror *m)
 {
 	struct engine *e = m->engine;
@@ -514,8 +520,7 @@ static void copy_more(struct mirror *m)
 		uint64_t bytes = 0, length;
 
 		if (u)
-			bytes = pace_grant(&e->pace, e->core.now_ns, e->core.flying > 0,
-					   hand_limit(m));
+			bytes = copy_grant(e, hand_limit(m));
 		/* A chunk that ends, or pace.wake_ns, leads here again. */
 		if (!bytes)
 			return;

@@ -150,7 +150,7 @@ void round_begin(struct mirror *m)
 	intent_round_begin(&v->map.intent);
 	m->round_here = LS_OK;
 	m->round_open = 2;
-	m->flush_leg = (struct leg){.code = LEG_FLUSH, .done = round_flushed};
+	m->flush_leg = (struct leg){.op.code = STORE_FLUSH, .done = round_flushed};
 	volume_flush_begin(v, &m->flush_leg,
 			   MUTANT(LOST_SETTLES) ? v->flushes_failed : v->flushes_mended);
 	leg_start(&m->flush_leg, &v->record, v->pool->stores);

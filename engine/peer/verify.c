@@ -203,7 +203,7 @@ void verify_more(struct engine *e)
 		uint64_t bytes = 0;
 
 		if (u)
-			bytes = pace_grant(&e->pace, e->core.now_ns, e->core.flying > 0, 0);
+			bytes = copy_grant(e, 0);
 		if (bytes) {
 			bytes = chunk_length(x, bytes);
 			verify_unit_start(m, u, x->at, bytes);

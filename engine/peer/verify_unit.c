@@ -379,11 +379,11 @@ static void read_here(struct verify_unit *u)
 	const struct volume *v = u->mirror->volume;
 
 	u->leg = (struct leg){
-		.code = LEG_READ,
+		.op.code = STORE_READ,
 		.offset = u->offset,
 		.length = u->length,
-		.buf = u->buf,
-		.region = u->mirror->engine->copy_region,
+		.op.buf = u->buf,
+		.op.region = u->mirror->engine->copy_region,
 		.done = was_read,
 	};
 	leg_start(&u->leg, &v->record, v->pool->stores);

@@ -77,14 +77,6 @@ struct volume *volume_find(struct engine *e, const char *name)
 	return NULL;
 }
 
-struct volume *volume_by_number(void *engine, uint32_t number)
-{
-	struct engine *e = engine;
-	struct volume *v = e->volumes[number % ENGINE_VOLUMES_MAX];
-
-	return v && v->record.number == number ? v : NULL;
-}
-
 struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct volume_record *record)
 {
 	uint32_t index = record->number % ENGINE_VOLUMES_MAX;

@@ -124,6 +124,7 @@ static int setup(void **state)
 	(void)state;
 	memset(&w, 0, sizeof(w));
 	w.core.own_address = OWN;
+	w.core.now_ns = 1;
 	w.link = flink_create(&hooks, NULL);
 	assert_int_equal(channel_init(&w.channel, &w.core, FLINK_SLOTS), 0);
 	link_attach(&w.link->link, &handler, NULL);

@@ -80,14 +80,14 @@ static void expect(enum store_code code, unsigned device, uint64_t unit, uint64_
 	command_ends(LS_OK);
 }
 
-static void start(enum leg_code code, uint64_t offset, uint64_t length)
+static void start(enum store_code code, uint64_t offset, uint64_t length)
 {
-	bool data = code == LEG_READ || code == LEG_WRITE;
+	bool data = code == STORE_READ || code == STORE_WRITE;
 
-	w.leg.code = code;
+	w.leg.op.code = code;
 	w.leg.offset = offset;
 	w.leg.length = length;
-	w.leg.buf = data ? w.buffer : NULL;
+	w.leg.op.buf = data ? w.buffer : NULL;
 	w.leg.done = on_done;
 	leg_start(&w.leg, &w.record, w.stores);
 }
@@ -95,7 +95,7 @@ static void start(enum leg_code code, uint64_t offset, uint64_t length)
 static void it_goes_through_extents_and_limits(void **state)
 {
 	(void)state;
-	start(LEG_WRITE, UNIT - KIB(64), KIB(640));
+	start(STORE_WRITE, UNIT - KIB(64), KIB(640));
 	expect(STORE_WRITE, 1, 7, UNIT - KIB(64), KIB(64));
 	assert_ptr_equal(w.op->buf, w.buffer + KIB(64));
 	expect(STORE_WRITE, 0, 3, 0, IO_MAX);
@@ -107,7 +107,7 @@ static void it_goes_through_extents_and_limits(void **state)
 static void the_first_failure_ends_it(void **state)
 {
 	(void)state;
-	start(LEG_READ, 0, UNIT);
+	start(STORE_READ, 0, UNIT);
 	expect(STORE_READ, 1, 7, 0, IO_MAX);
 	command_ends(LS_LOCAL_IO);
 	assert_null(w.op);
@@ -120,7 +120,7 @@ static void a_flush_is_for_each_device(void **state)
 	struct store *first;
 
 	(void)state;
-	start(LEG_FLUSH, 0, 0);
+	start(STORE_FLUSH, 0, 0);
 	first = w.where;
 	assert_int_equal(w.op->code, STORE_FLUSH);
 	command_ends(LS_OK);
@@ -138,7 +138,7 @@ static void it_stops_between_two_commands(void **state)
 
 	(void)state;
 	w.leg.stop = &stop;
-	start(LEG_WRITE_ZEROES, 0, 3 * UNIT);
+	start(STORE_WRITE_ZEROES, 0, 3 * UNIT);
 	expect(STORE_WRITE_ZEROES, 1, 7, 0, UNIT);
 	stop = true;
 	expect(STORE_WRITE_ZEROES, 0, 3, 0, 2 * UNIT);
@@ -146,7 +146,7 @@ static void it_stops_between_two_commands(void **state)
 	assert_int_equal(w.leg.status, LS_OK);
 	assert_int_equal(w.ended, 1);
 	stop = false;
-	start(LEG_WRITE_ZEROES, 0, 3 * UNIT);
+	start(STORE_WRITE_ZEROES, 0, 3 * UNIT);
 	stop = true;
 	expect(STORE_WRITE_ZEROES, 1, 7, 0, UNIT);
 	assert_null(w.op);

@@ -52,7 +52,7 @@ static void look(struct world *w)
 }
 
 /* What the core does, as far as a sampler sees it. */
-static struct piece *begin(struct world *w, unsigned place, enum leg_code code)
+static struct piece *begin(struct world *w, unsigned place, enum store_code code)
 {
 	struct piece *p = &w->core->pieces[place];
 
@@ -120,7 +120,7 @@ static void test_hops(void **state)
 	struct piece *p;
 
 	pass(w, US); /* nothing is there */
-	p = begin(w, 150, LEG_WRITE); /* further on than one look goes */
+	p = begin(w, 150, STORE_WRITE); /* further on than one look goes */
 	for (unsigned i = 0; i < 3; i++)
 		look(w);
 	assert_ptr_equal(w->sampler.piece, p);
@@ -143,7 +143,7 @@ static void test_hops(void **state)
 static void test_local_alone(void **state)
 {
 	struct world *w = *state;
-	struct piece *p = begin(w, 0, LEG_READ);
+	struct piece *p = begin(w, 0, STORE_READ);
 
 	fly(p, false);
 	pass(w, 20000 * MS);
@@ -161,7 +161,7 @@ static void test_rests(void **state)
 	uint64_t first = w->core->now_ns;
 
 	for (unsigned i = 0; w->core->now_ns < first + 10 * SAMPLE_EVERY_NS; i++) {
-		struct piece *p = begin(w, 0, LEG_FLUSH);
+		struct piece *p = begin(w, 0, STORE_FLUSH);
 
 		fly(p, false);
 		pass(w, 50 * US);
@@ -175,7 +175,7 @@ static void test_rests(void **state)
 static void test_answers_together(void **state)
 {
 	struct world *w = *state;
-	struct piece *p = begin(w, 0, LEG_WRITE), *other = begin(w, 1, LEG_WRITE);
+	struct piece *p = begin(w, 0, STORE_WRITE), *other = begin(w, 1, STORE_WRITE);
 
 	fly(p, true);
 	fly(other, true);
@@ -193,14 +193,14 @@ static void test_answers_together(void **state)
 static void test_used_again(void **state)
 {
 	struct world *w = *state;
-	struct piece *p = begin(w, 0, LEG_WRITE);
+	struct piece *p = begin(w, 0, STORE_WRITE);
 
 	fly(p, true);
 	pass(w, 5 * US);
 	local_over(w, p);
 	pass(w, 5 * US);
 	remote_over(w, p, US);
-	p = begin(w, 0, LEG_READ);
+	p = begin(w, 0, STORE_READ);
 	look(w);
 	one(w, SAMPLE_WRITE, SAMPLE_TOTAL, 10 * US);
 	one(w, SAMPLE_WRITE, SAMPLE_LOCAL, 5 * US);
@@ -213,19 +213,19 @@ static void test_leaves_out(void **state)
 	struct piece *p;
 
 	/* Old ones: they are here because they are slow. */
-	p = begin(w, 0, LEG_WRITE);
+	p = begin(w, 0, STORE_WRITE);
 	w->core->now_ns += US;
 	look(w);
 	assert_null(w->sampler.piece);
 	finish(w, p);
 
-	p = begin(w, 0, LEG_WRITE_ZEROES);
+	p = begin(w, 0, STORE_WRITE_ZEROES);
 	look(w);
 	assert_null(w->sampler.piece);
 	finish(w, p);
 
 	/* A leg that failed, and a piece that is held for it. */
-	p = begin(w, 0, LEG_WRITE);
+	p = begin(w, 0, STORE_WRITE);
 	fly(p, true);
 	pass(w, US);
 	p->remote_status = LS_PEER_LOST;
@@ -235,7 +235,7 @@ static void test_leaves_out(void **state)
 	assert_null(w->sampler.piece);
 	finish(w, p);
 
-	p = begin(w, 0, LEG_READ);
+	p = begin(w, 0, STORE_READ);
 	fly(p, false);
 	pass(w, US);
 	p->local_status = LS_LOCAL_IO;
