@@ -37,13 +37,26 @@ if(LS_FUZZ)
 	target_compile_options(ls_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# ls_layer(NAME SOURCES ... USES <layers> LIBS <private third-party targets>)
+# What ships and what measures it are optimised as one, across files: ls_whole_program().  A layer of
+# the data path has both kinds of code in its objects, so that all other programs link as fast as ever.
+set(LS_WHOLE OFF)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT LS_SANITIZE AND NOT LS_FUZZ)
+	set(LS_WHOLE ON)
+	target_link_options(ls_flags INTERFACE
+		$<IF:$<BOOL:$<TARGET_PROPERTY:LS_WHOLE_PROGRAM>>,-flto=auto,-fno-lto>)
+endif()
+
+# ls_layer(NAME [DATA_PATH | HOT] SOURCES ... USES <layers> LIBS <private third-party targets>)
+# HOT: of the data path, and its functions are joined however long they become.
 function(ls_layer name)
-	cmake_parse_arguments(A "" "" "SOURCES;USES;LIBS" ${ARGN})
+	cmake_parse_arguments(A "DATA_PATH;HOT" "" "SOURCES;USES;LIBS" ${ARGN})
 	add_library(ls_${name} STATIC ${A_SOURCES})
 	set_target_properties(ls_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
 	list(TRANSFORM A_USES PREPEND ls_)
 	target_link_libraries(ls_${name} PUBLIC ls_flags ${A_USES} PRIVATE ${A_LIBS})
+	if(LS_WHOLE AND (A_DATA_PATH OR A_HOT))
+		target_compile_options(ls_${name} PRIVATE -flto -ffat-lto-objects $<$<BOOL:${A_HOT}>:-O3>)
+	endif()
 endfunction()
 
 # ls_program(NAME SOURCES ... USES <layers> LIBS ...)
@@ -52,6 +65,11 @@ function(ls_program name)
 	add_executable(${name} ${A_SOURCES})
 	list(TRANSFORM A_USES PREPEND ls_)
 	target_link_libraries(${name} PRIVATE ls_flags ${A_USES} ${A_LIBS})
+endfunction()
+
+# ls_whole_program(NAME): one that is optimised as a whole; behind its ls_program().
+function(ls_whole_program name)
+	set_target_properties(${name} PROPERTIES LS_WHOLE_PROGRAM ON)
 endfunction()
 
 # ls_test(NAME SOURCES ... USES <layers> LIBS ... LABELS ... ARGS ... TIMEOUT s): a cmocka program.
