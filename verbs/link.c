@@ -97,8 +97,9 @@ void link_write(struct link *link, uint32_t slot, const uint8_t header[LINK_HEAD
 	if (payload) {
 		uint64_t at = (uint64_t)((const char *)payload - (const char *)region->base);
 
-		/* Before its begin is far behind its end, too. */
-		assert(payload_bytes > 0 && at + payload_bytes <= region->length_bytes);
+		/* What begins before the region is very far behind its begin. */
+		assert(payload_bytes > 0 && payload_bytes <= region->length_bytes &&
+		       at <= region->length_bytes - payload_bytes);
 	} else {
 		assert(payload_bytes == 0);
 	}

@@ -381,12 +381,30 @@ static void serve_changed(struct leg *leg)
 	channel_answer(s, leg->status, 0, times(s));
 }
 
+/* What is done by the local devices, and how; without done(): something else. */
+static const struct serve_kind {
+	enum store_code code;
+	bool moves; /* to or from the slot */
+	bool changes;
+	void (*done)(struct leg *leg);
+} serve_kinds[FRAME_LAST + 1] = {
+	[FRAME_WRITE] = {STORE_WRITE, true, true, serve_changed},
+	[FRAME_FLUSH] = {STORE_FLUSH, false, false, serve_flushed},
+	[FRAME_DISCARD] = {STORE_WRITE_ZEROES, false, true, serve_changed},
+	[FRAME_WRITE_ZEROES] = {STORE_WRITE_ZEROES, false, true, serve_changed},
+	[FRAME_CHECK] = {STORE_READ, true, false, check_read},
+	[FRAME_READ] = {STORE_READ, true, false, read_done},
+};
+
 /* Of what is no write, and lies within the volume. */
 static enum ls_status serve_check_other(const struct channel *c, const struct serve *s,
 					uint32_t payload_bytes)
 {
 	const struct frame *f = &s->frame;
 
+	/* Of what changes nothing. */
+	if (f->flags & FRAME_FUA && !serve_kinds[f->command].changes)
+		return LS_INVALID;
 	switch (f->command) {
 	case FRAME_READ:
 		if (f->length > RANGE_CHUNK_BYTES || payload_bytes)
@@ -418,7 +436,7 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 		return LS_NOT_PRIMARY;
 	/* Also of a primary: a secondary that was one has a map to clear. */
 	if (f->command == FRAME_FLUSH)
-		return f->length || f->offset ? LS_INVALID : LS_OK;
+		return f->length || f->offset || f->flags & FRAME_FUA ? LS_INVALID : LS_OK;
 	if (v->record.role != VOLUME_SECONDARY)
 		return LS_NOT_PRIMARY;
 	if (f->length == 0)
@@ -457,21 +475,6 @@ static bool serve_sums(struct serve *s, const uint8_t *payload, uint32_t payload
 		return true;
 	}
 }
-
-/* What is done by the local devices, and how; without done(): something else. */
-static const struct serve_kind {
-	enum store_code code;
-	bool moves; /* to or from the slot */
-	bool changes;
-	void (*done)(struct leg *leg);
-} serve_kinds[FRAME_LAST + 1] = {
-	[FRAME_WRITE] = {STORE_WRITE, true, true, serve_changed},
-	[FRAME_FLUSH] = {STORE_FLUSH, false, false, serve_flushed},
-	[FRAME_DISCARD] = {STORE_WRITE_ZEROES, false, true, serve_changed},
-	[FRAME_WRITE_ZEROES] = {STORE_WRITE_ZEROES, false, true, serve_changed},
-	[FRAME_CHECK] = {STORE_READ, true, false, check_read},
-	[FRAME_READ] = {STORE_READ, true, false, read_done},
-};
 
 /* Of a command that the decoder knows. */
 static bool is_io(uint8_t command)

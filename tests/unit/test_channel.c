@@ -26,13 +26,21 @@ static struct {
 	struct core core;
 	struct channel channel;
 	struct flink *link;
+	struct volume volume;
+	struct volume *volumes[ENGINE_VOLUMES_MAX];
+	enum ls_status told; /* by the last completion that was sent */
 	struct asked *order[16]; /* who sent, one after the other */
 	unsigned orders;
 } w;
 
 static void on_sent(void *owner, struct flink *link, const uint8_t *bytes, uint32_t length)
 {
-	(void)owner, (void)link, (void)bytes, (void)length;
+	struct frame f;
+
+	(void)owner, (void)link;
+	assert_int_equal(length, FRAME_BYTES);
+	assert_int_equal(frame_decode(bytes, &f), FRAME_OK);
+	w.told = (enum ls_status)f.status;
 }
 
 static void on_written(void *owner, struct flink *link, uint32_t slot, const uint8_t *header,
@@ -221,6 +229,44 @@ static void a_resend_that_waits_is_lost_once_with_the_session(void **state)
 	assert_int_equal(a.call.resends, 0);
 }
 
+/* A device is asked for no FUA but of what changes it: the store would stop the engine. */
+static void what_changes_nothing_has_no_fua(void **state)
+{
+	static const uint8_t commands[] = {FRAME_FLUSH, FRAME_READ, FRAME_CHECK};
+
+	(void)state;
+	w.volume.ready = true;
+	w.volume.record.number = 3;
+	w.volume.record.role = VOLUME_SECONDARY;
+	w.volume.record.block_bytes = 4096;
+	w.volume.record.replica_count = 1;
+	w.volume.record.replicas[0].node_address = PEER;
+	w.volume.channels[0] = &w.channel;
+	w.volume.size_bytes = MIB(1);
+	w.volumes[3] = &w.volume;
+	w.core.volumes = w.volumes;
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		uint8_t header[FRAME_BYTES];
+		struct frame f = {
+			.version = FRAME_VERSION,
+			.command = commands[i],
+			.flags = FRAME_FUA,
+			.target = OWN,
+			.initiator = PEER,
+			.message = (uint64_t)EPOCH << 32 | MSGID_TAG_ONE | i,
+			.volume = 3,
+			.length = commands[i] == FRAME_FLUSH ? 0 : 4096,
+			.epoch = EPOCH,
+		};
+
+		frame_encode(&f, header);
+		w.told = LS_OK;
+		channel_landed(&w.channel, i, header, commands[i] == FRAME_CHECK ? 8 : 0);
+		assert_int_equal(w.told, LS_INVALID);
+		assert_true(channel_idle(&w.channel));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +274,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_peer_that_finds_everything_damaged_ends_the_call,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(who_waits_goes_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_changes_nothing_has_no_fua, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_resend_that_waits_is_lost_once_with_the_session,
 						setup, teardown),
 	};
