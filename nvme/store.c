@@ -38,9 +38,7 @@ void store_check_other(const struct store *store, const struct store_op *op)
 		assert(op->length == 0);
 		return;
 	}
-	assert(op->length > 0 && op->length <= longest);
-	assert(((op->offset | op->length) & (g->block_bytes - 1)) == 0);
-	assert(op->offset <= g->size_bytes && op->length <= g->size_bytes - op->offset);
+	store_check_blocks(g, op, longest);
 }
 
 void store_close(struct store *store)

@@ -134,14 +134,22 @@ static inline void store_op_done(struct store_op *op, enum ls_status status)
 	op->done(op);
 }
 
+/* The blocks of @op: whole ones, on the device, not more than @longest bytes. */
+static inline void store_check_blocks(const struct store_geometry *g, const struct store_op *op,
+				      uint64_t longest)
+{
+	/* Blocks, and buffers for them, begin at multiples of a power of two. */
+	assert(((op->offset | op->length) & (g->block_bytes - 1)) == 0);
+	assert(op->length > 0 && op->length <= longest);
+	assert(op->offset <= g->size_bytes && op->length <= g->size_bytes - op->offset);
+}
+
 /* The contract of what moves no data. */
 void store_check_other(const struct store *store, const struct store_op *op);
 
 static inline void store_check(const struct store *store, const struct store_op *op)
 {
 	const struct store_geometry *g = &store->geometry;
-	/* Blocks, and buffers for them, begin at multiples of a power of two. */
-	uint64_t bits = op->offset | op->length | (uintptr_t)op->buf;
 
 	assert(op->done);
 	if (UNLIKELY(op->code != STORE_READ && op->code != STORE_WRITE)) {
@@ -149,11 +157,8 @@ static inline void store_check(const struct store *store, const struct store_op 
 		return;
 	}
 	assert(!op->flags || (op->flags == STORE_FUA && op->code == STORE_WRITE));
-	/* 0 less 1 is the longest of all. */
-	assert(op->length - 1 < g->io_max_bytes);
-	assert((bits & (g->block_bytes - 1)) == 0);
-	assert(op->offset <= g->size_bytes && op->length <= g->size_bytes - op->offset);
-	assert(op->buf);
+	store_check_blocks(g, op, g->io_max_bytes);
+	assert(op->buf && ((uintptr_t)op->buf & (g->block_bytes - 1)) == 0);
 }
 
 /* Asserts the contract (range, alignment, one command's limits), then submits. */

@@ -12,7 +12,7 @@ static void guard_message(void *owner, const uint8_t *bytes, uint32_t length)
 {
 	struct link *link = owner;
 
-	assert(link->guard.polling && !link->guard.shut); /* polling: not down */
+	assert(link->guard.polling && !link->guard.shut); /* polling: open */
 	assert(length > 0 && length <= LINK_MESSAGE_MAX);
 	link->guard.handler->message(link->guard.owner, bytes, length);
 }
@@ -31,8 +31,7 @@ static void guard_down(void *owner, const char *reason)
 {
 	struct link *link = owner;
 
-	assert(link->guard.polling && !link->guard.down);
-	link->guard.down = true;
+	assert(link->guard.polling && link->guard.open);
 	link->guard.open = false;
 	/* The owner may destroy the link in its handler: link_poll() must not look at it again. */
 	*link->guard.polling = true;
@@ -110,7 +109,7 @@ void link_write(struct link *link, uint32_t slot, const uint8_t header[LINK_HEAD
 void link_flush(struct link *link)
 {
 	assert(link->guard.handler);
-	if (!link->guard.down && !link->guard.shut)
+	if (link->guard.open && !link->guard.shut)
 		link->ops->flush(link);
 }
 
@@ -121,7 +120,7 @@ unsigned link_poll(struct link *link, unsigned budget)
 
 	assert(link->guard.handler && !link->guard.polling);
 	assert(budget > 0);
-	if (link->guard.down)
+	if (!link->guard.open)
 		return 0;
 	link->guard.polling = &ended;
 	handled = link->ops->poll(link, budget);
@@ -133,13 +132,13 @@ unsigned link_poll(struct link *link, unsigned budget)
 bool link_arm(struct link *link)
 {
 	assert(link->guard.handler && !link->guard.polling);
-	return !link->guard.down && link->ops->arm(link);
+	return link->guard.open && link->ops->arm(link);
 }
 
 void link_shut(struct link *link, const char *reason)
 {
 	assert(link->guard.handler);
-	if (link->guard.down || link->guard.shut)
+	if (!link->guard.open || link->guard.shut)
 		return;
 	link->guard.shut = true;
 	link->ops->shut(link, reason);
@@ -148,6 +147,6 @@ void link_shut(struct link *link, const char *reason)
 void link_destroy(struct link *link)
 {
 	assert(!link->guard.polling);
-	assert(!link->guard.handler || link->guard.down);
+	assert(!link->guard.open);
 	link->ops->destroy(link);
 }

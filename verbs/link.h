@@ -113,7 +113,7 @@ struct link {
 		void *owner;
 		bool *polling; /* not NULL inside link_poll(); set to true by down() */
 		bool open; /* attached, and not down */
-		bool granted, shut, down;
+		bool granted, shut;
 	} guard;
 };
 

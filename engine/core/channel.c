@@ -402,9 +402,6 @@ static enum ls_status serve_check_other(const struct channel *c, const struct se
 {
 	const struct frame *f = &s->frame;
 
-	/* Of what changes nothing. */
-	if (f->flags & FRAME_FUA && !serve_kinds[f->command].changes)
-		return LS_INVALID;
 	switch (f->command) {
 	case FRAME_READ:
 		if (f->length > RANGE_CHUNK_BYTES || payload_bytes)
@@ -434,9 +431,11 @@ static enum ls_status serve_check(const struct channel *c, const struct serve *s
 	if (v->record.replica_count == 0 || v->record.replicas[0].node_address != c->peer_address ||
 	    v->channels[0] != c)
 		return LS_NOT_PRIMARY;
+	if (UNLIKELY(f->flags & FRAME_FUA) && !serve_kinds[f->command].changes)
+		return LS_INVALID;
 	/* Also of a primary: a secondary that was one has a map to clear. */
 	if (f->command == FRAME_FLUSH)
-		return f->length || f->offset || f->flags & FRAME_FUA ? LS_INVALID : LS_OK;
+		return f->length || f->offset ? LS_INVALID : LS_OK;
 	if (v->record.role != VOLUME_SECONDARY)
 		return LS_NOT_PRIMARY;
 	if (f->length == 0)

@@ -306,12 +306,13 @@ static inline void remote_send(struct piece *p, unsigned i)
 		[STORE_WRITE_ZEROES] = FRAME_WRITE_ZEROES,
 	};
 	bool fua = p->local.op.flags & STORE_FUA && !MUTANT(FUA_DROPPED);
+	bool crc = p->code == STORE_WRITE && p->core->payload_crc;
 	struct call *call = &p->remote[i].call;
 	struct frame f;
 
 	/* One by one: the rest of it is the channel's. */
 	f.command = commands[p->code];
-	f.flags = (uint16_t)((fua ? FRAME_FUA : 0) | p->crc_flag);
+	f.flags = (uint16_t)((fua ? FRAME_FUA : 0) | (crc ? FRAME_CRC : 0));
 	f.volume = p->volume->record.replicas[i].volume_number;
 	f.length = (uint32_t)p->length;
 	f.offset = p->offset;
@@ -331,19 +332,15 @@ static void note_sums(struct piece *p)
 {
 	struct sumlog *log = &p->volume->sums;
 
-	p->crc = p->crc_flag = 0;
+	p->crc = 0;
 	if (!p->changes)
 		return;
-	if (!p->remotes) {
-		sumlog_forget(log, p->offset, p->length);
-	} else if (UNLIKELY(p->code == STORE_WRITE_ZEROES)) {
+	if (p->remotes && p->code == STORE_WRITE_ZEROES)
 		sumlog_zeroes(log, p->offset, p->length);
-	} else if (p->core->payload_crc) {
+	else if (p->remotes && p->core->payload_crc)
 		p->crc = sumlog_payload(log, p->offset, p->buf, (uint32_t)p->length);
-		p->crc_flag = FRAME_CRC;
-	} else {
+	else
 		sumlog_forget(log, p->offset, p->length);
-	}
 }
 
 /* Every credit is there: the wire first, because that branch is the longer one. */

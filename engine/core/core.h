@@ -57,8 +57,7 @@ struct piece {
 	bool local_ended; /* the local leg is done; a remote one is to be done again */
 	uint64_t offset, length;
 	uint8_t *buf;
-	uint32_t crc; /* of a write's payload, if ... */
-	uint32_t crc_flag; /* ... this is FRAME_CRC, and not 0 */
+	uint32_t crc; /* of the payload, if that is checked; else 0 */
 
 	struct map_wait map;
 	struct leg local;

@@ -46,11 +46,6 @@ static inline uint32_t msgid_slot(uint64_t id)
 	return (uint16_t)id;
 }
 
-static inline uint16_t msgid_tag(uint64_t id)
-{
-	return (uint16_t)(id >> 16);
-}
-
 static inline uint32_t msgid_epoch(uint64_t id)
 {
 	return (uint32_t)(id >> 32);

@@ -134,7 +134,6 @@ static inline struct piece *piece_cut(struct core *core, struct request *r)
 	return p;
 }
 
-/* To be cut at the end of the pass. */
 void cut_later(struct core *core, struct request *r)
 {
 	list_add_tail(r->op == REQUEST_READ ? &core->reading : &core->cutting, &r->node);
@@ -201,7 +200,6 @@ static void leave_uncut(struct core *core, struct request *r)
 		request_finish(core, r);
 }
 
-/* Cuts what the free pieces allow, one piece of each request in turn: nobody waits long. */
 void cut_all(struct core *core)
 {
 	struct list *node;
@@ -216,10 +214,6 @@ void cut_all(struct core *core)
 	} while (more);
 }
 
-/*
- * A piece of @v's is active no more: two for one, so that it can come to many again; and all after
- * the last one, because nothing else would lead here.
- */
 inline void less_active(struct core *core, struct volume *v)
 {
 	v->active--;
