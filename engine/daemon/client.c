@@ -164,6 +164,17 @@ bool clients_arm(struct shard *shard)
 	return false;
 }
 
+bool clients_ready(struct shard *shard)
+{
+	for (unsigned i = 0; i < shard->client_count; i++) {
+		struct shard_client *c = shard->clients[i];
+
+		if (!c->broken && !c->leave && c->kind->ready(c))
+			return true;
+	}
+	return false;
+}
+
 void clients_disarm(struct shard *shard)
 {
 	for (unsigned i = 0; i < shard->client_count; i++)

@@ -41,6 +41,8 @@ struct client_kind {
 	void (*publish)(struct shard_client *client);
 	/* Before a sleep: what comes from now on ends it.  True: something is there already. */
 	bool (*arm)(struct shard_client *client);
+	/* Something is there; what is armed stays so. */
+	bool (*ready)(struct shard_client *client);
 	void (*disarm)(struct shard_client *client);
 	void (*watch)(struct shard_client *client);
 	/* Nothing more is taken, and nobody is answered. */
@@ -88,6 +90,8 @@ void client_leave(struct shard_client *client, struct call *call);
 unsigned clients_fetch(struct shard *shard);
 void clients_publish(struct shard *shard);
 bool clients_arm(struct shard *shard);
+/* Some has something to fetch; what is armed stays so. */
+bool clients_ready(struct shard *shard);
 void clients_disarm(struct shard *shard);
 /* Lets those go that left and have nothing in flight. */
 void clients_sweep(struct shard *shard);

@@ -91,6 +91,11 @@ static bool queue_arm(struct shard_client *c)
 	return shmq_arm(c->queue);
 }
 
+static bool queue_ready(struct shard_client *c)
+{
+	return shmq_ready(c->queue);
+}
+
 static void queue_disarm(struct shard_client *c)
 {
 	shmq_disarm(c->queue);
@@ -110,6 +115,7 @@ static const struct client_kind queue_kind = {
 	.fetch = queue_fetch,
 	.publish = queue_publish,
 	.arm = queue_arm,
+	.ready = queue_ready,
 	.disarm = queue_disarm,
 	.watch = queue_watch,
 	.stop = queue_stop,

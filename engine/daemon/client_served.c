@@ -62,11 +62,16 @@ static void served_publish(struct shard_client *c)
 		watch_what_counts(c);
 }
 
+static bool served_ready(struct shard_client *c)
+{
+	return c->server->ended || nbd_server_ready(c->server);
+}
+
 static bool served_arm(struct shard_client *c)
 {
 	watch_what_counts(c);
 	/* What has ended since is told before it is slept. */
-	return c->server->ended || nbd_server_ready(c->server);
+	return served_ready(c);
 }
 
 /* It is readable for as long as there is something to read. */
@@ -93,6 +98,7 @@ static const struct client_kind served_kind = {
 	.fetch = served_fetch,
 	.publish = served_publish,
 	.arm = served_arm,
+	.ready = served_ready,
 	.disarm = served_disarm,
 	.watch = served_watch,
 	.stop = served_stop,

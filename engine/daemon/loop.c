@@ -32,6 +32,8 @@
 #define JUDGE_PAUSE 512
 /* A sleep of at least this that only the alarm ended is looked into: look_for_lost(). */
 #define LATE_NS (10 * NS_PER_MS)
+/* Who brought work rings within this, even if it loses its CPU before: a client, or soft-RoCE. */
+#define RING_MS 100
 
 /* Of descriptors that one look finds. */
 #define EVENTS_MAX (CLIENTS_MAX + 32)
@@ -122,18 +124,25 @@ static bool set_alarm(struct shard *shard, uint64_t *limit_ns)
 	return true;
 }
 
+/* There is work; all that was armed stays so, as for engine and store to arm anew is to look. */
+static bool ready(struct shard *shard)
+{
+	bool engine = engine_arm(shard->engine);
+
+	return engine || store_queue_arm(shard->queue) || clients_ready(shard) ||
+	       !shard_inbox_empty(shard);
+}
+
 /*
- * The alarm alone ended a sleep, and everything is armed still.  Work that is there has rung, maybe
- * this very moment; when there is work and nothing has, its wake-up was lost.  False: there was
- * nothing to do, as in most of an idle engine's ticks.
+ * The alarm alone ended a sleep, and everything is armed still.  Work that is there is about to
+ * ring: that is waited for, and nothing is begun before that would ring, too.  When nothing rings,
+ * the wake-up was lost.  False: there was nothing to do, as in most of an idle engine's ticks.
  */
 static bool look_for_lost(struct shard *shard)
 {
-	unsigned work = pass(shard);
-
-	if (work && !look(shard, 0))
+	if (ready(shard) && !look(shard, RING_MS))
 		shard->stats.late_wakes++;
-	return work > 0;
+	return pass(shard) > 0;
 }
 
 /* False: the next pass would find nothing, nor would one that spins. */

@@ -415,6 +415,11 @@ bool shmq_arm(struct shmq *q)
 	return true;
 }
 
+bool shmq_ready(struct shmq *q)
+{
+	return !q->broken && fetchable(q);
+}
+
 void shmq_disarm(struct shmq *q)
 {
 	atomic_store_explicit(&q->header->engine_sleep, 0, memory_order_relaxed);

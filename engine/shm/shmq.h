@@ -88,6 +88,8 @@ void shmq_publish(struct shmq *queue);
  * emptied: watch it edge-triggered.
  */
 bool shmq_arm(struct shmq *queue);
+/* There is something to fetch (shmq_fetch() may say -EPROTO); what is armed stays so. */
+bool shmq_ready(struct shmq *queue);
 /* After it woke: no doorbell needed. */
 void shmq_disarm(struct shmq *queue);
 
