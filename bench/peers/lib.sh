@@ -129,6 +129,14 @@ own_jobs() { # [KIND]
 load_options() {
 	echo --jobs "$(own_jobs)" --system "$SYSTEM" --round "$ROUND" --seconds "$PEERS_SECONDS" --span "$PEERS_SPAN"
 }
+# For `profile`: where the processors' time goes while CMD runs, into a file of this system's own.
+recorded() { # CMD...
+	if [[ -z ${PEERS_PROFILE:-} ]]; then
+		"$@"
+	else
+		perf record -q -a -g -F 700 -e cpu-clock -o "$PEERS_OUT/$SYSTEM.perf" -- "$@"
+	fi
+}
 # In the lab everybody's generator is where the client of floor-queue is, beside side a: elsewhere its CPU sleeps between two
 # batches, and takes half a millisecond to wake (doc/tuning.md).
 run_load() { # TARGET [OPTIONS]
@@ -137,7 +145,7 @@ run_load() { # TARGET [OPTIONS]
 	[[ -n $(own_jobs) ]] || return 0
 	[[ -n $PEERS_REMOTE || $PEERS_SIDE == b ]] || beside=(--cpu 0)
 	# shellcheck disable=SC2046 # words
-	"$bench_load" ${mirrored:+--jobs touch:4096:8} $(load_options) "${beside[@]}" "$@" "$target"
+	recorded "$bench_load" ${mirrored:+--jobs touch:4096:8} $(load_options) "${beside[@]}" "$@" "$target"
 }
 run_floor() { # [--queue] [DEVICES]
 	local queue=() port
@@ -148,7 +156,7 @@ run_floor() { # [--queue] [DEVICES]
 	fi
 	if [[ -z $PEERS_REMOTE ]]; then
 		# shellcheck disable=SC2046 # words
-		"$bench_floor" "${queue[@]}" $(load_options) "$@"
+		recorded "$bench_floor" "${queue[@]}" $(load_options) "$@"
 		return
 	fi
 	b_begins serve floor_at_b ${2:+"$2"}

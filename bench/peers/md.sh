@@ -80,7 +80,8 @@ nvmet_remove() {
 	wipefs -qa "$DEV_B"
 }
 tear_down() {
-	[[ ! -b $md ]] || mdadm --stop "$md" 2>&1
+	# Without udev nobody else takes the name away.
+	[[ ! -b $md ]] || { mdadm --stop "$md" 2>&1 && rm -f "$md"; }
 	[[ -z ${controller:-} ]] || echo 1 >"/sys/class/nvme/$controller/delete_controller"
 	wipefs -qa "$DEV_A"
 	at_b nvmet_remove
