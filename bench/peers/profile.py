@@ -20,7 +20,8 @@ from rows import load, save  # noqa: E402  pylint: disable=wrong-import-position
 
 HEAD = re.compile(r"^(.+?)\s+(\d+)\s+(\d+\.\d+):\s*$")
 FRAME = re.compile(r"^\s+[0-9a-f]+ (.*) \((.*)\)$")
-CHECKSUM = re.compile(r"^(table_update|sumlog_payload|.*crc32c?.*)$")
+# Link-time optimisation puts a suffix behind a name.
+CHECKSUM = re.compile(r"^(table_update|sumlog_payload|\w*crc32c?\w*)(\.|$)")
 # The first line that one of a sample's functions matches says what it does; the order is the precedence.
 KERNEL = tuple((what, re.compile(pattern)) for what, pattern in (
     ("switching", r"^(schedule|__schedule|schedule_\w+|finish_task_switch.*)$"),
