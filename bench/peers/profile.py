@@ -37,7 +37,6 @@ KERNEL = tuple((what, re.compile(pattern)) for what, pattern in (
     ("interrupts", r"^(asm_sysvec_|asm_common_interrupt|__do_softirq|irq_exit)"),
 ))
 SYSCALL = re.compile(r"^__(?:x64|do)_sys_(\w+)$")
-IDLE = {"default_idle", "default_idle_call", "cpuidle_idle_call", "cpu_startup_entry", "do_idle"}
 
 
 class Sample:
@@ -49,8 +48,7 @@ class Sample:
 
     def is_idle(self):
         """Nothing to do, and no interrupt at that moment."""
-        inner = [name for name, _ in self.frames]
-        return self.pid == 0 and not any(pattern.match(name) for name in inner for _, pattern in KERNEL)
+        return self.pid == 0 and not any(pattern.match(name) for name, _ in self.frames for _, pattern in KERNEL)
 
     def what(self, program):
         if not self.in_kernel():
@@ -91,12 +89,11 @@ def programs_of(samples):
 
 
 def names_of(samples, programs):
-    """{pid: name}: of several processes of one program the first is side a, the second side b, and a third the client."""
+    """{pid: name}: several processes of one program are numbered, the oldest first; one that used no time has no number."""
     names = {sample.pid: re.sub(r"[:/].*$", "", sample.comm) for sample in samples}
     for program in set(programs.values()):
         own = sorted(pid for pid, name in programs.items() if name == program)
-        sides = ("", "") if len(own) == 1 else (" a", " b", " client") + ("",) * len(own)
-        names.update((pid, program + sides[at]) for at, pid in enumerate(own))
+        names.update((pid, program if len(own) == 1 else f"{program} {at}") for at, pid in enumerate(own, 1))
     return names
 
 
