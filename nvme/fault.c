@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nvme/fault.h"
 
+#include "engine/base/defs.h"
 #include "nvme/backend.h"
 
 #include <assert.h>
@@ -28,6 +29,7 @@ struct fault_store {
 	struct store_fault_plan plan;
 	int file; /* of the path form that names one, or -1 */
 	uint64_t count[CODES];
+	uint64_t zeroed_from, zeroed_to; /* around what was zeroed since a flush passed */
 	struct store_op *held; /* oldest first, by op->next */
 	struct shadow *free_shadows;
 	struct shadow shadows[SHADOWS];
@@ -59,6 +61,33 @@ static const char *const code_names[CODES] = {
 	/* clang-format on */
 };
 
+/* Does @op touch this area? */
+static bool touches(const struct fault_store *f, const struct store_op *op, uint64_t offset,
+		    uint64_t length)
+{
+	uint64_t from = op->offset, to = op->offset + op->length;
+
+	if (op->code == STORE_FLUSH) {
+		if (!length)
+			return true;
+		from = f->zeroed_from;
+		to = f->zeroed_to;
+	}
+	return from < offset + length && offset < to;
+}
+
+static void note_zeroed(struct fault_store *f, const struct store_op *op)
+{
+	bool none = f->zeroed_from == f->zeroed_to;
+
+	if (op->code == STORE_FLUSH) {
+		f->zeroed_from = f->zeroed_to = 0;
+	} else if (op->code == STORE_WRITE_ZEROES) {
+		f->zeroed_from = none ? op->offset : min_u64(f->zeroed_from, op->offset);
+		f->zeroed_to = max_u64(f->zeroed_to, op->offset + op->length);
+	}
+}
+
 /* Does a line of the file say that @op fails? */
 static bool file_fails(const struct fault_store *f, const struct store_op *op)
 {
@@ -73,10 +102,7 @@ static bool file_fails(const struct fault_store *f, const struct store_op *op)
 	n = pread(f->file, text, STORE_FAULT_FILE_BYTES, 0);
 	text[n > 0 ? n : 0] = '\0';
 	while (sscanf(at, "%15[a-z] %llu %llu %n", code, &offset, &length, &end) == 3) {
-		bool touches = op->code == STORE_FLUSH ||
-			       (op->offset < offset + length && offset < op->offset + op->length);
-
-		if (touches && strcmp(code, code_names[op->code]) == 0)
+		if (strcmp(code, code_names[op->code]) == 0 && touches(f, op, offset, length))
 			return true;
 		at += end;
 	}
@@ -107,6 +133,8 @@ static void pass_on(struct fault_store *f, struct store_op *op)
 	f->count[op->code]++;
 	rule = find_rule(f, op->code);
 	s->below = *op;
+	if (!bad)
+		note_zeroed(f, op);
 	if (bad || (rule && !rule->after))
 		s->below = (struct store_op){.code = STORE_FLUSH};
 	s->below.done = shadow_done;

@@ -200,6 +200,14 @@ static void undo(struct mirror *m)
 	phase(m, EXPAND_RESERVING);
 }
 
+static void end_lost(struct mirror *m)
+{
+	end(m, -EPIPE,
+	    "node '%s' is lost, or not in sync any more; the volume grows by itself when both are "
+	    "in sync again",
+	    m->volume->record.replicas[0].node_name);
+}
+
 static void asked(struct mirror *m, const struct frame *f)
 {
 	struct expand *x = &m->expand;
@@ -213,6 +221,10 @@ static void asked(struct mirror *m, const struct frame *f)
 		phase(m, EXPAND_ASK);
 	} else if (f && f->status == LS_NO_SPACE) {
 		phase(m, EXPAND_UNDO);
+	} else if (f && f->status == LS_PROTOCOL) {
+		/* It has left the mirror, which this node has yet to hear: not again at once. */
+		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
+		end_lost(m);
 	} else {
 		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
 		end(m, -EIO, "node '%s' could not make it larger: %s; it is tried again by itself",
@@ -221,14 +233,6 @@ static void asked(struct mirror *m, const struct frame *f)
 		       : ls_status_text(f->status == LS_LOCAL_IO ? LS_PEER_IO
 								 : (enum ls_status)f->status));
 	}
-}
-
-static void end_lost(struct mirror *m)
-{
-	end(m, -EPIPE,
-	    "node '%s' is lost, or not in sync any more; the volume grows by itself when both are "
-	    "in sync again",
-	    m->volume->record.replicas[0].node_name);
 }
 
 /* As its target it goes on: it has no writes of its own to wait for. */
@@ -317,7 +321,7 @@ void expand_run(struct mirror *m)
 	case EXPAND_IDLE:
 		if (!due(m) || m->op || pair_records(m->volume)) {
 			if (m->expand.retry_at_ns > m->engine->core.now_ns)
-				tick_at(m->engine, m->expand.retry_at_ns);
+				tick_at(m, m->expand.retry_at_ns);
 			break;
 		}
 		begin(m, record_capacity(&m->volume->record), false);
@@ -461,9 +465,12 @@ void expand_serve(struct mirror *m, struct serve *s, const uint8_t *payload, uin
 	uint64_t from, to;
 	enum ls_status status;
 
-	if (length != sizeof(body) || v->record.role != VOLUME_SECONDARY ||
-	    v->mirror != MIRROR_SYNCED) {
+	if (length != sizeof(body) || v->record.role != VOLUME_SECONDARY) {
 		channel_answer(s, LS_INVALID, 0, 0);
+		return;
+	}
+	if (v->mirror != MIRROR_SYNCED) {
+		channel_answer(s, LS_PROTOCOL, 0, 0);
 		return;
 	}
 	memcpy(body, payload, sizeof(body));

@@ -156,6 +156,18 @@ void fail_file_makes_blocks_bad_and_good(void **state)
 	say(file, "flush 0 0\n");
 	assert_int_equal(run(e, STORE_READ, block, block, buf), LS_OK);
 	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_LOCAL_IO);
+	snprintf(line, sizeof(line), "flush 0 %u\n", block);
+	say(file, line);
+	assert_int_equal(run(e, STORE_WRITE, 0, block, buf), LS_OK);
+	assert_int_equal(run(e, STORE_WRITE_ZEROES, block, block, NULL), LS_OK);
+	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_OK);
+	assert_int_equal(run(e, STORE_WRITE_ZEROES, 0, block, NULL), LS_OK);
+	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_LOCAL_IO);
+	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_LOCAL_IO);
+	say(file, "");
+	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_OK);
+	say(file, line);
+	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_OK);
 	fclose(file);
 	unlink(name);
 	free(buf);

@@ -9,7 +9,7 @@ MiB=1048576
 
 vol_through_faults
 # A flush that fails also takes the target out of the mirror: it may have lost something of the volume.  Which the node
-# hears first, that or the answer, is open.
+# hears first, that or the answer, is open.  Only the flush of what was zeroed fails: not one that clears the map before.
 for what in zeroes flush; do
 	reason="node 'b' could not make it larger: the peer's device failed; it is tried again by itself"
 	[[ $what == zeroes ]] ||
