@@ -189,6 +189,8 @@ void engine_destroy(struct engine *e)
 
 void engine_tick(struct engine *e, uint64_t now_ns)
 {
+	bool all;
+
 	e->core.now_ns = max_u64(now_ns, 1); /* 0 says "never" in many places */
 	if (UNLIKELY(now_ns >= e->pace.wake_ns)) {
 		resync_more(e);
@@ -196,11 +198,12 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 	}
 	if (LIKELY(now_ns < e->next_tick_ns))
 		return;
+	all = tick_takes_all(e, e->next_tick_ns == 0);
 	session_tick(e);
 	pair_run(e);
 	core_administer(&e->core, true);
 	peers_tick(e);
-	mirror_tick(e);
+	mirror_tick(e, all);
 	core_administer(&e->core, false);
 	engine_rest(e);
 }

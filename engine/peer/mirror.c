@@ -97,7 +97,7 @@ static void jobs_tick(struct mirror *m)
 	if (list_empty(&m->jobs) || peer_up(m->peer))
 		return;
 	if (m->engine->core.now_ns < m->jobs_until_ns) {
-		tick_at(m->engine, m->jobs_until_ns);
+		tick_at(m, m->jobs_until_ns);
 		return;
 	}
 	snprintf(text, sizeof(text),
@@ -387,7 +387,7 @@ static bool alone_due(const struct mirror *m)
 
 	if (m->engine->core.now_ns >= at)
 		return true;
-	tick_at(m->engine, at);
+	tick_at(m, at);
 	return false;
 }
 
@@ -741,42 +741,49 @@ void mirror_kick(struct mirror *m)
 	}
 }
 
-void mirror_tick(struct engine *e)
+static void volume_tick(struct engine *e, struct volume *v)
 {
 	uint64_t now = e->core.now_ns;
+	struct mirror *m;
+
+	/* One that is not paired (any more) may have operations that wait. */
+	if (!v->ready || (!volume_tracks(v) && !v->peering && !expand_pending(v)))
+		return;
+	m = mirror_get(e, v);
+	if (!m)
+		return;
+	/* Held writes first: a peer that refuses to talk is no reason to wait. */
+	mirror_kick(m);
+	/* Neither is one that listens and says nothing. */
+	if (m->step == STEP_STATE && m->told && !m->heard && peer_up(m->peer) &&
+	    now - m->told_ns > e->settings.request_timeout_ns)
+		session_fail(m->peer->session, "the peer does not say what it has");
+	if (m->retry_at_ns && now >= m->retry_at_ns && !mirror_busy(m) && m->step == STEP_IDLE &&
+	    !volume_mirrors(v)) {
+		m->retry_at_ns = 0;
+		if (peer_up(m->peer))
+			mirror_restart(m);
+	}
+	jobs_tick(m);
+	/* A write that ended late, after the resync of its region. */
+	if (v->mirror == MIRROR_SYNCED && v->map.intent.dirty_regions && !mirror_busy(m) &&
+	    peer_up(m->peer)) {
+		mirror_stop(v, "a write of an earlier session ended late");
+		mirror_restart(m);
+	}
+	round_run(m);
+	mend_run(m);
+}
+
+void mirror_tick(struct engine *e, bool all)
+{
+	const struct volume_set *set = all ? &e->volumes_used : &e->restless;
 	struct volume *v;
 	unsigned at = 0;
 
-	while ((v = volume_next(e, &at))) {
-		struct mirror *m;
-
-		/* One that is not paired (any more) may have operations that wait. */
-		if (!v->ready || (!volume_tracks(v) && !v->peering && !expand_pending(v)))
-			continue;
-		m = mirror_get(e, v);
-		if (!m)
-			continue;
-		/* Held writes first: a peer that refuses to talk is no reason to wait. */
-		mirror_kick(m);
-		/* Neither is one that listens and says nothing. */
-		if (m->step == STEP_STATE && m->told && !m->heard && peer_up(m->peer) &&
-		    now - m->told_ns > e->settings.request_timeout_ns)
-			session_fail(m->peer->session, "the peer does not say what it has");
-		if (m->retry_at_ns && now >= m->retry_at_ns && !mirror_busy(m) &&
-		    m->step == STEP_IDLE && !volume_mirrors(v)) {
-			m->retry_at_ns = 0;
-			if (peer_up(m->peer))
-				mirror_restart(m);
-		}
-		jobs_tick(m);
-		/* A write that ended late, after the resync of its region. */
-		if (v->mirror == MIRROR_SYNCED && v->map.intent.dirty_regions && !mirror_busy(m) &&
-		    peer_up(m->peer)) {
-			mirror_stop(v, "a write of an earlier session ended late");
-			mirror_restart(m);
-		}
-		round_run(m);
-		mend_run(m);
+	while ((v = volume_next_in(e, set, &at))) {
+		volume_tick(e, v);
+		volume_ticked(e, v);
 	}
 	resync_run(e);
 	verify_more(e);

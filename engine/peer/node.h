@@ -325,18 +325,24 @@ struct engine_settings {
 	char node_name[NODE_NAME_MAX + 1];
 };
 
+/* Places in the volumes' table, a bit each. */
+struct volume_set {
+	uint64_t bits[ENGINE_VOLUMES_MAX / 64];
+};
+
 struct engine {
 	struct core core;
 	struct engine_settings settings;
-	uint64_t next_tick_ns;
+	uint64_t next_tick_ns; /* 0: asked for; as soon as it can be, and looks at all volumes */
+	uint64_t all_at_ns; /* a tick after that looks at all volumes; see rest.c */
 	uint32_t last_epoch;
 	bool stopping;
 
 	struct pool *pools[ENGINE_POOLS_MAX];
 	unsigned pool_count, pools_coming; /* those are being made or opened */
 	struct volume *volumes[ENGINE_VOLUMES_MAX]; /* by the low ten bits of their number */
-	uint64_t volumes_used[ENGINE_VOLUMES_MAX /
-			      64]; /* which of these places: see volume_next() */
+	struct volume_set volumes_used; /* which of these places: see volume_next() */
+	struct volume_set restless; /* that the next tick looks at, whatever it is: see rest.c */
 	unsigned volume_count;
 	struct peer peers[ENGINE_PEERS_MAX];
 	unsigned peer_count; /* places that were ever used */
@@ -379,12 +385,14 @@ void session_fail_all(struct engine *engine, const struct peer *peer, const char
 /* Is there nothing of @peer that could still come back? */
 bool session_none_with(const struct engine *engine, const struct peer *peer);
 
-/* On a node without peers nothing else would lead to a tick. */
-static inline void tick_at(struct engine *engine, uint64_t at_ns)
-{
-	engine->next_tick_ns = min_u64(engine->next_tick_ns, at_ns);
-}
-/* rest.c: the end of a tick.  When nothing is under way the next one comes later. */
+/* rest.c: when ticks come, and to which volumes. */
+/* A tick looks at @mirror at @at_ns.  On a node without peers nothing else would lead to one. */
+void tick_at(const struct mirror *mirror, uint64_t at_ns);
+/* Does this tick, which was @asked for or not, look at all volumes, or at those without rest? */
+bool tick_takes_all(struct engine *engine, bool asked);
+/* The next tick need not look at @volume if it is at rest now. */
+void volume_ticked(struct engine *engine, const struct volume *volume);
+/* The end of a tick.  When nothing is under way the next one comes later. */
 void engine_rest(struct engine *engine);
 /* Has all ended that was begun for the mirror?  Neither does anybody wait for it. */
 bool mirror_idle(const struct mirror *mirror);
@@ -437,7 +445,7 @@ void mirror_stop(struct volume *volume, const char *reason);
 void mirror_disconnect(struct engine *engine, struct channel *channel, const char *reason);
 /* Goes on with whatever is possible now. */
 void mirror_kick(struct mirror *mirror);
-void mirror_tick(struct engine *engine);
+void mirror_tick(struct engine *engine, bool all);
 void mirror_decide(struct mirror *mirror);
 /* How long to wait before what has failed is tried again. */
 uint64_t mirror_backoff_ns(struct mirror *mirror);
@@ -570,6 +578,9 @@ struct volume *volume_find(struct engine *engine, const char *name);
  * and go between two calls.  Costs what there is, not what there might be.
  */
 struct volume *volume_next(const struct engine *engine, unsigned *at);
+/* The same, of those in @set only: one of the engine's. */
+struct volume *volume_next_in(const struct engine *engine, const struct volume_set *set,
+			      unsigned *at);
 /* A number that no volume of this node has, nor one with the same place; false: all are taken. */
 bool volume_number(struct engine *engine, uint32_t *number);
 /* A store's flush_failed(), whose owner is the engine. */
@@ -578,6 +589,7 @@ void volumes_flush_failed(struct store *store);
 struct volume *volume_make(struct engine *engine, struct pool *pool, const char *name,
 			   uint64_t size_bytes, uint8_t region_shift, enum ls_status *status);
 uint64_t generation_fresh(struct engine *engine); /* random, not 0 */
+void volume_set_put(struct volume_set *set, const struct volume *volume, bool in);
 /* From a record that was read; NULL when it does not fit. */
 struct volume *volume_adopt(struct engine *engine, struct pool *pool,
 			    const struct volume_record *record);

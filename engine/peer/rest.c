@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Rest: nothing is under way, and nothing waits for a moment of its own.  Then the next tick may be
- * late, and an engine without work costs next to nothing.
+ * Rest: nothing is under way, and nothing waits for a moment of its own.  An engine at rest has
+ * late ticks, and costs next to nothing; a volume at rest is looked at by late ticks only, and a
+ * thousand of them cost one that is written to next to nothing.
  *
- * Whatever begins afterwards either asks for a tick itself (next_tick_ns = 0) or has its first time
- * limit long after the late tick: a request that the peer does not answer, a clearing round.
+ * Whatever begins afterwards either asks for a tick (next_tick_ns = 0, or tick_at()) or has its
+ * first time limit long after the late tick: a request that the peer does not answer, a clearing
+ * round.
  */
 #include "engine/peer/node.h"
 
@@ -49,7 +51,6 @@ static bool mirror_rests(const struct mirror *m)
 
 static bool rests(const struct engine *e)
 {
-	const struct volume *v;
 	unsigned at = 0;
 
 	if (e->stopping || e->admin_open || e->pools_coming || !list_empty(&e->pairings) ||
@@ -61,19 +62,37 @@ static bool rests(const struct engine *e)
 	for (unsigned i = 0; i < e->peer_count; i++)
 		if (!peer_rests(&e->peers[i]))
 			return false;
-	while ((v = volume_next(e, &at)))
-		if (!volume_rests(v) || (v->peering && !mirror_rests(v->peering)))
-			return false;
+	return !volume_next_in(e, &e->restless, &at);
+}
+
+void tick_at(const struct mirror *m, uint64_t at_ns)
+{
+	volume_set_put(&m->engine->restless, m->volume, true);
+	m->engine->next_tick_ns = min_u64(m->engine->next_tick_ns, at_ns);
+}
+
+/* So often that no volume is looked at later than at rest. */
+bool tick_takes_all(struct engine *e, bool asked)
+{
+	uint64_t now = e->core.now_ns;
+	uint64_t limit = min_u64(e->settings.peer_timeout_ns, e->settings.request_timeout_ns);
+
+	if (!asked && !e->stopping && now + TICK_NS <= e->all_at_ns)
+		return false;
+	e->all_at_ns = now + min_u64(REST_NS, limit / REST_OF_TIMEOUT);
 	return true;
+}
+
+void volume_ticked(struct engine *e, const struct volume *v)
+{
+	volume_set_put(&e->restless, v,
+		       !volume_rests(v) || (v->peering && !mirror_rests(v->peering)));
 }
 
 void engine_rest(struct engine *e)
 {
-	uint64_t now = e->core.now_ns;
-	uint64_t limit = min_u64(e->settings.peer_timeout_ns, e->settings.request_timeout_ns);
-	uint64_t late = now + min_u64(REST_NS, limit / REST_OF_TIMEOUT);
-
 	/* Whoever asked for another moment in this tick gets it. */
-	if (e->next_tick_ns == now + TICK_NS && late > e->next_tick_ns && rests(e))
-		e->next_tick_ns = late;
+	if (e->next_tick_ns == e->core.now_ns + TICK_NS && e->all_at_ns > e->next_tick_ns &&
+	    rests(e))
+		e->next_tick_ns = e->all_at_ns;
 }

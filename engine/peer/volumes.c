@@ -51,19 +51,35 @@ struct pool *pool_find(struct engine *e, const char *name)
 	return NULL;
 }
 
-struct volume *volume_next(const struct engine *e, unsigned *at)
+struct volume *volume_next_in(const struct engine *e, const struct volume_set *set, unsigned *at)
 {
 	for (unsigned i = *at; i < ENGINE_VOLUMES_MAX; i = (i / 64 + 1) * 64) {
-		uint64_t used = e->volumes_used[i / 64] >> i % 64;
+		uint64_t left = set->bits[i / 64] >> i % 64;
 
-		if (!used)
+		if (!left)
 			continue;
-		i += (unsigned)__builtin_ctzll(used);
+		i += (unsigned)__builtin_ctzll(left);
 		*at = i + 1;
 		return e->volumes[i];
 	}
 	*at = ENGINE_VOLUMES_MAX;
 	return NULL;
+}
+
+struct volume *volume_next(const struct engine *e, unsigned *at)
+{
+	return volume_next_in(e, &e->volumes_used, at);
+}
+
+void volume_set_put(struct volume_set *set, const struct volume *v, bool in)
+{
+	uint32_t index = v->record.number % ENGINE_VOLUMES_MAX;
+	uint64_t bit = UINT64_C(1) << index % 64;
+
+	if (in)
+		set->bits[index / 64] |= bit;
+	else
+		set->bits[index / 64] &= ~bit;
 }
 
 struct volume *volume_find(struct engine *e, const char *name)
@@ -118,7 +134,7 @@ struct volume *volume_adopt(struct engine *e, struct pool *pool, const struct vo
 	else if (record->association == ASSOCIATION_BROKEN)
 		v->mirror = MIRROR_BROKEN;
 	e->volumes[index] = v;
-	e->volumes_used[index / 64] |= UINT64_C(1) << index % 64;
+	volume_set_put(&e->volumes_used, v, true);
 	e->volume_count++;
 	pool_record_add(pool, &v->record);
 	return v;
@@ -194,7 +210,8 @@ void volume_unmake(struct engine *e, struct volume *v)
 
 	pool_record_remove(v->pool, &v->record);
 	e->volumes[index] = NULL;
-	e->volumes_used[index / 64] &= ~(UINT64_C(1) << index % 64);
+	volume_set_put(&e->volumes_used, v, false);
+	volume_set_put(&e->restless, v, false);
 	e->volume_count--;
 	map_fini(&v->map);
 	sumlog_fini(&v->sums);
