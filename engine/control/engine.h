@@ -250,11 +250,17 @@ struct engine_status {
 	/* As many as there are; the others are left as they were. */
 	struct pool_status pools[ENGINE_POOLS_MAX];
 	struct peer_status peers[ENGINE_PEERS_MAX];
-	/* Volumes one by one: engine_volume_status(engine, i, …) for i < volume_count. */
+	/* Volumes one by one: engine_volume_status(). */
 };
 void engine_status(const struct engine *engine, struct engine_status *status);
-bool engine_volume_status(const struct engine *engine, unsigned index,
-			  struct volume_status *status);
+/*
+ * Of the first volume at or behind place *@at, which is 0 at first; *@at is behind it then.  False:
+ * no more.  Volumes may come and go between two calls.
+ */
+bool engine_volume_status(const struct engine *engine, unsigned *at, struct volume_status *status);
+/* Of the volume called @name; false: there is none. */
+bool engine_volume_status_of(const struct engine *engine, const char *name,
+			     struct volume_status *status);
 
 /* Where a volume and its peer's may differ: region i is bit i % 8 of byte i / 8. */
 struct region_map {

@@ -247,17 +247,22 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		};
 }
 
-bool engine_volume_status(const struct engine *e, unsigned index, struct volume_status *s)
+bool engine_volume_status(const struct engine *e, unsigned *at, struct volume_status *s)
 {
-	const struct volume *v;
-	unsigned at = 0;
+	const struct volume *v = volume_next(e, at);
 
-	while ((v = volume_next(e, &at)) && index > 0)
-		index--;
-	if (!v)
-		return false;
-	volume_status(v, s);
-	return true;
+	if (v)
+		volume_status(v, s);
+	return v;
+}
+
+bool engine_volume_status_of(const struct engine *e, const char *name, struct volume_status *s)
+{
+	const struct volume *v = volume_find(e, name);
+
+	if (v)
+		volume_status(v, s);
+	return v;
 }
 
 void engine_volume_info(const struct volume *v, struct ls_volume_info *info)

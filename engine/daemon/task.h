@@ -55,13 +55,15 @@ void task_end(struct task *task);
 /* Sets job.done to task_end(); before an engine call that takes &task->job. */
 void task_arm(struct task *task);
 
-/* A copy of the engine's state, taken on the shard. */
+/* A copy of the engine's state, taken on the shard; of many volumes in parts, a pass each. */
 struct snapshot {
 	struct call call;
 	struct daemon *d;
 	struct ctl_conn *conn; /* to answer, or NULL */
 	void *ctx;
-	bool taken; /* false: the shard has stopped */
+	bool taken; /* all of it; false: the shard has stopped */
+	bool more; /* a part was taken, and another one is to come */
+	unsigned at; /* of engine_volume_status() */
 	char only[VOLUME_NAME_MAX + 1]; /* one volume; "" = all */
 	void (*finish)(struct snapshot *snapshot); /* frees nothing; the snapshot goes behind it */
 	struct shard_status status;

@@ -572,7 +572,7 @@ void operation_policy(struct mirror *mirror, struct mirror_op *op);
 void operation_resync_limit(struct mirror *mirror, struct mirror_op *op);
 
 /* volumes.c */
-struct volume *volume_find(struct engine *engine, const char *name);
+struct volume *volume_find(const struct engine *engine, const char *name);
 /*
  * The first volume at or behind place *@at, and *@at behind it; NULL = no more.  Volumes may come
  * and go between two calls.  Costs what there is, not what there might be.

@@ -82,7 +82,7 @@ void volume_set_put(struct volume_set *set, const struct volume *v, bool in)
 		set->bits[index / 64] &= ~bit;
 }
 
-struct volume *volume_find(struct engine *e, const char *name)
+struct volume *volume_find(const struct engine *e, const char *name)
 {
 	struct volume *v;
 	unsigned at = 0;

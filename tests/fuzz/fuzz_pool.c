@@ -114,7 +114,7 @@ static void use(struct node *n, uint64_t *now_ns)
 {
 	struct volume_status v;
 
-	for (unsigned i = 0; i < 4 && engine_volume_status(n->engine, i, &v); i++) {
+	for (unsigned i = 0, at = 0; i < 4 && engine_volume_status(n->engine, &at, &v); i++) {
 		node_submit(n, v.name, REQUEST_WRITE, LS_FUA, 0, v.block_bytes);
 		node_submit(n, v.name, REQUEST_READ, 0, v.size_bytes - v.block_bytes,
 			    v.block_bytes);

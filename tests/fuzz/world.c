@@ -397,21 +397,20 @@ void node_guard(struct node *n, const char *volume)
 {
 	struct volume_status status;
 
-	for (unsigned i = 0; engine_volume_status(n->engine, i, &status); i++) {
-		if (strcmp(status.name, volume) != 0)
-			continue;
-		n->disk->guard_offset = status.extents[0].offset;
-		n->disk->guard_length = status.extents[0].length;
-		return;
-	}
-	fuzz_fail("the volume to be guarded is not there");
+	if (!engine_volume_status_of(n->engine, volume, &status))
+		fuzz_fail("the volume to be guarded is not there");
+	n->disk->guard_offset = status.extents[0].offset;
+	n->disk->guard_length = status.extents[0].length;
 }
 
 uint32_t node_volume_number(const struct node *n, unsigned index)
 {
 	struct volume_status status;
 
-	return engine_volume_status(n->engine, index, &status) ? status.number : 0;
+	for (unsigned at = 0; engine_volume_status(n->engine, &at, &status);)
+		if (index-- == 0)
+			return status.number;
+	return 0;
 }
 
 void node_destroy(struct node *n)

@@ -290,7 +290,7 @@ bool sim_orphan(const struct sim_world *world, unsigned node, const struct volum
 {
 	static struct volume_status other;
 
-	for (unsigned i = 0; engine_volume_status(world->node[!node].engine, i, &other); i++)
+	for (unsigned at = 0; engine_volume_status(world->node[!node].engine, &at, &other);)
 		if (other.association != ASSOCIATION_NONE &&
 		    !strcmp(other.name, status->peer_volume) &&
 		    !strcmp(other.peer_volume, status->name))

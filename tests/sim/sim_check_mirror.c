@@ -381,9 +381,8 @@ static bool has_company(const struct sim_volume *v)
 	/* Too long for the stack. */
 	static struct volume_status status;
 
-	return v->mapped && engine_volume_status(v->owner->engine, v->status_index, &status) &&
-	       strcmp(status.name, v->name) == 0 && status.role == VOLUME_PRIMARY &&
-	       !status.generations.base;
+	return v->mapped && engine_volume_status_of(v->owner->engine, v->name, &status) &&
+	       status.role == VOLUME_PRIMARY && !status.generations.base;
 }
 
 /*

@@ -33,7 +33,6 @@ static void take_status(struct sim_node *node, const struct volume_status *statu
 	/* Nobody has promised what a volume holds that was made without zeroes. */
 	if (first)
 		check_told(v, DOOM_NONE);
-	v->status_index = index;
 	node->mapped[index] = v;
 	check_seen(v);
 }
@@ -41,15 +40,15 @@ static void take_status(struct sim_node *node, const struct volume_status *statu
 void check_map(struct sim_node *node)
 {
 	struct volume_status status;
-	unsigned count = 0;
+	unsigned count = 0, at = 0;
 
 	node->map_stale = false;
 	if (!node->engine || !node->opened)
 		return;
 	for (unsigned i = 0; i < node->volume_count; i++)
 		node->volumes[i].mapped = false;
-	for (; engine_volume_status(node->engine, count, &status); count++)
-		take_status(node, &status, count);
+	while (engine_volume_status(node->engine, &at, &status))
+		take_status(node, &status, count++);
 	node->mapped_count = count;
 	for (unsigned i = 0; i < node->volume_count; i++) {
 		struct sim_volume *v = &node->volumes[i];
@@ -63,8 +62,7 @@ enum mirror_state check_mirror(struct sim_volume *volume)
 {
 	struct sim_node *node = volume->owner;
 
-	if (!engine_volume_status(node->engine, volume->status_index, &volume->status) ||
-	    strcmp(volume->status.name, volume->name) != 0)
+	if (!engine_volume_status_of(node->engine, volume->name, &volume->status))
 		check_map(node);
 	else
 		check_seen(volume);

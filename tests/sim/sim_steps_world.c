@@ -68,9 +68,8 @@ bool steps_look(struct steps *steps)
 		if (!node->engine || !node->opened)
 			continue;
 		check_map(node);
-		for (unsigned i = 0; engine_volume_status(node->engine, i, &status); i++)
-			if (strcmp(status.name, STEPS_NAME) == 0)
-				steps->now[n] = status;
+		if (engine_volume_status_of(node->engine, STEPS_NAME, &status))
+			steps->now[n] = status;
 	}
 	return both;
 }

@@ -368,7 +368,7 @@ static const struct volume_status *unsynced(const struct sim_world *world, unsig
 	for (unsigned n = 0; n < SIM_NODES; n++) {
 		const struct engine *engine = world->node[n].engine;
 
-		for (unsigned i = 0; engine && engine_volume_status(engine, i, &status); i++) {
+		for (unsigned at = 0; engine && engine_volume_status(engine, &at, &status);) {
 			*node = n;
 			if (status.association == ASSOCIATION_ACTIVE &&
 			    (status.mirror != MIRROR_SYNCED || status.lacking_regions) &&
@@ -511,7 +511,7 @@ static bool may_rest(const struct sim_world *world)
 	    !is_long(world->profile.request_timeout_ms))
 		return false;
 	for (unsigned n = 0; n < SIM_NODES; n++)
-		for (unsigned i = 0; engine_volume_status(world->node[n].engine, i, &status); i++)
+		for (unsigned at = 0; engine_volume_status(world->node[n].engine, &at, &status);)
 			if (status.association != ASSOCIATION_NONE &&
 			    status.mirror != MIRROR_SYNCED)
 				return false;

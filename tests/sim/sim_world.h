@@ -140,7 +140,6 @@ struct sim_volume {
 	uint64_t freed_seq; /* the same, of those after which an active mirror may go on alone */
 	/* From the engine; see check_map(). */
 	bool mapped;
-	unsigned status_index;
 	struct volume_status status;
 };
 
