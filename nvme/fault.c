@@ -61,7 +61,7 @@ static const char *const code_names[CODES] = {
 	/* clang-format on */
 };
 
-/* Does @op touch this area? */
+/* Does @op touch this area?  A flush touches what was zeroed before it. */
 static bool touches(const struct fault_store *f, const struct store_op *op, uint64_t offset,
 		    uint64_t length)
 {

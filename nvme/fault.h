@@ -11,8 +11,8 @@
  * "fail:FILE:PATH", with FILE an absolute path: fails what FILE says at that moment, so that
  * blocks go bad and good again while the daemon runs.  Each line is "CODE OFFSET LENGTH", in
  * bytes on the device: operations of this code that touch this area fail with LS_LOCAL_IO.  With
- * LENGTH 0 a flush fails always; else when any of the area was zeroed since the last one that
- * did not.
+ * LENGTH 0 a flush fails always; else when the area was zeroed (or places on both sides of it)
+ * since the last one that did not.
  * FILE is read anew for each operation, up to STORE_FAULT_FILE_BYTES of it.
  */
 #ifndef LS_NVME_FAULT_H

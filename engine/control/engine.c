@@ -189,7 +189,7 @@ void engine_destroy(struct engine *e)
 
 void engine_tick(struct engine *e, uint64_t now_ns)
 {
-	bool all;
+	bool asked, all;
 
 	e->core.now_ns = max_u64(now_ns, 1); /* 0 says "never" in many places */
 	if (UNLIKELY(now_ns >= e->pace.wake_ns)) {
@@ -198,8 +198,10 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 	}
 	if (LIKELY(now_ns < e->next_tick_ns))
 		return;
-	all = tick_takes_all(e, e->next_tick_ns == 0);
+	asked = e->next_tick_ns == 0;
+	e->next_tick_ns = UINT64_MAX; /* from here on it is the next one's */
 	session_tick(e);
+	all = tick_takes_all(e, asked || e->next_tick_ns == 0); /* a session has ended */
 	pair_run(e);
 	core_administer(&e->core, true);
 	peers_tick(e);

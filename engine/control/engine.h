@@ -255,7 +255,7 @@ struct engine_status {
 void engine_status(const struct engine *engine, struct engine_status *status);
 /*
  * Of the first volume at or behind place *@at, which is 0 at first; *@at is behind it then.  False:
- * no more.  Volumes may come and go between two calls.
+ * there are no more.  Volumes may come and go between two calls.
  */
 bool engine_volume_status(const struct engine *engine, unsigned *at, struct volume_status *status);
 /* Of the volume called @name; false: there is none. */

@@ -96,13 +96,14 @@ static void snapshot_on_shard(void *shard, struct call *call)
 {
 	struct snapshot *s = CONTAINER_OF(call, struct snapshot, call);
 
-	/* Of the moment of the last part: no volume's times are later. */
-	shard_status(shard, &s->status);
 	if (s->only[0])
 		take_one(s, shard_engine(shard));
 	else
 		take_part(s, shard_engine(shard));
 	s->more = !s->taken;
+	/* Last, so that no volume's times are later than its own; and once, for it looks at all. */
+	if (s->taken)
+		shard_status(shard, &s->status);
 	shard_return(shard, call);
 }
 

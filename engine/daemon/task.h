@@ -61,7 +61,7 @@ struct snapshot {
 	struct daemon *d;
 	struct ctl_conn *conn; /* to answer, or NULL */
 	void *ctx;
-	bool taken; /* all of it; false: the shard has stopped */
+	bool taken; /* all of it; false at the end: the shard has stopped */
 	bool more; /* a part was taken, and another one is to come */
 	unsigned at; /* of engine_volume_status() */
 	char only[VOLUME_NAME_MAX + 1]; /* one volume; "" = all */

@@ -465,11 +465,12 @@ void expand_serve(struct mirror *m, struct serve *s, const uint8_t *payload, uin
 	uint64_t from, to;
 	enum ls_status status;
 
-	if (length != sizeof(body) || v->record.role != VOLUME_SECONDARY) {
+	if (length != sizeof(body)) {
 		channel_answer(s, LS_INVALID, 0, 0);
 		return;
 	}
-	if (v->mirror != MIRROR_SYNCED) {
+	/* It has left the mirror, or was promoted. */
+	if (v->record.role != VOLUME_SECONDARY || v->mirror != MIRROR_SYNCED) {
 		channel_answer(s, LS_PROTOCOL, 0, 0);
 		return;
 	}

@@ -334,7 +334,7 @@ struct engine {
 	struct core core;
 	struct engine_settings settings;
 	uint64_t next_tick_ns; /* 0: asked for; as soon as it can be, and looks at all volumes */
-	uint64_t all_at_ns; /* a tick after that looks at all volumes; see rest.c */
+	uint64_t all_at_ns; /* by then a tick has looked at all volumes; see rest.c */
 	uint32_t last_epoch;
 	bool stopping;
 
@@ -388,7 +388,7 @@ bool session_none_with(const struct engine *engine, const struct peer *peer);
 /* rest.c: when ticks come, and to which volumes. */
 /* A tick looks at @mirror at @at_ns.  On a node without peers nothing else would lead to one. */
 void tick_at(const struct mirror *mirror, uint64_t at_ns);
-/* Does this tick, which was @asked for or not, look at all volumes, or at those without rest? */
+/* This tick looks at all volumes (and all_at_ns goes on), or at those without rest only. */
 bool tick_takes_all(struct engine *engine, bool asked);
 /* The next tick need not look at @volume if it is at rest now. */
 void volume_ticked(struct engine *engine, const struct volume *volume);

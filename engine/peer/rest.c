@@ -71,7 +71,7 @@ void tick_at(const struct mirror *m, uint64_t at_ns)
 	m->engine->next_tick_ns = min_u64(m->engine->next_tick_ns, at_ns);
 }
 
-/* So often that no volume is looked at later than at rest. */
+/* Also when all_at_ns would be over by the next tick: so none is looked at later than at rest. */
 bool tick_takes_all(struct engine *e, bool asked)
 {
 	uint64_t now = e->core.now_ns;

@@ -661,7 +661,7 @@ void resync_run(struct engine *e)
 	unsigned at = 0;
 
 	resync_more(e);
-	while ((v = volume_next(e, &at))) {
+	while ((v = volume_next_in(e, &e->restless, &at))) {
 		struct mirror *m = v->peering;
 
 		if (m && m->finishing && m->step == STEP_SOURCE)

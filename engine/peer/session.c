@@ -355,8 +355,6 @@ void session_tick(struct engine *e)
 	uint64_t now = e->core.now_ns;
 	bool any = false;
 
-	if (now < e->next_tick_ns)
-		return;
 	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
 		struct session *s = &e->sessions[i];
 
@@ -377,7 +375,8 @@ void session_tick(struct engine *e)
 		p->dialling = true;
 		e->core.env.dial(e->core.env.ctx, p->address, p);
 	}
-	e->next_tick_ns = any || !list_empty(&e->pairings) ? now + TICK_NS : UINT64_MAX;
+	if (any || !list_empty(&e->pairings))
+		e->next_tick_ns = min_u64(e->next_tick_ns, now + TICK_NS);
 }
 
 unsigned session_poll(struct engine *e, unsigned budget)
