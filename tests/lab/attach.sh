@@ -26,7 +26,7 @@ field() { jq -r ".$1" "$notes/vol.json"; }
 # await_words REGEX: what the keeper says, or has said since mark_words.
 mark_words() { words_mark=$(wc -l <"$notes/vol.log"); }
 await_words() {
-	timeout "$LS_LIMIT" grep -qm 1 -E -- "$1" < <(exec tail -n "+$((words_mark + 1))" -s 0.05 -f "$notes/vol.log") || fail "the keeper does not say '$1'"
+	timeout --foreground "$LS_LIMIT" grep -qm 1 -E -- "$1" < <(exec tail -n "+$((words_mark + 1))" -s 0.05 -f "$notes/vol.log") || fail "the keeper does not say '$1'"
 }
 
 await_gone() { timeout "$LS_LIMIT" tail --pid="$1" -s 0.05 -f /dev/null || fail "process $1 is there still"; }

@@ -18,8 +18,10 @@ undo() {
 }
 trap undo EXIT
 # await_words VOLUME REGEX: what its keeper says, or has said.
+# In the process group of the test: bash makes `tail` a child of what becomes timeout, and when a parent in a group of its own
+# ends, the kernel hangs up the group of the child (SIGHUP) if one in it stands still, as another test's node may.
 await_words() {
-	timeout "$LS_LIMIT" grep -qm 1 -E -- "$2" < <(exec tail -n +1 -s 0.05 -f "$notes/$1.log") || fail "the keeper of $1 does not say '$2': $(cat "$notes/$1.log")"
+	timeout --foreground "$LS_LIMIT" grep -qm 1 -E -- "$2" < <(exec tail -n +1 -s 0.05 -f "$notes/$1.log") || fail "the keeper of $1 does not say '$2': $(cat "$notes/$1.log")"
 }
 # await_gone PID: no child of ours, and who adopts it may take long to ask for its status.
 await_gone() {
