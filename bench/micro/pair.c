@@ -273,9 +273,8 @@ static void make_writes(struct pair *p, unsigned in_flight)
 static void check_in_sync(const struct pair *p)
 {
 	struct volume_status status;
-	unsigned at = 0;
 
-	if (!engine_volume_status(p->primary.engine, &at, &status) ||
+	if (!engine_volume_status_of(p->primary.engine, VOLUME, &status) ||
 	    status.mirror != MIRROR_SYNCED)
 		give_up("the volume is not in sync");
 }

@@ -24,6 +24,12 @@ bool expand_pending(const struct volume *v)
 	return record_capacity(&v->record) > v->size_bytes;
 }
 
+/* What has failed is tried again, but not at once. */
+static void again_later(struct mirror *m)
+{
+	m->expand.retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
+}
+
 static void PRINTF_LIKE(3, 4) end(struct mirror *m, int code, const char *fmt, ...)
 {
 	struct list *node;
@@ -67,7 +73,7 @@ static void zeroed(struct leg *leg)
 	if (status == LS_SHUTDOWN) {
 		end(m, -ESHUTDOWN, "this node is stopping; it grows by itself afterwards");
 	} else if (status != LS_OK) {
-		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
+		again_later(m);
 		end(m, -EIO,
 		    "writing zeroes to the new area failed: %s; the size is as before, and it is "
 		    "tried again by itself",
@@ -132,7 +138,7 @@ static void size_committed(struct mirror *m, enum ls_status status)
 		}
 	} else {
 		intent_fini(&x->next);
-		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
+		again_later(m);
 	}
 	range_release(&v->ranges, &x->range);
 	if (status == LS_OK)
@@ -223,10 +229,10 @@ static void asked(struct mirror *m, const struct frame *f)
 		phase(m, EXPAND_UNDO);
 	} else if (f && f->status == LS_PROTOCOL) {
 		/* It has left the mirror, which this node has yet to hear: not again at once. */
-		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
+		again_later(m);
 		end_lost(m);
 	} else {
-		x->retry_at_ns = m->engine->core.now_ns + UINT64_C(5000000000);
+		again_later(m);
 		end(m, -EIO, "node '%s' could not make it larger: %s; it is tried again by itself",
 		    m->peer->name,
 		    !f ? "it was lost"
