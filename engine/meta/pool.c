@@ -199,19 +199,22 @@ static void commit_finish(struct pool *p, enum ls_status status)
 {
 	struct list done;
 	struct list *node;
-	bool more = !list_empty(&p->waiting);
+	bool more;
 
 	list_init(&done);
 	list_splice_tail(&done, &p->committing);
+	more = !list_empty(&p->waiting) || done.next->next != &done;
+	/* First the outcome, of all: what failed must not be in the table that is written next. */
 	p->busy = more;
-	/* First the outcome: what failed must not be in the table that is written next. */
 	while ((node = list_pop(&done))) {
 		struct pool_commit *c = LIST_ENTRY(node, struct pool_commit, node);
 
 		c->done(c, status);
 	}
 	/* A pool that nobody else waits for may be gone by now: its setup has failed. */
-	if (more)
+	if (more && list_empty(&p->waiting))
+		p->busy = false;
+	else if (more)
 		commit_begin(p);
 }
 

@@ -6,7 +6,7 @@ foreach(module list frame msgid range record clock crc32c intent decide event pa
 endforeach()
 ls_test(unit-core SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_core.c
 	USES peer core meta verbs nvme base LABELS unit)
-foreach(module leg space)
+foreach(module leg space commit)
 	ls_test(unit-${module} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/unit/test_${module}.c
 		USES meta nvme base LABELS unit)
 endforeach()
