@@ -19,6 +19,7 @@ struct shadow {
 	struct store_op below;
 	struct store_op *op;
 	enum ls_status status; /* LS_OK = what the store below says */
+	bool holds; /* looked at again when this is done */
 	struct shadow *next_free;
 	struct fault_store *fault;
 };
@@ -88,26 +89,33 @@ static void note_zeroed(struct fault_store *f, const struct store_op *op)
 	}
 }
 
-/* Does a line of the file say that @op fails? */
-static bool file_fails(const struct fault_store *f, const struct store_op *op)
+enum says { SAYS_NOTHING, SAYS_FAIL, SAYS_HOLD };
+
+/* What the first line of the file that is about @op says of it. */
+static enum says file_says(const struct fault_store *f, const struct store_op *op)
 {
 	char text[STORE_FAULT_FILE_BYTES + 1], code[16];
-	const char *at = text;
+	const char *at = text, *name;
+	bool hold;
 	unsigned long long offset, length;
 	ssize_t n;
 	int end;
 
 	if (f->file < 0)
-		return false;
+		return SAYS_NOTHING;
 	n = pread(f->file, text, STORE_FAULT_FILE_BYTES, 0);
 	text[n > 0 ? n : 0] = '\0';
-	while (sscanf(at, "%15[a-z] %llu %llu %n", code, &offset, &length, &end) == 3) {
-		if (strcmp(code, code_names[op->code]) == 0 && touches(f, op, offset, length))
-			return true;
+	while (sscanf(at, "%15[a-z-] %llu %llu %n", code, &offset, &length, &end) == 3) {
+		hold = strncmp(code, "hold-", 5) == 0;
+		name = hold ? code + 5 : code;
+		if (strcmp(name, code_names[op->code]) == 0 && touches(f, op, offset, length))
+			return hold ? SAYS_HOLD : SAYS_FAIL;
 		at += end;
 	}
-	return false;
+	return SAYS_NOTHING;
 }
+
+static void pass_on(struct fault_store *f, struct store_op *op, bool again);
 
 static void shadow_done(struct store_op *below)
 {
@@ -115,32 +123,40 @@ static void shadow_done(struct store_op *below)
 	struct fault_store *f = s->fault;
 	struct store_op *op = s->op;
 	enum ls_status status = s->status != LS_OK ? s->status : below->status;
+	bool holds = s->holds;
 
 	s->next_free = f->free_shadows;
 	f->free_shadows = s;
-	store_op_done(op, status);
+	if (holds)
+		pass_on(f, op, true);
+	else
+		store_op_done(op, status);
 }
 
-static void pass_on(struct fault_store *f, struct store_op *op)
+/* @again: it was held. */
+static void pass_on(struct fault_store *f, struct store_op *op, bool again)
 {
 	struct shadow *s = f->free_shadows;
 	const struct store_fault_rule *rule;
-	bool bad = file_fails(f, op);
+	enum says says = file_says(f, op);
 
 	/* A test that has more in flight than this is no test. */
 	assert(s);
 	f->free_shadows = s->next_free;
-	f->count[op->code]++;
+	f->count[op->code] += !again;
 	rule = find_rule(f, op->code);
 	s->below = *op;
-	if (!bad)
+	if (says == SAYS_NOTHING)
 		note_zeroed(f, op);
-	if (bad || (rule && !rule->after))
+	if (says != SAYS_NOTHING || (rule && !rule->after))
 		s->below = (struct store_op){.code = STORE_FLUSH};
 	s->below.done = shadow_done;
 	s->op = op;
-	s->status = bad ? LS_LOCAL_IO : rule ? rule->status : LS_OK;
+	s->status = says == SAYS_FAIL ? LS_LOCAL_IO : rule ? rule->status : LS_OK;
+	s->holds = says == SAYS_HOLD;
 	s->fault = f;
+	if (s->holds && !again)
+		fprintf(stderr, "fault: holds %s\n", code_names[op->code]);
 	store_submit(f->below, &s->below);
 }
 
@@ -150,7 +166,7 @@ static void fault_submit(struct store *store, struct store_op *op)
 	struct store_op **tail = &f->held;
 
 	if (!(f->plan.hold & (1u << op->code))) {
-		pass_on(f, op);
+		pass_on(f, op, false);
 		return;
 	}
 	while (*tail)
@@ -222,7 +238,7 @@ bool store_fault_release(struct store *store, struct store_op *op)
 		if (op && found != op)
 			continue;
 		*at = found->next;
-		pass_on(f, found);
+		pass_on(f, found, false);
 		return true;
 	}
 	return false;

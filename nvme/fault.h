@@ -12,7 +12,8 @@
  * blocks go bad and good again while the daemon runs.  Each line is "CODE OFFSET LENGTH", in
  * bytes on the device: operations of this code that touch this area fail with LS_LOCAL_IO.  With
  * LENGTH 0 a flush fails always; else when the area was zeroed (or places on both sides of it)
- * since the last one that did not.
+ * since the last one that did not.  "hold-CODE OFFSET LENGTH": they wait until FILE does not say so
+ * any more; "fault: holds CODE" goes to standard error when one begins to.
  * FILE is read anew for each operation, up to STORE_FAULT_FILE_BYTES of it.
  */
 #ifndef LS_NVME_FAULT_H

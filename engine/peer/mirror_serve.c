@@ -225,12 +225,52 @@ static void begun(struct mirror *m, enum ls_status status)
 	mirror_kick(m);
 }
 
+/* The writes that this primary held end, and it grows as any target. */
+static void revoked(struct mirror *m, enum ls_status status)
+{
+	struct volume *v = m->volume;
+
+	if (status == LS_OK) {
+		v->blank = false;
+		m->verify.left_bytes = 0;
+		v->yields = false;
+		if (v->mirror == MIRROR_ALONE)
+			mirror_set(m->engine, v, MIRROR_WAITING);
+		core_release(&m->engine->core, v);
+	}
+	answer_commit(m, status == LS_OK ? LS_BUSY : status);
+	mirror_kick(m);
+}
+
+/* First this replica grows; the source asks again. */
+static void grow_first(struct mirror *m, struct serve *s)
+{
+	struct volume_record *r = &m->volume->record;
+	enum ls_status status = LS_BUSY;
+
+	m->step = STEP_IDLE;
+	m->heard = false;
+	if (r->role == VOLUME_PRIMARY) {
+		/* To grow it waits for its writes, held until it is no primary any more. */
+		mirror_change(m, "no longer primary: node '%s' is ahead", m->peer->name);
+		m->serving = s;
+		r->role = VOLUME_SECONDARY;
+		mirror_commit(m, revoked);
+		return;
+	}
+	if (expand_target(m) == LS_NO_SPACE)
+		status = LS_NO_SPACE;
+	mirror_reason(m->volume, "the source has %llu MiB: this replica %s",
+		      (unsigned long long)(m->their_size / MIB(1)),
+		      status == LS_NO_SPACE ? "has no room for that" : "grows first");
+	channel_answer(s, status, 0, 0);
+}
+
 static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, uint32_t length)
 {
 	struct volume_record *r = &m->volume->record;
 	uint8_t body[BEGIN_BODY_BYTES];
 	struct generations source;
-	enum ls_status status;
 
 	/* Our STATE was heard, or there would be no BEGIN; that answer may come later. */
 	if (m->step == STEP_STATE && m->heard && m->calling && m->command == FRAME_STATE) {
@@ -241,25 +281,21 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 		channel_answer(s, LS_INVALID, 0, 0);
 		return;
 	}
-	if (m->volume->size_bytes < m->their_size) {
-		/* First this replica grows; the source asks again. */
-		status = expand_target(m);
-		m->step = STEP_IDLE;
-		m->heard = false;
-		mirror_reason(m->volume, "the source has %llu MiB: this replica %s",
-			      (unsigned long long)(m->their_size / MIB(1)),
-			      status == LS_NO_SPACE ? "has no room for that" : "grows first");
-		channel_answer(s, status == LS_NO_SPACE ? LS_NO_SPACE : LS_BUSY, 0, 0);
-		return;
-	}
 	memcpy(body, payload, sizeof(body));
 	if (!generations_decode(body, &source) || source.current != m->theirs.generations.current ||
 	    (body[65] && !m->decision.overridden)) {
 		channel_answer(s, LS_INVALID, 0, 0);
 		return;
 	}
-	/* A write of our own that the device still works on would land behind the resync. */
-	if (m->volume->changing) {
+	if (m->volume->size_bytes < m->their_size) {
+		grow_first(m, s);
+		return;
+	}
+	/*
+	 * A write of our own that the device still works on would land behind the resync; so would
+	 * zeroes, when it was to grow once more to the size that it has.
+	 */
+	if (m->volume->changing || m->volume->zeroing) {
 		channel_answer(s, LS_BUSY, 0, 0);
 		return;
 	}

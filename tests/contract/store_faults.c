@@ -138,6 +138,7 @@ void fail_file_makes_blocks_bad_and_good(void **state)
 	void *buf = buffer_new(block, 5);
 	char name[] = "/tmp/ls-fail.XXXXXX", path[400], line[64];
 	FILE *file = fdopen(mkstemp(name), "w");
+	struct probe held;
 	struct err err;
 
 	assert_non_null(file);
@@ -168,6 +169,21 @@ void fail_file_makes_blocks_bad_and_good(void **state)
 	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_OK);
 	say(file, line);
 	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_OK);
+
+	snprintf(line, sizeof(line), "hold-write %u %u\n", block, block);
+	say(file, line);
+	buffer_fill(buf, block, 6);
+	held = probe_make(STORE_WRITE, block, block, buf);
+	store_submit(e->store, &held.op);
+	assert_int_equal(run(e, STORE_WRITE, 0, block, buf), LS_OK);
+	assert_int_equal(run(e, STORE_FLUSH, 0, 0, NULL), LS_OK);
+	assert_int_equal(held.done_count, 0);
+	say(file, "");
+	probe_wait(e, &held);
+	assert_int_equal(held.op.status, LS_OK);
+	buffer_fill(buf, block, 0);
+	assert_int_equal(run(e, STORE_READ, block, block, buf), LS_OK);
+	assert_filled(buf, block, 6);
 	fclose(file);
 	unlink(name);
 	free(buf);

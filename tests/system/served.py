@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""usage: served.py CLIENT-SOCKET VOLUME SEED WHAT
+"""usage: served.py CLIENT-SOCKET VOLUME[=UUID] SEED WHAT
 
-In the place of `lockstep attach` and the kernel's nbd: has the engine serve VOLUME at a socket, and speaks the protocol there
-(engine/doc/block-device.md).  WHAT:
+In the place of `lockstep attach` and the kernel's nbd: has the engine serve VOLUME (with UUID: only if it is that one) at a
+socket, and speaks the protocol there (engine/doc/block-device.md).  WHAT:
   requests   each kind of request, and what is refused, of a volume of 16 MiB
   gone       a connection goes away with writes in flight, and another one has what was answered
   wrong      what is no request, and a SERVE that brings no socket of the right kind
   refused    prints why the engine does not serve it
   until-end  waits for the engine's end, with a request's answer before it
   held       the same with writes that wait for the peer: the end is all that it hears of them
+  revoked    writes that wait for the peer are refused when it is primary
   owing      connections that go away with writes that wait for the peer, until the engine serves no other one
 """
 import array
@@ -20,7 +21,7 @@ import sys
 
 READ, WRITE, DISCONNECT, FLUSH, TRIM, ZEROES = 0, 1, 2, 3, 4, 6
 FUA = 1
-EINVAL, ENOSPC = 22, 28
+EPERM, EINVAL, ENOSPC = 1, 22, 28
 MIB = 1 << 20
 
 
@@ -33,7 +34,9 @@ def exchange(path, volume, with_fd):
     asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     asking.settimeout(20)
     asking.connect(path)
-    message = struct.pack("<IHHII64s", 0x5441534C, 5, 80, 2, 0, volume.encode())
+    name, _, uuid = volume.partition("=")
+    identity = bytes.fromhex(uuid)
+    message = struct.pack("<IHHII64s", 0x5441534C, 5, 80 + len(identity), 2, 0, name.encode()) + identity
     ancillary = [] if with_fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [with_fd]))]
     asking.sendmsg([message], ancillary)
     reply = asking.recv(4096)
@@ -229,6 +232,19 @@ def held(path, volume, _rng):
     print("ended")
 
 
+def revoked(path, volume, _rng):
+    device = Device(path, volume)
+    waiting = {device.send(WRITE, i * 65536, 4096, bytes(4096)) for i in range(10)}
+    # Taken in order, and a read waits for nobody: the writes have been taken.
+    assert len(device.ask(READ, 8 * MIB, 4096)) == 4096
+    print("answered", flush=True)
+    while waiting:
+        cookie, error, _ = device.answer()
+        assert error == EPERM, error
+        waiting.remove(cookie)
+    print("revoked")
+
+
 def owing(path, volume, _rng):
     served = 0
     try:
@@ -248,7 +264,7 @@ def owing(path, volume, _rng):
 def main():
     path, volume, seed, what = sys.argv[1:]
     print(f"served.py: seed {seed}", file=sys.stderr)
-    {"requests": requests, "gone": gone, "wrong": wrong, "refused": refused, "until-end": until_end, "held": held, "owing": owing}[what](
+    {"requests": requests, "gone": gone, "wrong": wrong, "refused": refused, "until-end": until_end, "held": held, "revoked": revoked, "owing": owing}[what](
         path, volume, random.Random(int(seed))
     )
 
