@@ -120,7 +120,7 @@ int dial_open(struct ls_connection *c, const char *name) MUST_CHECK;
 /* The engine's refusal is in @reply and no error here. */
 int dial_open_answer(struct ls_connection *c, struct attach_open_reply *reply) MUST_CHECK;
 /* Hands over @with, which stays the caller's, and waits for the answer. */
-int dial_serve(struct ls_connection *c, const char *name, int with) MUST_CHECK;
+int dial_serve(struct ls_connection *c, const char *name, const uint8_t *id, int with) MUST_CHECK;
 
 /* volume.c: what an engine says of volumes[@index] that was open before. */
 int volume_reopened(struct ls_connection *c, unsigned index,

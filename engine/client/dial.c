@@ -139,17 +139,17 @@ int dial_open_answer(struct ls_connection *c, struct attach_open_reply *reply)
 		     : talk_failed(c, n);
 }
 
-int dial_serve(struct ls_connection *c, const char *name, int with)
+int dial_serve(struct ls_connection *c, const char *name, const uint8_t *id, int with)
 {
 	char buffer[ATTACH_MESSAGE_MAX];
 	struct attach_serve serve;
 	struct attach_reply reply;
-	int rc = attach_serve_set(&serve, name);
+	int rc = attach_serve_set(&serve, name, id);
 	ssize_t n;
 
 	if (rc)
 		return bad_name(c, rc);
-	rc = attach_send(c->socket, &serve, sizeof(serve), &with, 1);
+	rc = attach_send(c->socket, &serve, serve.head.length_bytes, &with, 1);
 	if (rc)
 		return talk_failed(c, rc);
 	n = attach_receive(c->socket, buffer, NULL, 0, NULL);

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int serve_volume(const char *path, const char *volume, struct err *err)
+int serve_volume(const char *path, const char *volume, const uint8_t *id, struct err *err)
 {
 	struct ls_connection c = {.socket = -1};
 	int ends[2], rc, buffer = 1 << 20;
@@ -22,7 +22,7 @@ int serve_volume(const char *path, const char *volume, struct err *err)
 	if (!rc)
 		rc = dial_socket(&c, 0);
 	if (!rc)
-		rc = dial_serve(&c, volume, ends[1]);
+		rc = dial_serve(&c, volume, id, ends[1]);
 	if (c.socket >= 0)
 		close(c.socket);
 	close(ends[1]); /* the engine has its own copy */

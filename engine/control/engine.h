@@ -170,6 +170,7 @@ struct extent_status {
 struct volume_status {
 	char name[VOLUME_NAME_MAX + 1];
 	char pool[POOL_NAME_MAX + 1];
+	uint8_t uuid[16]; /* never another volume's, not even of the same name */
 	uint32_t number;
 	uint64_t size_bytes;
 	uint64_t growing_bytes; /* the size that it is growing to; 0 = it is not */

@@ -217,6 +217,7 @@ static void volume_status(const struct volume *v, struct volume_status *s)
 		.region_bytes = (uint32_t)intent_region_bytes(&v->map.intent),
 		.extent_count = r->extent_count,
 	};
+	memcpy(s->uuid, r->uuid, sizeof(s->uuid));
 	/* Texts of one size, so that status of many volumes is cheap. */
 	COPY_TEXT(s->name, r->name);
 	COPY_TEXT(s->pool, v->pool->name);

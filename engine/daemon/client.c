@@ -20,14 +20,18 @@ void client_fini(struct shard_client *c)
 
 int client_enter(struct shard *shard, struct shard_client *c, struct err *err)
 {
+	int rc;
+
 	if (shard->client_count == CLIENTS_MAX)
 		return err_set(err, -EMFILE,
 			       "%d processes and connections of block devices are attached "
 			       "already, the most there can be",
 			       CLIENTS_MAX);
 	c->shard = shard;
+	rc = c->kind->watch(c, err);
+	if (rc)
+		return rc;
 	store_queue_region_add(shard->queue, c->arena, ARENA_BUFFER_BYTES);
-	c->kind->watch(c);
 	shard->clients[shard->client_count++] = c;
 	return 0;
 }

@@ -44,7 +44,8 @@ struct client_kind {
 	/* Something is there; what is armed stays so. */
 	bool (*ready)(struct shard_client *client);
 	void (*disarm)(struct shard_client *client);
-	void (*watch)(struct shard_client *client);
+	/* What comes from it ends a sleep from now on; -ENOSPC, -ENOMEM: it does not. */
+	int (*watch)(struct shard_client *client, struct err *err);
 	/* Nothing more is taken, and nobody is answered. */
 	void (*stop)(struct shard_client *client);
 };
@@ -75,13 +76,13 @@ int client_init(struct shard_client *client, uint64_t id, struct shmq *queue,
 void client_init_served(struct shard_client *client, uint64_t id, struct nbd_server *server);
 void client_fini(struct shard_client *client);
 
-/* On the shard, from calls.  -EMFILE: CLIENTS_MAX. */
+/* On the shard, from calls.  -EMFILE: CLIENTS_MAX; what watch() says. */
 int client_enter(struct shard *shard, struct shard_client *client, struct err *err) MUST_CHECK;
 /* Returns a handle for descriptors; the same for a volume that is open already. */
 int client_open(struct shard_client *client, const char *name, struct ls_volume_info *info,
 		uint8_t id[ATTACH_ID_BYTES], struct err *err) MUST_CHECK;
-/* Enters, and serves the volume of that name, which must be primary here (-EROFS). */
-int client_serve(struct shard *shard, struct shard_client *client, const char *name,
+/* Enters, and serves what @serve names: primary here (-EROFS), and that very volume (-ESTALE). */
+int client_serve(struct shard *shard, struct shard_client *client, const struct attach_serve *serve,
 		 struct err *err) MUST_CHECK;
 /* Takes nothing more; returns @call when the last request is done. */
 void client_leave(struct shard_client *client, struct call *call);

@@ -101,9 +101,9 @@ static void queue_disarm(struct shard_client *c)
 	shmq_disarm(c->queue);
 }
 
-static void queue_watch(struct shard_client *c)
+static int queue_watch(struct shard_client *c, struct err *err)
 {
-	shard_watch_bell(c->shard, shmq_fds(c->queue).doorbell);
+	return shard_watch_bell(c->shard, shmq_fds(c->queue).doorbell, err);
 }
 
 static void queue_stop(struct shard_client *c)

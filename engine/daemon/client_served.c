@@ -4,6 +4,7 @@
 #include "engine/daemon/client_internal.h"
 
 #include <errno.h>
+#include <string.h>
 
 /*
  * The kernel ends a connection that owes an answer for 30 s where it has several: without a limit,
@@ -80,11 +81,14 @@ static void served_disarm(struct shard_client *c)
 	(void)c;
 }
 
-static void served_watch(struct shard_client *c)
+static int served_watch(struct shard_client *c, struct err *err)
 {
+	int rc;
+
 	c->watched = nbd_server_events(c->server);
-	shard_watch_for(c->shard, c->server->fd, c->watched, c->server);
-	c->shard->served_count++;
+	rc = shard_watch_for(c->shard, c->server->fd, c->watched, c->server, err);
+	c->shard->served_count += !rc;
+	return rc;
 }
 
 static void served_stop(struct shard_client *c)
@@ -131,14 +135,30 @@ static unsigned owing(const struct shard *shard, const struct volume *volume)
 	return count;
 }
 
-int client_serve(struct shard *shard, struct shard_client *c, const char *name, struct err *err)
+/* What waits for an answer in the kernel was written to one volume, and must get into no other. */
+static bool another(const struct volume *volume, const struct attach_serve *serve)
 {
+	static const uint8_t any[ATTACH_ID_BYTES];
+
+	return memcmp(serve->id, any, sizeof(any)) != 0 &&
+	       memcmp(serve->id, volume->record.uuid, sizeof(serve->id)) != 0;
+}
+
+int client_serve(struct shard *shard, struct shard_client *c, const struct attach_serve *serve,
+		 struct err *err)
+{
+	const char *name = serve->name;
 	struct volume *volume = engine_volume_get(shard_engine(shard), name);
 	int rc;
 
 	if (!volume)
 		return err_set(err, -ENOENT, "there is no volume '%s' on this node", name);
-	if (volume->record.role != VOLUME_PRIMARY)
+	if (another(volume, serve))
+		rc = err_set(err, -ESTALE,
+			     "volume '%s' is another one than the one that was attached, which was "
+			     "deleted: `lockstep detach %s --force`, and attach the new one",
+			     name, name);
+	else if (volume->record.role != VOLUME_PRIMARY)
 		rc = err_set(err, -EROFS,
 			     "volume '%s' is secondary on this node: attach it on its primary, or "
 			     "`lockstep promote %s` here",

@@ -234,7 +234,7 @@ static void serve_on_shard(void *shard, struct call *call)
 {
 	struct visitor *v = CONTAINER_OF(call, struct visitor, call);
 
-	v->err.code = client_serve(shard, &v->client, v->serve.name, &v->err);
+	v->err.code = client_serve(shard, &v->client, &v->serve, &v->err);
 	shard_return(shard, call);
 }
 

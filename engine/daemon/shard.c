@@ -54,8 +54,11 @@ int shard_create(const struct shard_config *config, struct store_queue *queue, s
 		shard_destroy(s);
 		return err_set(err, -EMFILE, "no memory or descriptors for a shard");
 	}
-	shard_watch_bell(s, s->bell_in);
-	shard_watch_bell(s, store_queue_fd(queue));
+	if (shard_watch_bell(s, s->bell_in, err) ||
+	    shard_watch_bell(s, store_queue_fd(queue), err)) {
+		shard_destroy(s);
+		return err->code;
+	}
 	*shard = s;
 	return 0;
 }
@@ -82,25 +85,26 @@ void shard_destroy(struct shard *s)
 	free(s);
 }
 
-void shard_watch_for(struct shard *s, int fd, uint32_t events, struct nbd_server *server)
+int shard_watch_for(struct shard *s, int fd, uint32_t events, struct nbd_server *server,
+		    struct err *err)
 {
 	struct epoll_event event = {.events = events, .data.ptr = server};
 	int rc = epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 
 	assert(rc == 0 || errno == ENOMEM || errno == ENOSPC);
-	if (rc)
-		shard_log(s, 3, "cannot watch a descriptor: %s; it is polled only",
-			  strerror(errno));
+	if (!rc)
+		return 0;
+	return err_set(err, -errno, "the engine cannot watch one more descriptor: %s (%s)",
+		       strerror(errno),
+		       errno == ENOSPC
+			       ? "`sysctl fs.epoll.max_user_watches` says how many a user may "
+				 "have: raise it"
+			       : "the kernel has no memory for it");
 }
 
-void shard_watch(struct shard *s, int fd)
+int shard_watch_bell(struct shard *s, int fd, struct err *err)
 {
-	shard_watch_for(s, fd, EPOLLIN, NULL);
-}
-
-void shard_watch_bell(struct shard *s, int fd)
-{
-	shard_watch_for(s, fd, EPOLLIN | EPOLLET, NULL);
+	return shard_watch_for(s, fd, EPOLLIN | EPOLLET, NULL, err);
 }
 
 void shard_watch_again(struct shard *s, uint32_t events, struct nbd_server *server)
@@ -371,6 +375,7 @@ void shard_log(struct shard *s, int level, const char *fmt, ...)
 static void take_link(struct shard *s, const struct link_event *event)
 {
 	struct link *link = event->link;
+	struct err err;
 
 	if (!link) {
 		engine_dial_failed(s->engine, event->cookie, event->reason);
@@ -378,8 +383,8 @@ static void take_link(struct shard *s, const struct link_event *event)
 	}
 	/* A slot and the header page before it are one fixed buffer. */
 	store_queue_region_add(s->queue, &link->slots, link->slot_stride);
-	if (link->fd >= 0)
-		shard_watch(s, link->fd);
+	if (link->fd >= 0 && shard_watch_for(s, link->fd, EPOLLIN, NULL, &err))
+		shard_log(s, 3, "%s; a link is looked at now and then only, and is slow", err.text);
 	engine_link_opened(s->engine, link, event->cookie);
 }
 

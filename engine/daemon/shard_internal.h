@@ -59,16 +59,14 @@ void loop_run(struct shard *shard);
 unsigned shard_inbox(struct shard *shard);
 bool shard_inbox_empty(const struct shard *shard);
 /*
- * Adds @fd to what ends a sleep, as long as it is readable; or removes it.  A bell is an eventfd of
- * which each ring ends one sleep: nobody empties it, which saves a system call before each.
+ * Adds @fd to what ends a sleep, when it has one of epoll's @events, which are told to @server
+ * unless it is NULL; -ENOSPC, -ENOMEM.  A bell is an eventfd of which each ring ends one sleep:
+ * nobody empties it, which saves a system call before each.
  */
-void shard_watch(struct shard *shard, int fd);
-void shard_watch_bell(struct shard *shard, int fd);
-/*
- * The same for other @events of epoll, which are told to @server unless it is NULL; and for the
- * socket of one that is watched already.
- */
-void shard_watch_for(struct shard *shard, int fd, uint32_t events, struct nbd_server *server);
+int shard_watch_for(struct shard *shard, int fd, uint32_t events, struct nbd_server *server,
+		    struct err *err) MUST_CHECK;
+int shard_watch_bell(struct shard *shard, int fd, struct err *err) MUST_CHECK;
+/* Other @events for the socket of one that is watched. */
 void shard_watch_again(struct shard *shard, uint32_t events, struct nbd_server *server);
 void shard_unwatch(struct shard *shard, int fd);
 void shard_note(struct shard *shard, const struct note *note);

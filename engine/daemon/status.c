@@ -177,6 +177,7 @@ struct json_object *volume_json(const struct volume_status *v, uint64_t now_ns)
 
 	json_set_text(json, "name", v->name);
 	json_set_text(json, "pool", v->pool);
+	set_uuid(json, v->uuid);
 	json_set_u64(json, "number", v->number);
 	json_set_u64(json, "size_bytes", v->size_bytes);
 	if (v->growing_bytes)

@@ -18,6 +18,9 @@ static void head_set(struct attach_head *head, enum attach_type type, size_t len
 	head->length_bytes = (uint16_t)length_bytes;
 }
 
+/* Of a SERVE without an identity. */
+#define SERVE_SHORT_BYTES offsetof(struct attach_serve, id)
+
 /* Another version's message may be longer than ours, so only the start is looked at. */
 static int head_check(const void *bytes, size_t length_bytes, enum attach_type type,
 		      struct err *err)
@@ -147,10 +150,13 @@ int attach_open_check(const void *bytes, size_t length_bytes, struct attach_open
 	return rc;
 }
 
-int attach_serve_set(struct attach_serve *serve, const char *name)
+int attach_serve_set(struct attach_serve *serve, const char *name,
+		     const uint8_t id[ATTACH_ID_BYTES])
 {
 	*serve = (struct attach_serve){.abi_version = SHMQ_ABI_VERSION};
-	head_set(&serve->head, ATTACH_SERVE, sizeof(*serve));
+	head_set(&serve->head, ATTACH_SERVE, id ? sizeof(*serve) : SERVE_SHORT_BYTES);
+	if (id)
+		memcpy(serve->id, id, sizeof(serve->id));
 	return name_set(serve->name, name);
 }
 
@@ -168,7 +174,7 @@ int attach_serve_check(const void *bytes, size_t length_bytes, struct attach_ser
 	rc = version_check(s.abi_version, SHMQ_ABI_VERSION, err);
 	if (rc)
 		return rc;
-	if (length_bytes != sizeof(s) || s.reserved)
+	if ((length_bytes != sizeof(s) && length_bytes != SERVE_SHORT_BYTES) || s.reserved)
 		return err_set(err, -EPROTO, "malformed SERVE on the client socket");
 	rc = name_check(s.name, err);
 	if (!rc)

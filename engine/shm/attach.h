@@ -148,12 +148,15 @@ struct attach_open_reply {
  *        8    4 abi_version  SHMQ_ABI_VERSION of who asks
  *       12    4 reserved
  *       16   64 name         of the volume, NUL-terminated
+ *       80   16 id           which volume of that name; all zero, or a message that ends before it
+ *                            (an earlier release's): any
  */
 struct attach_serve {
 	struct attach_head head;
 	uint32_t abi_version;
 	uint32_t reserved;
 	char name[ATTACH_NAME_BYTES];
+	uint8_t id[ATTACH_ID_BYTES];
 };
 
 /* The type of a received message, or -EPROTO when it cannot be one of ours. */
@@ -163,7 +166,9 @@ int attach_type(const void *bytes, size_t length_bytes);
 void attach_hello_set(struct attach_hello *hello, uint32_t queue_depth, uint64_t arena_bytes);
 /* -ENAMETOOLONG; -EINVAL when @name is empty. */
 int attach_open_set(struct attach_open *open, const char *name) MUST_CHECK;
-int attach_serve_set(struct attach_serve *serve, const char *name) MUST_CHECK;
+/* @id NULL: the message that earlier engines know, too. */
+int attach_serve_set(struct attach_serve *serve, const char *name,
+		     const uint8_t id[ATTACH_ID_BYTES]) MUST_CHECK;
 /* @reply's own status, checked to be 0 or a negative errno, is for the caller to look at. */
 int attach_hello_reply_check(const void *bytes, size_t length_bytes,
 			     struct attach_hello_reply *reply, struct err *err) MUST_CHECK;
@@ -231,7 +236,8 @@ _Static_assert(sizeof(struct attach_open) == 72, "OPEN");
 ATTACH_AT(attach_serve, abi_version, 8);
 ATTACH_AT(attach_serve, reserved, 12);
 ATTACH_AT(attach_serve, name, 16);
-_Static_assert(sizeof(struct attach_serve) == 80, "SERVE");
+ATTACH_AT(attach_serve, id, 80);
+_Static_assert(sizeof(struct attach_serve) == 96, "SERVE");
 ATTACH_AT(attach_open_reply, handle, 416);
 ATTACH_AT(attach_open_reply, block_bytes, 420);
 ATTACH_AT(attach_open_reply, size_bytes, 424);

@@ -14,19 +14,22 @@ notes=$work/a/run-attach mnt=$work/mnt link=/dev/lockstep/vol
 undo() {
 	local rc=$? name
 	set +e
+	kill -CONT "${node_pid[@]}" "${keeper:-}" 2>/dev/null
 	kill -KILL "${background[@]}" 2>/dev/null
-	((rc == 0)) || cat "$notes/vol.log"
+	((rc == 0)) || cat "$notes/"*.log
 	umount -l "$mnt" 2>/dev/null
-	for name in vol vol.new; do on a detach $name --force >/dev/null 2>&1; done
+	[[ -z ${watches_max:-} ]] || echo "$watches_max" >$watches
+	for name in vol vol.new late; do on a detach $name --force >/dev/null 2>&1; done
 	(exit $rc)
 	cleanup
 }
 trap undo EXIT
-field() { jq -r ".$1" "$notes/vol.json"; }
-# await_words REGEX: what the keeper says, or has said since mark_words.
-mark_words() { words_mark=$(wc -l <"$notes/vol.log"); }
+field() { jq -r ".$1" "$notes/${2:-vol}.json"; }
+# await_words REGEX: what the keeper of $words says, or has said since mark_words.
+words=vol words_mark=0
+mark_words() { words_mark=$(wc -l <"$notes/$words.log"); }
 await_words() {
-	timeout --foreground "$LS_LIMIT" grep -qm 1 -E -- "$1" < <(exec tail -n "+$((words_mark + 1))" -s 0.05 -f "$notes/vol.log") || fail "the keeper does not say '$1'"
+	timeout --foreground "$LS_LIMIT" grep -qm 1 -E -- "$1" < <(exec tail -n "+$((words_mark + 1))" -s 0.05 -f "$notes/$words.log") || fail "the keeper does not say '$1'"
 }
 
 await_gone() { timeout "$LS_LIMIT" tail --pid="$1" -s 0.05 -f /dev/null || fail "process $1 is there still"; }
@@ -230,4 +233,76 @@ grep "given up after 3 s" "$notes/vol.log" || fail "it does not say why"
 # Not awk itself, which may wait for the disk as well.
 same "" "$(ps -eo state=,comm= | awk '/^D.*nbd/ || /^D[^ ]* +(dd|lockstep)/')" "processes that hang"
 start a
+
+explain "an engine that answers late, after the volume has grown"
+words=late
+on a volume create late --size 8M >/dev/null
+device=$(on a attach late --device "$device")
+mark_words
+keeper=$(field keeper late)
+kill -STOP "$keeper"
+on a expand late 12M >/dev/null
+freeze a
+kill -CONT "$keeper"
+await_words "does not say what the volume is like"
+# To open it is to read from it.
+same $((8 << 11)) "$(cat "/sys/block/${device#/dev/}/size")" "its size in sectors, as last heard"
+thaw a
+await_words "$device has $((12 << 20)) bytes now"
+
+explain "the volume is deleted, and another one has its name: what was written to the first gets into no other"
+# Sent while there is no engine, so that it waits for one.
+writes() {
+	in_background dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct status=none
+}
+replace_late() {
+	on a volume delete late >/dev/null
+	on a volume create late --size 16M >/dev/null
+	"$ops" "$(socket_of a)" late write:0:16M:7 flush
+}
+keeper=$(field keeper late)
+kill -STOP "$keeper"
+crash a
+writes
+mark a
+start a
+replace_late
+kill -CONT "$keeper"
+await_log a "refused.*volume 'late' is another one than the one that was attached"
+# By force: else it would first look whether somebody uses it, and to open it is to read from it.
+on a detach late --force >/dev/null
+await_exit "$job"
+((status != 0)) || fail "a write to a volume that was deleted was done"
+"$ops" "$(socket_of a)" late read:0:16M:7
+device=$(on a attach late --device "$device")
+keeper=$(field keeper late)
+kill -KILL "$keeper"
+await_gone "$keeper"
+crash a
+writes
+start a
+replace_late
+refuses 1 "$device is of a volume 'late' that was deleted" on a attach late
+on a detach late --force >/dev/null
+await_exit "$job"
+"$ops" "$(socket_of a)" late read:0:16M:7
+device=$(on a attach late --device "$device")
+same $((16 << 20)) "$(blockdev --getsize64 "$device")" "the size of the new one"
+on a detach late >/dev/null
+
+# Of one user, and this one is root as everybody here: the engine is the last one who wants a watch for it.
+explain "no room to watch the connection: nothing is attached, and that is said"
+watches=/proc/sys/fs/epoll/max_user_watches
+watches_max=$(cat $watches)
+used=$({ cat /proc/[0-9]*/fdinfo/* 2>/dev/null || true; } | grep -c '^tfd:') # processes end meanwhile
+said=""
+for ((n = used - 4; n < used + 20; n++)); do
+	echo $n >$watches
+	said=$(on a attach late 2>&1) && break
+	[[ $said != *"watch one more descriptor"* ]] || break
+done
+echo "$watches_max" >$watches
+matches 'the engine cannot watch one more descriptor.*fs.epoll.max_user_watches' "$said" "attach"
+same "$device" "$(on a attach late --device "$device")" "attached, with room"
+on a detach late >/dev/null
 passed

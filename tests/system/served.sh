@@ -41,6 +41,17 @@ if ((EUID == 0)) && type setpriv >/dev/null 2>&1; then
 		python3 "$work/served.py" "$(socket_of a)" vol "$seed" refused
 fi
 
+explain "not another volume of the same name"
+on a volume create other --size 16M >/dev/null
+uuid=$(volume_field a other uuid)
+kernel a "other=$uuid" requests
+on a volume delete other >/dev/null
+on a volume create other --size 16M >/dev/null
+refuses 1 "is another one than the one that was attached, which was deleted" kernel a "other=$uuid" refused
+kernel a "other=$(volume_field a other uuid)" requests
+kernel a other requests # as an earlier release asks
+on a volume delete other >/dev/null
+
 explain "shown, and in the way of a demotion"
 stays
 matches "block device" "$(on a status)" "status"

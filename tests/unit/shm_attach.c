@@ -172,17 +172,28 @@ static void test_open_reply(void **state)
 
 static void test_serve(void **state)
 {
+	const uint8_t id[ATTACH_ID_BYTES] = "fifteen letters", none[ATTACH_ID_BYTES] = {0};
 	struct attach_serve m, got;
 	struct err err;
 
 	(void)state;
-	assert_int_equal(attach_serve_set(&m, ""), -EINVAL);
-	assert_int_equal(attach_serve_set(&m, "db"), 0);
+	assert_int_equal(attach_serve_set(&m, "", id), -EINVAL);
+	/* As an earlier release says it. */
+	assert_int_equal(attach_serve_set(&m, "db", NULL), 0);
+	assert_int_equal(m.head.length_bytes, 80);
+	assert_int_equal(attach_serve_check(&m, 80, &got, &err), 0);
+	assert_memory_equal(got.id, none, sizeof(none));
+	assert_int_equal(attach_serve_set(&m, "db", id), 0);
 	assert_int_equal(attach_type(&m, sizeof(m)), ATTACH_SERVE);
 	assert_int_equal(attach_serve_check(&m, sizeof(m), &got, &err), 0);
 	assert_string_equal(got.name, "db");
-	for (size_t n = 0; n < sizeof(m); n++)
+	assert_memory_equal(got.id, id, sizeof(id));
+	for (size_t n = 0; n < sizeof(m); n++) {
 		assert_int_equal(attach_serve_check(&m, n, &got, &err), -EPROTO);
+		m.head.length_bytes = (uint16_t)n;
+		assert_int_equal(attach_serve_check(&m, n, &got, &err), n == 80 ? 0 : -EPROTO);
+		m.head.length_bytes = sizeof(m);
+	}
 	m.reserved = 1;
 	assert_int_equal(attach_serve_check(&m, sizeof(m), &got, &err), -EPROTO);
 	m.reserved = 0;

@@ -32,6 +32,9 @@ struct attach_place {
 	char backend[96]; /* what the kernel keeps with the device: lockstep/VOLUME */
 };
 
+/* A volume's identity, of its "uuid" (32 hexadecimal digits); false: it is none. */
+bool attach_id(const char *uuid, uint8_t id[16]);
+
 void attach_place_init(struct attach_place *place, const struct cli *cli, const char *volume);
 
 /*

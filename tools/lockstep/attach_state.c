@@ -28,6 +28,16 @@ void attach_place_init(struct attach_place *p, const struct cli *cli, const char
 	snprintf(p->backend, sizeof(p->backend), "lockstep/%s", volume);
 }
 
+bool attach_id(const char *uuid, uint8_t id[16])
+{
+	if (!uuid || strlen(uuid) != 32 || strspn(uuid, "0123456789abcdef") != 32)
+		return false;
+	for (unsigned i = 0; i < 16; i++)
+		if (sscanf(uuid + 2 * i, "%2hhx", &id[i]) != 1)
+			return false;
+	return true;
+}
+
 /* --- one keeper for each volume --- */
 
 /* A lock of fcntl() tells who holds it, and no child inherits it. */

@@ -138,7 +138,7 @@ static int say_attached(const struct cli *cli, const struct attach_options *o,
 	return say(cli, state);
 }
 
-/* Size and block of a volume that may be attached here. */
+/* Size, block and identity of a volume that may be attached here. */
 static int look_up(const struct cli *cli, struct keeper_job *job)
 {
 	const char *name = job->options->volume;
@@ -164,6 +164,7 @@ static int look_up(const struct cli *cli, struct keeper_job *job)
 	}
 	job->size_bytes = json_get_u64(v, "size_bytes", 0);
 	job->block_bytes = (uint32_t)json_get_u64(v, "block_bytes", 0);
+	snprintf(job->uuid, sizeof(job->uuid), "%s", json_get_text(v, "uuid", ""));
 	json_object_put(answer);
 	return rc;
 }

@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define DIAL_LIMIT_S 10
+
 struct json_object *control_request(const char *command)
 {
 	struct json_object *request = json_object_new_object();
@@ -19,6 +21,8 @@ struct json_object *control_request(const char *command)
 
 int control_dial(const struct cli *cli)
 {
+	/* Of connect(): one that takes no connections for long is stopped. */
+	const struct timeval limit = {.tv_sec = DIAL_LIMIT_S};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, rc;
 
@@ -26,6 +30,8 @@ int control_dial(const struct cli *cli)
 		return -ENAMETOOLONG;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", cli->control);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return fd;
 	rc = -errno;
@@ -42,6 +48,8 @@ static FILE *dial(const struct cli *cli)
 		return fdopen(fd, "r+e");
 	if (fd == -ENAMETOOLONG)
 		fail("the socket path %s is too long", cli->control);
+	else if (fd == -EAGAIN)
+		fail("lockstepd at %s takes no connections: it is stopped, or hangs", cli->control);
 	else if (fd == -EACCES)
 		fail("no permission to use %s: be root or in its group", cli->control);
 	else

@@ -25,6 +25,8 @@
 #define RETRY_US 250000ull
 #define GATHER_US 10000ull
 #define ASK_LIMIT_S 5
+#define AGAIN_MIN_US (2 * US_PER_S)
+#define AGAIN_MAX_US (32 * US_PER_S)
 #define LOG_MAX_BYTES (1 << 20)
 #define EXIT_STAYS 3
 /* The keeper gives up first, and says so; the kernel, when there is none. */
@@ -41,12 +43,14 @@ struct keeper {
 	struct nbd_device *kernel; /* NULL: only an export */
 	struct nbd_setup setup;
 	sd_event *loop;
-	sd_event_source *child, *timer, *hearing, *redial;
+	sd_event_source *child, *timer, *hearing, *redial, *again;
 	pid_t nbdkit; /* of an export */
 	unsigned links; /* connections that the kernel has, dead or alive */
 	unsigned deaths; /* of these, those that are known to be dead */
 	uint64_t started_us, trouble_us; /* 0: none */
 	bool secondary; /* as last heard */
+	uint64_t again_us; /* how long until the next refresh, after one in vain; 0: it was not */
+	uint8_t id[16]; /* the volume's; known: job->uuid is not empty */
 	int exit_status;
 	int lock; /* -1: another one's */
 	bool stays; /* the device is in use: it is left as it is */
@@ -76,16 +80,56 @@ static void PRINTF_LIKE(2, 3) note(const struct keeper *k, const char *fmt, ...)
 	fprintf(stderr, "lockstep attach %s: %s\n", k->job->options->volume, text);
 }
 
+/* --- trouble --- */
+
+static void again_in(struct keeper *k, uint64_t usec)
+{
+	sd_event_source_set_time_relative(k->timer, usec);
+	sd_event_source_set_enabled(k->timer, SD_EVENT_ONESHOT);
+}
+
+static void trouble(struct keeper *k)
+{
+	if (!k->trouble_us)
+		k->trouble_us = now_us();
+}
+
 /* --- what the engine says --- */
 
+/* NULL: it is not there, or another one has its name; with *@answer NULL nobody knows. */
 static struct json_object *ask_volume(const struct keeper *k, struct json_object **answer)
 {
-	struct json_object *request = control_request("volume-list"), *list;
+	struct json_object *request = control_request("volume-list"), *list, *volume;
 
 	json_set_text(request, "volume", k->job->options->volume);
 	*answer = control_ask(k->job->cli, request, ASK_LIMIT_S);
 	list = json_get_array(*answer, "volumes");
-	return list ? json_object_array_get_idx(list, 0) : NULL;
+	volume = list ? json_object_array_get_idx(list, 0) : NULL;
+	return volume && !strcmp(json_get_text(volume, "uuid", ""), k->job->uuid) ? volume : NULL;
+}
+
+/* The event that it was done for does not come a second time. */
+static void refresh_again(struct keeper *k, const char *why)
+{
+	if (!k->again_us)
+		note(k, "%s; tried again", why);
+	k->again_us = k->again_us ? min_u64(2 * k->again_us, AGAIN_MAX_US) : AGAIN_MIN_US;
+	sd_event_source_set_time_relative(k->again, k->again_us);
+	sd_event_source_set_enabled(k->again, SD_EVENT_ONESHOT);
+}
+
+/* Returns whether some have died; they die together, and are told of one by one. */
+static bool hear_deaths(struct keeper *k)
+{
+	unsigned deaths = nbd_device_deaths(k->kernel, k->setup.index);
+
+	k->deaths = deaths == NBD_DEATHS_UNKNOWN ? k->links
+						 : (unsigned)min_u64(k->deaths + deaths, k->links);
+	if (k->deaths && !k->trouble_us) {
+		trouble(k);
+		again_in(k, GATHER_US);
+	}
+	return k->deaths != 0;
 }
 
 /* The device has the volume's size, and waits as its policy says. */
@@ -95,28 +139,51 @@ static void refresh(struct keeper *k)
 	struct nbd_setup next = k->setup;
 	bool secondary;
 
+	if (!answer) {
+		refresh_again(k, "the engine does not say what the volume is like");
+		return;
+	}
 	if (volume) {
 		secondary = !strcmp(json_get_text(volume, "role", ""), "secondary");
 		if (secondary && !k->secondary)
 			note(k, "the volume is secondary on this node now: its I/O fails until it "
 				"is promoted here");
 		k->secondary = secondary;
-		next.size_bytes = json_get_u64(volume, "size_bytes", next.size_bytes);
+		/* What is in flight waits for the peer, the kernel for that: an event will come. */
+		if (strcmp(json_get_text(volume, "mirror", ""), "waiting") != 0)
+			next.size_bytes = json_get_u64(volume, "size_bytes", next.size_bytes);
 		next.patience_s = !strcmp(json_get_text(volume, "policy", ""), "fail-closed")
 					  ? PATIENCE_CLOSED_S
 					  : k->job->options->timeout_s + KERNEL_EXTRA_S;
 	}
 	json_object_put(answer);
 	if (!k->kernel || k->setup.index < 0 ||
-	    (next.size_bytes == k->setup.size_bytes && next.patience_s == k->setup.patience_s))
-		return;
-	if (nbd_device_change(k->kernel, &next, NULL, 0, &k->err)) {
-		note(k, "%s", k->err.text);
+	    (next.size_bytes == k->setup.size_bytes && next.patience_s == k->setup.patience_s)) {
+		k->again_us = 0;
 		return;
 	}
+	/*
+	 * Nor while that waits for a connection, which only this process can make: connect_again()
+	 * comes back here.
+	 */
+	if (hear_deaths(k))
+		return;
+	if (nbd_device_change(k->kernel, &next, NULL, 0, &k->err)) {
+		refresh_again(k, k->err.text);
+		return;
+	}
+	k->again_us = 0;
 	if (next.size_bytes != k->setup.size_bytes)
 		note(k, "/dev/nbd%d has %" PRIu64 " bytes now", next.index, next.size_bytes);
 	k->setup = next;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	(void)source;
+	(void)usec;
+	refresh(ctx);
+	return 0;
 }
 
 static int on_redial(sd_event_source *source, uint64_t usec, void *ctx);
@@ -179,6 +246,7 @@ static struct json_object *state_of(const struct keeper *k)
 		snprintf(text, sizeof(text), "/dev/nbd%d", k->setup.index);
 		json_set_text(state, "device", text);
 		json_set_text(state, "link", k->job->place->link);
+		json_set_text(state, "uuid", k->job->uuid);
 		json_set_u64(state, "connections", k->links);
 	} else {
 		nbd_export_uri(e, text, sizeof(text));
@@ -205,22 +273,10 @@ static void save_state(const struct keeper *k)
 
 /* --- time --- */
 
-static void again_in(struct keeper *k, uint64_t usec)
-{
-	sd_event_source_set_time_relative(k->timer, usec);
-	sd_event_source_set_enabled(k->timer, SD_EVENT_ONESHOT);
-}
-
 static void leave(struct keeper *k, int exit_status)
 {
 	k->exit_status = exit_status;
 	sd_event_exit(k->loop, 0);
-}
-
-static void trouble(struct keeper *k)
-{
-	if (!k->trouble_us)
-		k->trouble_us = now_us();
 }
 
 /* Of the time that I/O may wait; 0: none is left. */
@@ -249,15 +305,20 @@ static void goes_on(struct keeper *k)
 {
 	note(k, "goes on, after %.1f s", (double)(now_us() - k->trouble_us) / 1e6);
 	save_state(k);
-	refresh(k);
 }
 
 /* --- the kernel's connections to the engine --- */
 
+static int serve(struct keeper *k)
+{
+	return serve_volume(k->job->cli->client, k->job->options->volume,
+			    k->job->uuid[0] ? k->id : NULL, &k->err);
+}
+
 /* One connection in the place of one that is dead; when none is, the kernel takes none. */
 static int connect_one(struct keeper *k)
 {
-	int rc = serve_volume(k->job->cli->client, k->job->options->volume, &k->err);
+	int rc = serve(k);
 	int fd = rc;
 
 	if (fd < 0)
@@ -274,7 +335,7 @@ static int connect_all(struct keeper *k)
 	int fds[ATTACH_CONNECTIONS_MAX], rc = 0;
 
 	while (made < count && rc >= 0) {
-		rc = serve_volume(k->job->cli->client, k->job->options->volume, &k->err);
+		rc = serve(k);
 		if (rc >= 0)
 			fds[made++] = rc;
 	}
@@ -306,6 +367,7 @@ static void connect_again(struct keeper *k)
 	}
 	goes_on(k);
 	k->trouble_us = 0;
+	refresh(k);
 }
 
 static int on_deaths(sd_event_source *source, int fd, uint32_t revents, void *ctx)
@@ -315,13 +377,7 @@ static int on_deaths(sd_event_source *source, int fd, uint32_t revents, void *ct
 	(void)source;
 	(void)fd;
 	(void)revents;
-	k->deaths += nbd_device_deaths(k->kernel, k->setup.index);
-	k->deaths = (unsigned)min_u64(k->deaths, k->links);
-	if (k->deaths && !k->trouble_us) {
-		/* They die together, and are told of one by one. */
-		trouble(k);
-		again_in(k, GATHER_US);
-	}
+	hear_deaths(k);
 	return 0;
 }
 
@@ -349,6 +405,7 @@ static void export_again(struct keeper *k)
 		return;
 	}
 	goes_on(k);
+	refresh(k);
 }
 
 static int on_child(sd_event_source *source, const siginfo_t *info, void *ctx)
@@ -411,9 +468,12 @@ static int begin_loop(struct keeper *k)
 	    sd_event_add_time_relative(k->loop, &k->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, k) <
 		    0 ||
 	    sd_event_add_time_relative(k->loop, &k->redial, CLOCK_MONOTONIC, 0, 1000, on_redial,
-				       k) < 0)
+				       k) < 0 ||
+	    sd_event_add_time_relative(k->loop, &k->again, CLOCK_MONOTONIC, 0, 1000, on_again, k) <
+		    0)
 		return err_set(&k->err, -ENOMEM, "no memory for an event loop");
 	sd_event_source_set_enabled(k->timer, SD_EVENT_OFF);
+	sd_event_source_set_enabled(k->again, SD_EVENT_OFF);
 	if (k->kernel &&
 	    sd_event_add_io(k->loop, NULL, nbd_device_fd(k->kernel), EPOLLIN, on_deaths, k) < 0)
 		return err_set(&k->err, -ENOMEM, "no memory for an event loop");
@@ -425,6 +485,7 @@ static int adopt(struct keeper *k)
 {
 	struct json_object *state = attach_state_load(k->job->place);
 	int index = attach_device(k->job->place, state);
+	const char *was = json_get_text(state, "uuid", "");
 	int other = k->kernel && index < 0 ? nbd_device_find(k->job->place->backend) : -1;
 
 	attach_end_process(attach_nbdkit(state), 3000);
@@ -434,6 +495,13 @@ static int adopt(struct keeper *k)
 			       "volume '%s' is there as /dev/nbd%d, without a process that stays "
 			       "with it: attach it without --nbd, or detach it first",
 			       k->job->options->volume, index);
+	}
+	if (index >= 0 && *was && k->job->uuid[0] && strcmp(was, k->job->uuid) != 0) {
+		json_object_put(state);
+		return err_set(&k->err, -ESTALE,
+			       "/dev/nbd%d is of a volume '%s' that was deleted, and not of the "
+			       "one that has this name now: `lockstep detach %s --force` first",
+			       index, k->job->options->volume, k->job->options->volume);
 	}
 	if (index >= 0) {
 		k->setup.index = index;
@@ -479,6 +547,8 @@ static int begin(struct keeper *k)
 	k->lock = rc;
 	/* Until it is known that what is there is ours, and that we can stay with it. */
 	k->stays = true;
+	if (job->uuid[0] && !attach_id(job->uuid, k->id))
+		return err_set(&k->err, -EPROTO, "'%s' is no identity of a volume", job->uuid);
 	k->setup = (struct nbd_setup){
 		.index = job->options->index,
 		.size_bytes = job->size_bytes,

@@ -26,6 +26,7 @@ struct keeper_job {
 	struct nbd_export *export;
 	uint64_t size_bytes;
 	uint32_t block_bytes;
+	char uuid[33]; /* of the volume; "": the engine is of a release that does not say */
 	/* Told once, when the volume is attached (its state), or why it is not. */
 	void (*told)(void *ctx, struct json_object *answer);
 	void *ctx;

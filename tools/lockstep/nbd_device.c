@@ -15,6 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The deaths of all devices of this host are told to each: an engine with all of its clients. */
+#define HEAR_BUFFER_BYTES (1 << 20)
+
 struct nbd_device {
 	struct nl_sock *ask, *hear;
 	int family;
@@ -128,7 +131,8 @@ static int hear_deaths(struct nbd_device *d, struct err *err)
 
 	nl_socket_disable_seq_check(d->hear);
 	nl_socket_modify_cb(d->hear, NL_CB_VALID, NL_CB_CUSTOM, on_heard, d);
-	if (genl_connect(d->hear) || nl_socket_set_nonblocking(d->hear) || group < 0 ||
+	if (genl_connect(d->hear) || nl_socket_set_nonblocking(d->hear) ||
+	    nl_socket_set_buffer_size(d->hear, HEAR_BUFFER_BYTES, 0) || group < 0 ||
 	    nl_socket_add_membership(d->hear, group))
 		return err_set(err, -EIO, "the kernel's nbd does not tell when a connection dies");
 	return 0;
@@ -328,11 +332,13 @@ int nbd_device_fd(const struct nbd_device *d)
 
 unsigned nbd_device_deaths(struct nbd_device *d, int index)
 {
+	int rc;
+
 	d->heard_index = index;
 	d->deaths = 0;
-	while (nl_recvmsgs_default(d->hear) >= 0)
+	while ((rc = nl_recvmsgs_default(d->hear)) >= 0)
 		;
-	return d->deaths;
+	return rc == -NLE_AGAIN ? d->deaths : NBD_DEATHS_UNKNOWN;
 }
 
 uint64_t nbd_device_bytes(int index)

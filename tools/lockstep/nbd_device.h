@@ -10,6 +10,7 @@
 
 #include "engine/base/err.h"
 
+#include <limits.h>
 #include <stdbool.h>
 
 struct nbd_device;
@@ -38,7 +39,11 @@ int nbd_device_disconnect(struct nbd_device *device, int index, struct err *err)
 
 /* Readable when sockets have died. */
 int nbd_device_fd(const struct nbd_device *device);
-/* How many sockets of @index have died since the last call. */
+/*
+ * How many sockets of @index have died since the last call; NBD_DEATHS_UNKNOWN: so many of all
+ * devices that the kernel did not keep all it had to tell.
+ */
+#define NBD_DEATHS_UNKNOWN UINT_MAX
 unsigned nbd_device_deaths(struct nbd_device *device, int index);
 
 /* As the kernel has it now; 0: no such device. */
