@@ -5,6 +5,7 @@
 # NVMe; these variables say what they run on:
 #
 #   LS_BUILD      build folder (default: build/release)
+#   LS_CLIENTS    build folder of the programs beside the daemons: lockstep, ops, answer (default: the same)
 #   LS_TRANSPORT  tcp (default) or rdma
 #   LS_HOST       address that both daemons listen on (default: 127.0.0.1)
 #   LS_DEVS_A, LS_DEVS_B   devices of the nodes, by blanks (default: files that are made)
@@ -23,9 +24,10 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 : "${LS_ROUNDS:=3}" # how often a test does what it does again and again
 
 lockstepd=$LS_BUILD/engine/daemon/lockstepd
-lockstep=$LS_BUILD/tools/lockstep/lockstep
-ops=$LS_BUILD/tests/system/ops
-read_answer=$LS_BUILD/tests/system/answer
+: "${LS_CLIENTS:=$LS_BUILD}"
+lockstep=$LS_CLIENTS/tools/lockstep/lockstep
+ops=$LS_CLIENTS/tests/system/ops
+read_answer=$LS_CLIENTS/tests/system/answer
 
 declare -A node_pid=() node_uri=() node_starts=()
 background=()
