@@ -96,6 +96,12 @@ static void trouble(struct keeper *k)
 
 /* --- what the engine says --- */
 
+/* Whether two volumes are known to be different ones: earlier releases do not say which. */
+static bool other(const char *uuid, const char *and)
+{
+	return *uuid && *and&&strcmp(uuid, and) != 0;
+}
+
 /* NULL: it is not there, or another one has its name; with *@answer NULL nobody knows. */
 static struct json_object *ask_volume(const struct keeper *k, struct json_object **answer)
 {
@@ -105,7 +111,7 @@ static struct json_object *ask_volume(const struct keeper *k, struct json_object
 	*answer = control_ask(k->job->cli, request, ASK_LIMIT_S);
 	list = json_get_array(*answer, "volumes");
 	volume = list ? json_object_array_get_idx(list, 0) : NULL;
-	return volume && !strcmp(json_get_text(volume, "uuid", ""), k->job->uuid) ? volume : NULL;
+	return volume && other(json_get_text(volume, "uuid", ""), k->job->uuid) ? NULL : volume;
 }
 
 /* The event that it was done for does not come a second time. */
@@ -486,7 +492,7 @@ static int adopt(struct keeper *k)
 	struct json_object *state = attach_state_load(k->job->place);
 	int index = attach_device(k->job->place, state);
 	const char *was = json_get_text(state, "uuid", "");
-	int other = k->kernel && index < 0 ? nbd_device_find(k->job->place->backend) : -1;
+	int taken = k->kernel && index < 0 ? nbd_device_find(k->job->place->backend) : -1;
 
 	attach_end_process(attach_nbdkit(state), 3000);
 	if (index >= 0 && !k->kernel) {
@@ -496,7 +502,7 @@ static int adopt(struct keeper *k)
 			       "with it: attach it without --nbd, or detach it first",
 			       k->job->options->volume, index);
 	}
-	if (index >= 0 && *was && k->job->uuid[0] && strcmp(was, k->job->uuid) != 0) {
+	if (index >= 0 && other(was, k->job->uuid)) {
 		json_object_put(state);
 		return err_set(&k->err, -ESTALE,
 			       "/dev/nbd%d is of a volume '%s' that was deleted, and not of the "
@@ -512,14 +518,14 @@ static int adopt(struct keeper *k)
 		note(k, "/dev/nbd%d is there without a keeper: taken over", index);
 	}
 	json_object_put(state);
-	if (other < 0)
+	if (taken < 0)
 		return 0;
 	return err_set(
 		&k->err, -EBUSY,
 		"/dev/nbd%d is the block device of a volume '%s' that this lockstepd knows "
 		"nothing of: another one of this host has attached it, or it was left behind "
 		"(then `nbd-client -d /dev/nbd%d` takes it away)",
-		other, k->job->options->volume, other);
+		taken, k->job->options->volume, taken);
 }
 
 static int begin(struct keeper *k)
