@@ -18,7 +18,12 @@ struct volume_op {
 	struct leg leg;
 	bool zeroed;
 	struct pool_commit commit;
+	/* Of a delete that failed, until the volume is listed again. */
+	uint64_t again_ns;
+	struct list node;
 };
+
+#define UNDELETE_NS UINT64_C(1000000000)
 
 static void volume_created_admin(struct pool_commit *commit, enum ls_status status)
 {
@@ -162,6 +167,64 @@ void engine_volume_create(struct engine *e, struct job *job, const char *pool_na
 	}
 }
 
+/*
+ * A delete that failed.  The table on the device may be the old one or the new, and what a crash
+ * leaves of the volume with it: so nobody uses it until it is listed for certain.
+ */
+static void undelete_later(struct volume_op *op, uint64_t after_ns)
+{
+	op->volume->record.unlisted = false;
+	op->again_ns = op->engine->core.now_ns + after_ns;
+	list_add_tail(&op->engine->undeletes, &op->node);
+	if (!after_ns)
+		op->engine->next_tick_ns = 0;
+}
+
+static void undelete_end(struct volume_op *op)
+{
+	op->engine->admin_open--;
+	free(op);
+}
+
+static void volume_undeleted(struct pool_commit *commit, enum ls_status status)
+{
+	struct volume_op *op = CONTAINER_OF(commit, struct volume_op, commit);
+	const struct core *core = &op->engine->core;
+	struct volume *v = op->volume;
+
+	if (status != LS_OK) {
+		undelete_later(op, UNDELETE_NS);
+		return;
+	}
+	core_administer(core, true);
+	v->ready = true;
+	v->deleting = false;
+	tell_volume(op->engine, v, "kept",
+		    "the pool's table lists it again after its delete failed");
+	undelete_end(op);
+	core_administer(core, false);
+}
+
+void volumes_undelete(struct engine *e)
+{
+	struct list all, *node;
+
+	list_init(&all);
+	list_splice_tail(&all, &e->undeletes);
+	while ((node = list_pop(&all))) {
+		struct volume_op *op = LIST_ENTRY(node, struct volume_op, node);
+
+		if (e->stopping) {
+			undelete_end(op);
+		} else if (e->core.now_ns < op->again_ns) {
+			list_add_tail(&e->undeletes, &op->node);
+		} else {
+			op->commit.done = volume_undeleted;
+			pool_commit(op->volume->pool, &op->commit);
+		}
+	}
+}
+
 static void volume_deleted_admin(struct pool_commit *commit, enum ls_status status)
 {
 	struct volume_op *op = CONTAINER_OF(commit, struct volume_op, commit);
@@ -169,18 +232,16 @@ static void volume_deleted_admin(struct pool_commit *commit, enum ls_status stat
 	struct volume *v = op->volume;
 	char name[VOLUME_NAME_MAX + 1];
 
-	op->engine->admin_open--;
 	memcpy(name, v->record.name, sizeof(name));
 	if (status != LS_OK) {
-		/* The table on the device may be the old one or the new. */
-		v->record.unlisted = false;
-		v->ready = true;
-		v->deleting = false;
-		free(op);
-		job_done(job, -EIO, "the pool's volume table could not be written: %s",
+		undelete_later(op, 0);
+		job_done(job, -EIO,
+			 "the pool's volume table could not be written: %s; the volume stays, and "
+			 "can be used again when the table could be written",
 			 ls_status_text(status));
 		return;
 	}
+	op->engine->admin_open--;
 	tell_volume(op->engine, v, "deleted", "by the operator");
 	volume_unmake(op->engine, v);
 	free(op);

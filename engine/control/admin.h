@@ -12,4 +12,7 @@ struct volume;
 /* True: nobody uses @volume, and no peer counts on it.  False: @job has ended and says why. */
 bool volume_may_go(const struct engine *engine, struct job *job, const struct volume *volume);
 
+/* Of each tick: has volumes whose delete failed listed again. */
+void volumes_undelete(struct engine *engine);
+
 #endif

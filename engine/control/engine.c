@@ -3,6 +3,7 @@
 #include "engine/control/engine.h"
 
 #include "engine/base/crc32c.h"
+#include "engine/control/admin.h"
 #include "engine/control/peers.h"
 #include "engine/peer/node.h"
 
@@ -48,6 +49,7 @@ int engine_create(const struct engine_config *config, const struct engine_env *e
 	if (!e)
 		return err_set(err, -ENOMEM, "out of memory");
 	list_init(&e->pairings);
+	list_init(&e->undeletes);
 	list_init(&e->resyncs);
 	list_init(&e->verifies);
 	e->core.writes_held = mirror_writes_held;
@@ -206,6 +208,7 @@ void engine_tick(struct engine *e, uint64_t now_ns)
 	core_administer(&e->core, true);
 	peers_tick(e);
 	mirror_tick(e, all);
+	volumes_undelete(e);
 	core_administer(&e->core, false);
 	engine_rest(e);
 }

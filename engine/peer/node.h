@@ -360,6 +360,7 @@ struct engine {
 	struct verify_unit verify_units[COPY_UNITS]; /* each uses the buffers of its copy unit */
 	struct pace pace; /* of what all units read and copy */
 	unsigned admin_open; /* pool and volume operations under way */
+	struct list undeletes; /* of volumes whose delete failed: see control/admin.c */
 };
 
 /* session.c */
