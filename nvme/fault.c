@@ -32,6 +32,7 @@ struct fault_store {
 	uint64_t count[CODES];
 	uint64_t zeroed_from, zeroed_to; /* around what was zeroed since a flush passed */
 	struct store_op *held; /* oldest first, by op->next */
+	void *look; /* a block: what is held for the file's sake waits for one read after another */
 	struct shadow *free_shadows;
 	struct shadow shadows[SHADOWS];
 };
@@ -148,7 +149,14 @@ static void pass_on(struct fault_store *f, struct store_op *op, bool again)
 	s->below = *op;
 	if (says == SAYS_NOTHING)
 		note_zeroed(f, op);
-	if (says != SAYS_NOTHING || (rule && !rule->after))
+	if (says == SAYS_HOLD)
+		/* Not a flush, which may end at once: a poll would never. */
+		s->below = (struct store_op){
+			.code = STORE_READ,
+			.length = f->store.geometry.block_bytes,
+			.buf = f->look,
+		};
+	else if (says == SAYS_FAIL || (rule && !rule->after))
 		s->below = (struct store_op){.code = STORE_FLUSH};
 	s->below.done = shadow_done;
 	s->op = op;
@@ -182,6 +190,7 @@ static void fault_close(struct store *store)
 	store_close(f->below);
 	if (f->file >= 0)
 		close(f->file);
+	free(f->look);
 	free(f);
 }
 
@@ -194,8 +203,12 @@ struct store *store_fault_wrap(struct store *below, const struct store_fault_pla
 {
 	struct fault_store *f = calloc(1, sizeof(*f));
 
-	if (!f)
+	if (f)
+		f->look = aligned_alloc(4096, 4096);
+	if (!f || !f->look) {
+		free(f);
 		return NULL;
+	}
 	f->store.ops = &fault_ops;
 	f->store.geometry = below->geometry;
 	f->below = below;
