@@ -82,10 +82,15 @@ static void PRINTF_LIKE(2, 3) note(const struct keeper *k, const char *fmt, ...)
 
 /* --- trouble --- */
 
+static void once_in(sd_event_source *timer, uint64_t usec)
+{
+	sd_event_source_set_time_relative(timer, usec);
+	sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+}
+
 static void again_in(struct keeper *k, uint64_t usec)
 {
-	sd_event_source_set_time_relative(k->timer, usec);
-	sd_event_source_set_enabled(k->timer, SD_EVENT_ONESHOT);
+	once_in(k->timer, usec);
 }
 
 static void trouble(struct keeper *k)
@@ -97,9 +102,9 @@ static void trouble(struct keeper *k)
 /* --- what the engine says --- */
 
 /* Whether two volumes are known to be different ones: earlier releases do not say which. */
-static bool other(const char *uuid, const char *and)
+static bool other(const char *one, const char *two)
 {
-	return *uuid && *and&&strcmp(uuid, and) != 0;
+	return *one && *two && strcmp(one, two) != 0;
 }
 
 /* NULL: it is not there, or another one has its name; with *@answer NULL nobody knows. */
@@ -120,8 +125,7 @@ static void refresh_again(struct keeper *k, const char *why)
 	if (!k->again_us)
 		note(k, "%s; tried again", why);
 	k->again_us = k->again_us ? min_u64(2 * k->again_us, AGAIN_MAX_US) : AGAIN_MIN_US;
-	sd_event_source_set_time_relative(k->again, k->again_us);
-	sd_event_source_set_enabled(k->again, SD_EVENT_ONESHOT);
+	once_in(k->again, k->again_us);
 }
 
 /* Returns whether some have died; they die together, and are told of one by one. */
@@ -231,8 +235,7 @@ static int on_redial(sd_event_source *source, uint64_t usec, void *ctx)
 	} else {
 		if (fd >= 0)
 			close(fd);
-		sd_event_source_set_time_relative(k->redial, 2 * RETRY_US);
-		sd_event_source_set_enabled(k->redial, SD_EVENT_ONESHOT);
+		once_in(k->redial, 2 * RETRY_US);
 	}
 	json_object_put(request);
 	return 0;
