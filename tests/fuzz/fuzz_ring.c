@@ -77,7 +77,8 @@ static void begin(struct scene *s, struct input *in)
 	s->client.shard = &s->shard;
 	s->shard.engine = s->node.engine;
 	s->shard.clients[s->shard.client_count++] = &s->client;
-	shard_watch_bell(&s->shard, shmq_fds(s->queue).doorbell);
+	if (shard_watch_bell(&s->shard, shmq_fds(s->queue).doorbell, &err))
+		fuzz_fail(err.text);
 	open_volume(s, "vol");
 }
 
