@@ -137,7 +137,7 @@ static bool says_unsupported(int result)
 
 static enum queue_verdict complete_error(struct file_store *f, struct queue_slot *slot, int result)
 {
-	if (result == -EINTR || result == -EAGAIN)
+	if ((result == -EINTR || result == -EAGAIN) && queue_may_retry(slot))
 		return QUEUE_RETRY;
 	if (slot->op->code == STORE_DISCARD && says_unsupported(result))
 		return done(slot, LS_OK);

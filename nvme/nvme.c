@@ -160,6 +160,8 @@ static enum queue_verdict done(struct queue_slot *slot, enum ls_status status)
 
 static enum queue_verdict complete_error(struct nvme_store *n, struct queue_slot *slot, int result)
 {
+	bool flush = slot->step == STEP_FLUSH || slot->op->code == STORE_FLUSH;
+
 	if (nvme_status_unsupported(result)) {
 		/* A discard is a hint; the content is undefined either way. */
 		if (slot->op->code == STORE_DISCARD)
@@ -169,7 +171,9 @@ static enum queue_verdict complete_error(struct nvme_store *n, struct queue_slot
 			return QUEUE_AGAIN;
 		}
 	}
-	if (nvme_status_may_pass(result) && slot->retries < QUEUE_RETRIES_MAX)
+	/* The device tells what a flush has lost once: another one would say nothing of it. */
+	if (nvme_status_may_pass(result) && queue_may_retry(slot) &&
+	    (!flush || nvme_status_unheard(result)))
 		return QUEUE_RETRY;
 	if (slot->step == STEP_FLUSH)
 		store_flush_failed(&n->base.store);

@@ -26,6 +26,21 @@ bool nvme_status_may_pass(int result)
 	       (result & STATUS_MASK) != NVME_SC_CAP_EXCEEDED;
 }
 
+bool nvme_status_unheard(int result)
+{
+	if (result < 0)
+		return result == -EINTR || result == -EAGAIN;
+	switch (result & STATUS_MASK) {
+	case NVME_SC_ABORT_REQ:
+	case NVME_SC_ABORT_QUEUE:
+	case NVME_SC_CMD_INTERRUPTED: /* "the host should retry the command" */
+	case NVME_SC_NS_NOT_READY:
+		return true;
+	default: /* Path Related Status */
+		return (result & STATUS_MASK) >> NVME_SCT_SHIFT == NVME_SCT_PATH;
+	}
+}
+
 bool nvme_status_unsupported(int result)
 {
 	int code = result & STATUS_MASK;

@@ -61,6 +61,11 @@ int nvme_blocking_write(const struct nvme_store *n, uint64_t offset, const void 
 enum ls_status nvme_status_ls(int result);
 /* The same command may succeed when it is sent again. */
 bool nvme_status_may_pass(int result);
+/*
+ * And nobody has heard how it ended: it did not begin, or was given up.  Any other failure of a
+ * flush may be about data that are lost.
+ */
+bool nvme_status_unheard(int result);
 /* The device does not know this command, or not with these bits. */
 bool nvme_status_unsupported(int result);
 /* What a libnvme call returned, as a negative errno and a sentence. */

@@ -333,10 +333,9 @@ static void complete(struct store_queue *q, struct queue_slot *slot, int result)
 		issue(q, slot);
 		return;
 	case QUEUE_RETRY:
-		if (slot->retries++ < QUEUE_RETRIES_MAX)
-			issue(q, slot);
-		else
-			finish(q, slot, LS_LOCAL_IO);
+		assert(queue_may_retry(slot));
+		slot->retries++;
+		issue(q, slot);
 		return;
 	}
 }

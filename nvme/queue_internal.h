@@ -51,8 +51,13 @@ struct queue_slot {
 enum queue_verdict {
 	QUEUE_DONE, /* slot->status is the outcome */
 	QUEUE_AGAIN, /* prepare the next command */
-	QUEUE_RETRY, /* the same command again; LS_LOCAL_IO after QUEUE_RETRIES_MAX */
+	QUEUE_RETRY, /* the same command again; only if queue_may_retry() */
 };
+
+static inline bool queue_may_retry(const struct queue_slot *slot)
+{
+	return slot->retries < QUEUE_RETRIES_MAX;
+}
 
 struct queue_store_ops {
 	/* False: the device has nothing to do for @op, which completes with LS_OK. */

@@ -44,29 +44,47 @@ void names_of_namespaces_are_understood(void **state)
 	}
 }
 
+/* What becomes of a command of an operation when the device answers so. */
+static enum queue_verdict verdict(enum store_code code, int result)
+{
+	struct nvme_store n = {0};
+	struct store_op op = {.store = &n.base.store, .code = code};
+	struct queue_slot slot = {.op = &op};
+	enum queue_verdict first = nvme_queue_ops.complete(&n.base.store, &slot, result);
+
+	/* Not for ever. */
+	slot.retries = QUEUE_RETRIES_MAX;
+	assert_int_equal(nvme_queue_ops.complete(&n.base.store, &slot, result), QUEUE_DONE);
+	return first;
+}
+
 void answers_of_the_device_are_understood(void **state)
 {
 	static const struct {
 		int result;
 		enum ls_status status;
 		bool may_pass;
+		bool flush_may_pass;
 		bool unsupported;
 	} rows[] = {
 		/* clang-format off */
-		{0, LS_OK, false, false},
-		{0x0006, LS_LOCAL_IO, true, false},          /* internal error */
-		{0x4006, LS_LOCAL_IO, false, false},         /* and do not retry */
-		{0x2006, LS_LOCAL_IO, true, false},          /* and more in the log */
-		{0x4001, LS_LOCAL_IO, false, true},          /* invalid opcode */
-		{0x4002, LS_LOCAL_IO, false, true},          /* invalid field */
-		{0x4081, LS_NO_SPACE, false, false},         /* capacity exceeded */
-		{0x0081, LS_NO_SPACE, false, false},
-		{0x0082, LS_LOCAL_IO, true, false},          /* namespace not ready */
-		{0x4281, LS_LOCAL_IO, false, false},         /* unrecovered read error */
-		{0x0370, LS_LOCAL_IO, true, false},          /* host path error */
-		{-EINTR, LS_LOCAL_IO, true, false},          /* cancelled by a reset */
-		{-EIO, LS_LOCAL_IO, false, false},
-		{-ENODEV, LS_LOCAL_IO, false, false},        /* unplugged */
+		{0, LS_OK, false, false, false},
+		{0x0006, LS_LOCAL_IO, true, false, false},     /* internal error */
+		{0x4006, LS_LOCAL_IO, false, false, false},    /* and do not retry */
+		{0x2006, LS_LOCAL_IO, true, false, false},     /* and more in the log */
+		{0x4001, LS_LOCAL_IO, false, false, true},     /* invalid opcode */
+		{0x4002, LS_LOCAL_IO, false, false, true},     /* invalid field */
+		{0x4081, LS_NO_SPACE, false, false, false},    /* capacity exceeded */
+		{0x0081, LS_NO_SPACE, false, false, false},
+		{0x0082, LS_LOCAL_IO, true, true, false},      /* namespace not ready */
+		{0x0021, LS_LOCAL_IO, true, true, false},      /* command interrupted */
+		{0x0007, LS_LOCAL_IO, true, true, false},      /* abort requested */
+		{0x0280, LS_LOCAL_IO, true, false, false},     /* write fault */
+		{0x4281, LS_LOCAL_IO, false, false, false},    /* unrecovered read error */
+		{0x0370, LS_LOCAL_IO, true, true, false},      /* host path error */
+		{-EINTR, LS_LOCAL_IO, true, true, false},      /* cancelled by a reset */
+		{-EIO, LS_LOCAL_IO, false, false, false},
+		{-ENODEV, LS_LOCAL_IO, false, false, false},   /* unplugged */
 		/* clang-format on */
 	};
 
@@ -74,6 +92,10 @@ void answers_of_the_device_are_understood(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		assert_int_equal(nvme_status_ls(rows[i].result), rows[i].status);
 		assert_int_equal(nvme_status_may_pass(rows[i].result), rows[i].may_pass);
+		assert_int_equal(verdict(STORE_WRITE, rows[i].result) == QUEUE_RETRY,
+				 rows[i].may_pass);
+		assert_int_equal(verdict(STORE_FLUSH, rows[i].result) == QUEUE_RETRY,
+				 rows[i].flush_may_pass);
 		assert_int_equal(nvme_status_unsupported(rows[i].result), rows[i].unsupported);
 	}
 }
