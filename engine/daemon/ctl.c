@@ -462,7 +462,7 @@ int control_create(struct daemon *d, int listen_fd, struct control **control, st
 		return err_set(err, -ENOMEM, "no memory for the control socket");
 	c->d = d;
 	c->fd = listen_fd;
-	rc = sd_event_add_io(d->event, &c->source, listen_fd, EPOLLIN, on_accept, c);
+	rc = listen_watch(d->event, &c->source, listen_fd, on_accept, c);
 	if (rc < 0) {
 		free(c);
 		return err_set(err, rc, "control socket: %s", strerror(-rc));

@@ -78,5 +78,8 @@ void peers_start(struct daemon *d);
 
 /* listen.c: a listening socket; a stale file is replaced, a live one is refused. */
 int listen_unix(const char *path, int type, struct err *err) MUST_CHECK;
+/* As sd_event_add_io(), of a listening socket; @on_accept takes one connection, if it can. */
+int listen_watch(sd_event *event, sd_event_source **source, int fd, sd_event_io_handler_t on_accept,
+		 void *userdata) MUST_CHECK;
 
 #endif

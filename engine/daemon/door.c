@@ -589,7 +589,7 @@ int door_create(struct daemon *d, int listen_fd, struct door **door, struct err 
 	if (!n)
 		return err_set(err, -ENOMEM, "no memory for the client socket");
 	n->d = d;
-	rc = sd_event_add_io(d->event, &n->source, listen_fd, EPOLLIN, on_accept, n);
+	rc = listen_watch(d->event, &n->source, listen_fd, on_accept, n);
 	if (rc < 0) {
 		free(n);
 		return err_set(err, rc, "client socket: %s", strerror(-rc));
