@@ -119,10 +119,14 @@ static void take_mail(struct life *l)
 	struct call *call;
 	struct note note;
 
-	while (shard_take_note(l->d.shard, &note))
-		take_note(l, &note);
-	while ((call = shard_take_returned(l->d.shard)))
-		call->on_control(call);
+	/* What the shard told before it gave a call back is heard before that. */
+	do {
+		call = shard_take_returned(l->d.shard);
+		while (shard_take_note(l->d.shard, &note))
+			take_note(l, &note);
+		if (call)
+			call->on_control(call);
+	} while (call);
 }
 
 static int on_bell(sd_event_source *source, int fd, uint32_t events, void *userdata)
