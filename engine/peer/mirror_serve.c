@@ -293,9 +293,11 @@ static void on_begin(struct mirror *m, struct serve *s, const uint8_t *payload, 
 	}
 	/*
 	 * A write of our own that the device still works on would land behind the resync; so would
-	 * zeroes, when it was to grow once more to the size that it has.
+	 * zeroes, when it was to grow once more to the size that it has.  Zeroes behind its end
+	 * meet nothing, and may take hours.
 	 */
-	if (m->volume->changing || m->volume->zeroing) {
+	if (m->volume->changing ||
+	    (m->volume->zeroing && m->expand.from < m->volume->size_bytes)) {
 		channel_answer(s, LS_BUSY, 0, 0);
 		return;
 	}

@@ -78,4 +78,21 @@ await_exit "$job" 60
 same 0 "$status" "the pair's exit status"
 "$ops" "$at_b" vol read:20M:4M:3
 legs_equal vol
+
+explain "the session ends while the target zeroes what is behind its end: they are in sync again beside that"
+bad a "hold-zeroes $everywhere"
+mark a b
+in_background on b expand vol 28M
+await_log a "fault: holds zeroes"
+freeze a
+await_log b "volume 'vol': synced -> "
+thaw a
+await_log b "volume 'vol': copying -> synced"
+"$ops" "$at_b" vol write:1M:1M:4 flush
+sizes 24 24
+well a
+await_log b "volume 'vol': expanded"
+sizes 28 28
+"$ops" "$at_b" vol write:26M:2M:5 flush
+legs_equal vol
 passed
