@@ -28,8 +28,8 @@ bool nvme_status_may_pass(int result)
 
 bool nvme_status_unheard(int result)
 {
-	if (result < 0)
-		return result == -EINTR || result == -EAGAIN;
+	if (result < 0) /* the kernel's word, not the device's */
+		return nvme_status_may_pass(result);
 	switch (result & STATUS_MASK) {
 	case NVME_SC_ABORT_REQ:
 	case NVME_SC_ABORT_QUEUE:
